@@ -1,0 +1,1 @@
+"""Floor 0: frozen values, ids, digests, errors, ports and configuration. Standard library only."""

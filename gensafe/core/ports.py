@@ -1,0 +1,183 @@
+"""Plugin points as Protocols. Each has an entry-point group and a contract suite in ``gensafe.testing``.
+
+| Protocol        | entry-point group    | what an entry point names                              |
+|-----------------|----------------------|--------------------------------------------------------|
+| ``Backend``     | gensafe.backends     | ``create(options: Mapping[str, str]) -> Backend``      |
+| ``Classifier``  | gensafe.classifiers  | ``create(options: Mapping[str, str]) -> Classifier``   |
+| ``Watermarker`` | gensafe.watermarks   | ``create(options: Mapping[str, str]) -> Watermarker``  |
+| ``ClaimSigner`` | gensafe.signers      | ``create(options: Mapping[str, str]) -> ClaimSigner``  |
+| ``Exporter``    | gensafe.exporters    | ``create(options: Mapping[str, str]) -> Exporter``     |
+
+Every method may raise only ``gensafe.core.errors`` types; callers convert strays at the port and fail closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from gensafe.core.types import (
+    Assessment,
+    BackendCapabilities,
+    BackendEvent,
+    ClassifierId,
+    Detection,
+    GenerationJob,
+    Media,
+    Modality,
+    Stage,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CancelCheck = Callable[[], bool]
+"""Returns True once the caller is gone; checked between tokens or steps."""
+
+
+class SamplingMark(Protocol):
+    """A distortion-free keyed choice of the next token, handed to the backend with the request."""
+
+    scheme: str  # e.g. "gumbel-h3"
+    key_id: str
+
+    def choose(self, context: Sequence[int], probabilities: NDArray[np.float64]) -> int | None:
+        """Pick the next token id, or None to sample freely (a context seen before, or too short).
+
+        Args:
+            context: All token ids of this text so far, oldest first.
+            probabilities: (vocabulary,) float64, sums to 1, after temperature and grammar masks.
+        """
+
+
+class TextTokenizer(Protocol):
+    """The tokenizer a text was written with; detection of a sampling mark needs the same one."""
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of ``text``, in the id space the SamplingMark saw."""
+
+
+class Backend(Protocol):
+    """A generator. ``generate`` is a blocking iterator run in a worker thread by the pipeline."""
+
+    name: str
+    version: str
+
+    def capabilities(self) -> BackendCapabilities:
+        """State inputs, outputs and whether a SamplingMark is honoured."""
+
+    def models(self) -> Mapping[str, str]:
+        """Model names this backend serves -> weights digest ("sha256:...")."""
+
+    def generate(
+        self, job: GenerationJob, mark: SamplingMark | None, cancelled: CancelCheck
+    ) -> Iterator[BackendEvent]:
+        """Yield any number of Progress / TextDelta, then exactly one Draft.
+
+        Raises:
+            PromptNotUnderstood: the prompt is outside the model's world; names the unknown words.
+            Cancelled: ``cancelled()`` became true; checked at least once per token.
+            BackendError: anything else.
+        """
+
+    def tokenizer(self) -> TextTokenizer | None:
+        """The tokenizer for sampling-mark detection, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a classifier is, honestly. Rendered into docs/cards and ``gensafe plugins --cards``."""
+
+    name: str
+    version: str
+    modality: Modality
+    categories: tuple[str, ...]
+    summary: str
+    trained_on: tuple[str, ...]  # data set names with licences; () = rules
+    measured: Mapping[str, str]  # figure name -> figure with its test set, from a committed benchmark
+    not_covered: tuple[str, ...]  # what it misses
+    weights_digest: str = ""
+
+
+class Classifier(Protocol):
+    """Scores one modality. Must examine the whole item or say in ``coverage`` what it did not."""
+
+    name: str
+    modality: Modality
+
+    def identity(self) -> ClassifierId:
+        """Name, version and weights digest, for verdicts and the log."""
+
+    def card(self) -> Card:
+        """The model card."""
+
+    def assess(self, item: Media, stage: Stage) -> Assessment:
+        """Score ``item``. Pure: same item, same answer.
+
+        Raises:
+            SafetyUnavailable: it could not do its work; the gate treats this as a block.
+        """
+
+
+class Watermarker(Protocol):
+    """One keyed scheme for one medium."""
+
+    scheme: str
+    modality: Modality
+
+    def embed(self, media: Media, payload: bytes, key: bytes) -> Media:
+        """Embed ``payload`` (PAYLOAD_BYTES bytes) under ``key`` (32 bytes), keeping shape and rate.
+
+        Raises:
+            CannotCarry: too small, too short or too flat.
+        """
+
+    def detect(self, media: Media, key: bytes) -> Detection:
+        """Search ``media`` for a mark under ``key``."""
+
+
+class ClaimSigner(Protocol):
+    """Signs C2PA claims; the key may live in a file, PKCS#11 or a KMS."""
+
+    algorithm: str  # es256 | es384 | es512 | ps256 | ed25519
+    development: bool
+
+    def certificate_chain(self) -> bytes:
+        """PEM, leaf first, without the root."""
+
+    def sign(self, data: bytes) -> bytes:
+        """Signature over ``data`` (raw r||s for ECDSA).
+
+        Raises:
+            SigningFailed: the key is unavailable.
+        """
+
+
+class Exporter(Protocol):
+    """Writes audit entries in one format."""
+
+    format: str
+
+    def export(self, entries: Iterator[Mapping[str, object]], directory: str) -> tuple[str, ...]:
+        """Write files into ``directory``; return their names."""
+
+
+class Clock(Protocol):
+    """Time as a parameter."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970-01-01 UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """What ``gensafe plugins`` lists, read from metadata without importing the plugin."""
+
+    group: str
+    name: str
+    target: str
+    distribution: str
+    version: str
+    detail: Mapping[str, str] = field(default_factory=dict)
