@@ -3,7 +3,13 @@
     GensafeError                    every error carries a stable ``reason`` and, where one exists, the field and the fix
     ├── ConfigError                 a configuration value is wrong or missing
     ├── InvalidRequest              the caller sent something that cannot be served as it stands
-    │   └── PromptNotUnderstood     the prompt is outside what the chosen model was taught
+    │   ├── PromptNotUnderstood     the prompt is outside what the chosen model was taught
+    │   ├── Conflict                the same request id with another body
+    │   └── NotFound                no such record, job or entry
+    ├── AccessError                 the caller is unknown or may not do this
+    │   ├── Unauthenticated
+    │   └── PermissionDenied
+    ├── Overloaded                  queue full or quota spent; carries when to retry
     ├── PluginError                 a plugin is missing, doubled, or broke its contract
     ├── KeyError_                   a key is missing, unreadable, of the wrong kind, or a development key in production
     ├── MediaError
@@ -81,6 +87,47 @@ class PromptNotUnderstood(InvalidRequest):
     def __init__(self, message: str, *, unknown: tuple[str, ...] = (), fix: str | None = None) -> None:
         super().__init__(message, field="prompt", fix=fix)
         self.unknown = unknown
+
+
+class Conflict(InvalidRequest):
+    """The same request id came before with another body."""
+
+    reason = "REQUEST_ID_REUSED"
+
+
+class NotFound(InvalidRequest):
+    """No such record, job or entry."""
+
+    reason = "NOT_FOUND"
+
+
+class AccessError(GensafeError):
+    """The caller is unknown or may not do this."""
+
+    reason = "ACCESS"
+
+
+class Unauthenticated(AccessError):
+    """No valid credential came with the call."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(AccessError):
+    """The identity is known but lacks the role."""
+
+    reason = "PERMISSION_DENIED"
+
+
+class Overloaded(GensafeError):
+    """Queue full or quota spent; ``retry_after_s`` says when to try again."""
+
+    reason = "OVERLOADED"
+
+    def __init__(self, message: str, *, retry_after_s: float, subject: str = "") -> None:
+        super().__init__(message, fix=f"retry after {retry_after_s:g} s")
+        self.retry_after_s = retry_after_s
+        self.subject = subject
 
 
 class PluginError(GensafeError):

@@ -127,8 +127,10 @@ class Watermarker(Protocol):
     scheme: str
     modality: Modality
 
-    def embed(self, media: Media, payload: bytes, key: bytes) -> Media:
+    def embed(self, media: Media, payload: bytes, key: bytes, strength: float = 1.0) -> Media:
         """Embed ``payload`` (PAYLOAD_BYTES bytes) under ``key`` (32 bytes), keeping shape and rate.
+
+        ``strength`` scales the scheme's default; the gate raises it once when a mark was lost in encoding.
 
         Raises:
             CannotCarry: too small, too short or too flat.
@@ -136,6 +138,18 @@ class Watermarker(Protocol):
 
     def detect(self, media: Media, key: bytes) -> Detection:
         """Search ``media`` for a mark under ``key``."""
+
+
+class SamplingWatermark(Protocol):
+    """A text scheme that marks by choosing tokens; entry point ``text`` of ``gensafe.watermarks``."""
+
+    scheme: str
+
+    def sampler(self, key: bytes) -> SamplingMark:
+        """A fresh mark for one text under ``key`` (32 bytes)."""
+
+    def detect(self, token_ids: Sequence[int], key: bytes) -> Detection:
+        """Test the token ids of one text. Too little evidence is UNDECIDABLE, never "unmarked"."""
 
 
 class ClaimSigner(Protocol):
