@@ -1,0 +1,1 @@
+"""Symphony: one transformer over one vocabulary of text, image, audio and video tokens."""

@@ -1,0 +1,1 @@
+"""The forward pass: its definition and the engines that compute it."""

@@ -1,0 +1,1 @@
+"""The universal tokenizer: patchify, encode, FSQ, id and back."""

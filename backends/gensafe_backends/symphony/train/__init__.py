@@ -1,0 +1,1 @@
+"""Training of the tokenizers and the model (needs torch)."""
