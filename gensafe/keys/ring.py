@@ -1,0 +1,389 @@
+"""The key ring: a directory with one key per role, its history, and the public halves others verify with.
+
+    keyring.json              index: roles, states, dates; no secrets
+    secrets/ROLE-ID.key       private halves (0600; sealed when a passphrase is set)
+    public/ROLE-ID.chain.pem  certificates, leaf first; public/ROLE-ID.root.pem their root
+
+Roles are separate on purpose: whoever steals the checkpoint key cannot sign a claim, and a leaked watermark epoch
+reveals no other epoch. On first run development keys are made; production refuses them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, cast
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from gensafe.core.clock import SystemClock
+from gensafe.core.errors import ConfigError, KeyError_
+from gensafe.core.ports import ClaimSigner, Clock
+from gensafe.core.types import Modality
+from gensafe.keys import pki
+from gensafe.keys.disk import locked, read_index
+from gensafe.keys.index import Index, KeyInfo, Role, State
+from gensafe.keys.kek import KeyEncryptionKey
+from gensafe.keys.signer import LocalClaimSigner, PrivateKey, check_chain, load_private_key
+from gensafe.keys.testkeys import refuse_public_test_keys
+from gensafe.keys.vault import SALT_BYTES, Vault, sealing_key, write_file
+
+EPOCHS: Final = 16  # the watermark payload has 4 bits for the epoch
+ENVIRONMENTS: Final = ("development", "production")
+_RENEW_MS: Final = 30 * 86_400_000  # development leaves are renewed this long before they expire
+
+
+@dataclass(frozen=True, slots=True)
+class TsaCredential:
+    """What a local time-stamp authority signs with. ``chain``: PEM, leaf first, without the root."""
+
+    key: ec.EllipticCurvePrivateKey
+    chain: bytes
+    development: bool
+
+
+class KeyRing:
+    """All keys of one installation. Make one with ``KeyRing.open``; safe to share between threads."""
+
+    def __init__(self, directory: Path, environment: str, index: Index, vault: Vault, clock: Clock) -> None:
+        self.directory = directory
+        self.environment = environment
+        self._index = index
+        self._vault = vault
+        self._clock = clock
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        environment: str = "development",
+        create: bool = True,
+        passphrase: bytes | None = None,
+        origin: str = "",
+        clock: Clock | None = None,
+    ) -> KeyRing:
+        """Open a key ring, making what is missing.
+
+        Args:
+            directory: Folder of the ring; made 0700.
+            environment: "development" makes a development PKI; "production" refuses development keys, makes only
+                the keys that need no outside authority, and expects ``import_claim`` for the rest.
+            create: False = never write; a missing ring is an error (verifiers).
+            passphrase: Seals secrets at rest (at least 8 bytes); must be given again on every open.
+            origin: Log origin of a new ring; default "gensafe.local/<8 hex>".
+            clock: For tests.
+
+        Raises:
+            ConfigError: unknown environment.
+            KeyError_: unreadable, damaged, sealed, or development keys in production.
+        """
+        if environment not in ENVIRONMENTS:
+            raise ConfigError(f"{environment!r} is not one of {', '.join(ENVIRONMENTS)}", field="environment")
+        clock = clock or SystemClock()
+        path = directory / "keyring.json"
+        if not create:
+            index = read_index(path)
+            _refuse_development(index, environment)
+            return cls(directory, environment, index, _vault(directory, index, passphrase), clock)
+        with locked(directory):
+            if path.exists():
+                index = read_index(path)
+            else:
+                salt = secrets.token_hex(SALT_BYTES) if passphrase is not None else ""
+                index = Index(origin or f"gensafe.local/{secrets.token_hex(4)}", salt, ())
+            ring = cls(directory, environment, index, _vault(directory, index, passphrase), clock)
+            _refuse_development(index, environment)
+            ring._fill()
+        return ring
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    @property
+    def origin(self) -> str:
+        """Name of the log and of its checkpoint key (signed-note key name)."""
+        return self._index.origin
+
+    @property
+    def development(self) -> bool:
+        """Whether claims are signed by a development key."""
+        active = self._index.active(Role.CLAIM)
+        return active is None or active.development
+
+    def keys(self) -> tuple[KeyInfo, ...]:
+        """Every key this ring ever had, oldest first."""
+        return self._index.keys
+
+    def claim_signer(self) -> ClaimSigner:
+        """The active claim signer.
+
+        Raises:
+            KeyError_: there is none, or its key cannot be read.
+        """
+        info = self._need(Role.CLAIM, "gensafe keys import --chain CHAIN.pem --key KEY.pem --root ROOT.pem")
+        key = self._private(info)
+        return LocalClaimSigner(key, self._public(info, "chain"), development=info.development)
+
+    def trust_anchors(self) -> bytes:
+        """PEM roots of this ring's own claim signers, past and present; development roots never in production."""
+        return self._roots(Role.CLAIM)
+
+    def tsa_anchors(self) -> bytes:
+        """PEM roots of this ring's own time-stamp authority; empty when there is none."""
+        return self._roots(Role.TSA)
+
+    def revoked_signers(self) -> frozenset[str]:
+        """Fingerprints ("sha256:<hex>") of claim-signing leaves that were revoked."""
+        return frozenset(k.public for k in self._index.of(Role.CLAIM, State.REVOKED))
+
+    def tsa_credential(self) -> TsaCredential | None:
+        """The local time-stamp authority, or None when the ring has none (production uses an outside one)."""
+        info = self._index.active(Role.TSA)
+        if info is None:
+            return None
+        key = cast(ec.EllipticCurvePrivateKey, self._private(info))
+        return TsaCredential(key, self._public(info, "chain"), info.development)
+
+    def checkpoint_private_key(self) -> Ed25519PrivateKey:
+        """The key that signs log checkpoints."""
+        info = self._need(Role.CHECKPOINT, "gensafe keys init")
+        return Ed25519PrivateKey.from_private_bytes(self._vault.load(_secret_name(info)))
+
+    def checkpoint_public_key(self) -> Ed25519PublicKey:
+        """The active checkpoint key's public half; reads no secret."""
+        info = self._need(Role.CHECKPOINT, "gensafe keys init")
+        return Ed25519PublicKey.from_public_bytes(bytes.fromhex(info.public))
+
+    def checkpoint_public_keys(self) -> tuple[Ed25519PublicKey, ...]:
+        """Public halves of every checkpoint key that was not revoked, oldest first."""
+        infos = self._index.of(Role.CHECKPOINT)
+        return tuple(Ed25519PublicKey.from_public_bytes(bytes.fromhex(k.public)) for k in infos)
+
+    @property
+    def current_epoch(self) -> int:
+        """Watermark epoch that new marks carry, 0..15."""
+        return self._need(Role.WATERMARK, "gensafe keys init").epoch
+
+    def watermark_epochs(self) -> tuple[int, ...]:
+        """Epochs a detector should search, newest first; revoked ones are left out."""
+        return tuple(k.epoch for k in reversed(self._index.of(Role.WATERMARK)))
+
+    def watermark_key(self, modality: Modality, epoch: int | None = None) -> bytes:
+        """The 32-byte watermark key of one medium and epoch (default: the current one); HKDF-SHA256, RFC 5869.
+
+        Raises:
+            KeyError_: no such epoch, or it was revoked.
+        """
+        wanted = self.current_epoch if epoch is None else epoch
+        for info in self._index.of(Role.WATERMARK):
+            if info.epoch == wanted:
+                master = self._vault.load(_secret_name(info))
+                label = f"gensafe/watermark/v1/{modality.value}/{wanted}".encode()
+                return HKDF(hashes.SHA256(), 32, None, label).derive(master)
+        raise KeyError_(f"there is no usable watermark key of epoch {wanted}", field="epoch")
+
+    def watermark_key_id(self, epoch: int | None = None) -> str:
+        """Public name of a watermark epoch's key, for receipts and the log."""
+        wanted = self.current_epoch if epoch is None else epoch
+        found = [k for k in self._index.keys if k.role is Role.WATERMARK and k.epoch == wanted]
+        if not found:
+            raise KeyError_(f"there is no watermark key of epoch {wanted}", field="epoch")
+        return f"{found[-1].key_id}/{wanted}"
+
+    def kek(self) -> KeyEncryptionKey:
+        """The key-encryption key, with its retired forerunners for unwrapping."""
+        current = self._need(Role.KEK, "gensafe keys init")
+        held = {k.key_id: self._vault.load(_secret_name(k)) for k in self._index.of(Role.KEK)}
+        return KeyEncryptionKey(current.key_id, held)
+
+    # --- changing ------------------------------------------------------------------------------------------------
+
+    def rotate(self, role: Role) -> KeyInfo:
+        """Make a new active key of ``role``; the old one is retired and keeps verifying.
+
+        Raises:
+            KeyError_: claim or tsa keys in production (they come from outside), or all watermark epochs are used.
+        """
+        with locked(self.directory):
+            self._reload()
+            return self._make(role)
+
+    def revoke(self, key_id: str, reason: str) -> KeyInfo:
+        """Withdraw a key for ever. An active key is replaced at once where the ring can make one itself.
+
+        Raises:
+            KeyError_: no such key, or already revoked.
+        """
+        with locked(self.directory):
+            self._reload()
+            info = next((k for k in self._index.keys if k.key_id == key_id and k.state is not State.REVOKED), None)
+            if info is None:
+                raise KeyError_(f"there is no unrevoked key {key_id}", field="key_id", fix="gensafe keys list")
+            revoked = replace(info, state=State.REVOKED, changed_ms=self._clock.now_ms(), reason=reason)
+            keys = tuple(revoked if k is info else k for k in self._index.keys)
+            self._save(replace(self._index, keys=keys))
+            was_active = info.state is State.ACTIVE
+            if was_active and (self.environment == "development" or info.role not in (Role.CLAIM, Role.TSA)):
+                self._make(info.role)
+            return revoked
+
+    def import_claim(
+        self, key_pem: bytes, chain_pem: bytes, root_pem: bytes, key_passphrase: bytes | None = None
+    ) -> KeyInfo:
+        """Install a claim key that an outside CA certified; it becomes the active one.
+
+        Args:
+            key_pem: Private key, PKCS#8 PEM.
+            chain_pem: Certificates, leaf first, without the root.
+            root_pem: The root the chain ends in.
+            key_passphrase: Of ``key_pem``, where it is encrypted.
+
+        Raises:
+            KeyError_: key and chain do not belong together, the chain does not end in the root, or a public test key.
+        """
+        if self.environment == "production":
+            refuse_public_test_keys(chain_pem + root_pem)
+        key = load_private_key(key_pem, key_passphrase)
+        LocalClaimSigner(key, chain_pem, development=False)  # checks that the leaf is for the key
+        chain = x509.load_pem_x509_certificates(chain_pem)
+        check_chain(chain, root_pem)
+        info = self._info(Role.CLAIM, public=pki.fingerprint(chain[0]), development=False)
+        plain = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        with locked(self.directory):
+            self._reload()
+            self._install(info, plain, chain_pem, root_pem)
+        return info
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """Make the missing keys, and renew a development leaf that is about to expire."""
+        for role in Role:
+            if role in (Role.CLAIM, Role.TSA) and self.environment == "production":
+                continue
+            active = self._index.active(role)
+            if active is None:
+                self._make(role)
+            elif role is Role.CLAIM and active.development:
+                leaf = x509.load_pem_x509_certificates(self._public(active, "chain"))[0]
+                if leaf.not_valid_after_utc.timestamp() * 1000 - self._clock.now_ms() < _RENEW_MS:
+                    self._make(role)
+
+    def _make(self, role: Role) -> KeyInfo:
+        """Make, store and activate one key. The caller holds the lock."""
+        if role in (Role.CLAIM, Role.TSA):
+            if self.environment == "production":
+                raise KeyError_(
+                    f"a production {role.value} key comes from your certificate authority",
+                    fix="gensafe keys import --chain CHAIN.pem --key KEY.pem --root ROOT.pem",
+                )
+            return self._make_certified(role)
+        if role is Role.CHECKPOINT:
+            key = Ed25519PrivateKey.generate()
+            info = self._info(role, public=key.public_key().public_bytes_raw().hex())
+            self._install(info, key.private_bytes_raw())
+            return info
+        epoch = 0
+        if role is Role.WATERMARK:
+            epoch = 1 + max((k.epoch for k in self._index.keys if k.role is role), default=-1)
+            if epoch >= EPOCHS:
+                raise KeyError_(f"all {EPOCHS} watermark epochs are used", fix="start a new key ring and registry")
+        info = replace(self._info(role), epoch=epoch)
+        self._install(info, secrets.token_bytes(32))
+        return info
+
+    def _make_certified(self, role: Role) -> KeyInfo:
+        now = self._clock.now_ms()
+        if role is Role.CLAIM:
+            root = self._ca("claim-root", "GenSafe development root")
+            issuer = self._ca("claim-intermediate", "GenSafe development intermediate", root)
+            leaf = pki.make_claim_leaf("GenSafe development signer", now, issuer)
+            chain = leaf.certificate_pem() + issuer.certificate_pem()
+        else:
+            root = self._ca("tsa-root", "GenSafe development time-stamp root")
+            leaf = pki.make_tsa_leaf("GenSafe development time-stamp authority", now, root)
+            chain = leaf.certificate_pem()
+        info = self._info(role, public=pki.fingerprint(leaf.certificate), development=True)
+        self._install(info, leaf.key_pem(), chain, root.certificate_pem())
+        return info
+
+    def _ca(self, name: str, common_name: str, issuer: pki.Issued | None = None) -> pki.Issued:
+        """Load a development CA, or make it."""
+        path = self.directory / "public" / f"{name}.pem"
+        if path.exists():
+            key = cast(ec.EllipticCurvePrivateKey, load_private_key(self._vault.load(f"{name}.key")))
+            return pki.Issued(x509.load_pem_x509_certificate(path.read_bytes()), key)
+        made = pki.make_ca(common_name, self._clock.now_ms(), issuer, path_length=0 if issuer else None)
+        self._vault.store(f"{name}.key", made.key_pem())
+        write_file(path, made.certificate_pem())
+        return made
+
+    def _info(self, role: Role, *, public: str = "", development: bool | None = None) -> KeyInfo:
+        development = self.environment == "development" if development is None else development
+        return KeyInfo(secrets.token_hex(8), role, State.ACTIVE, self._clock.now_ms(), development, public)
+
+    def _install(self, info: KeyInfo, secret: bytes, chain: bytes = b"", root: bytes = b"") -> None:
+        """Secret and certificates first, index last: a crash between leaves an unused file, never a dangling entry."""
+        self._vault.store(_secret_name(info), secret)
+        if chain:
+            write_file(self.directory / "public" / f"{info.role.value}-{info.key_id}.chain.pem", chain)
+            write_file(self.directory / "public" / f"{info.role.value}-{info.key_id}.root.pem", root)
+        self._save(self._index.add(info))
+
+    def _save(self, index: Index) -> None:
+        write_file(self.directory / "keyring.json", index.to_json())
+        self._index = index
+
+    def _reload(self) -> None:
+        self._index = read_index(self.directory / "keyring.json")
+
+    def _need(self, role: Role, fix: str) -> KeyInfo:
+        info = self._index.active(role)
+        if info is None:
+            raise KeyError_(f"the key ring has no active {role.value} key", fix=fix)
+        return info
+
+    def _private(self, info: KeyInfo) -> PrivateKey:
+        return load_private_key(self._vault.load(_secret_name(info)))
+
+    def _public(self, info: KeyInfo, kind: str) -> bytes:
+        path = self.directory / "public" / f"{info.role.value}-{info.key_id}.{kind}.pem"
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise KeyError_(f"cannot read {path}: {error.strerror}") from None
+
+    def _roots(self, role: Role) -> bytes:
+        infos = self._index.of(role)
+        if self.environment == "production":
+            infos = tuple(k for k in infos if not k.development)
+        return b"".join(dict.fromkeys(self._public(k, "root") for k in infos))
+
+
+def _refuse_development(index: Index, environment: str) -> None:
+    for info in index.keys if environment == "production" else ():
+        if info.development and info.state is State.ACTIVE:
+            raise KeyError_(
+                f"the {info.role.value} key {info.key_id} is a development key",
+                field="environment",
+                fix="open a fresh key directory for production and import your own claim key",
+            )
+
+
+def _secret_name(info: KeyInfo) -> str:
+    return f"{info.role.value}-{info.key_id}.key"
+
+
+def _vault(directory: Path, index: Index, passphrase: bytes | None) -> Vault:
+    if passphrase is not None and not index.salt:
+        raise KeyError_("this key ring was made without a passphrase", field="passphrase", fix="open it without one")
+    if passphrase is None:
+        return Vault(directory / "secrets")
+    return Vault(directory / "secrets", sealing_key(passphrase, bytes.fromhex(index.salt)))
