@@ -1,0 +1,24 @@
+"""Media in and out: codecs with limits, perceptual fingerprints, and a worker process for untrusted files.
+
+>>> from gensafe.media import decode, encode, sniff
+>>> data = encode(Text("hello"), "text/plain")
+>>> sniff(data), decode(data)
+('text/plain', Text(text='hello'))
+"""
+
+from gensafe.media.codecs import decode, encode
+from gensafe.media.limits import LIMITS, Limits
+from gensafe.media.sniff import DEFAULT_MEDIA_TYPE, ENCODABLE, READABLE, canonical_type, modality_of, sniff
+
+__all__ = [
+    "DEFAULT_MEDIA_TYPE",
+    "ENCODABLE",
+    "LIMITS",
+    "READABLE",
+    "Limits",
+    "canonical_type",
+    "decode",
+    "encode",
+    "modality_of",
+    "sniff",
+]

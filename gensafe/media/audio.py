@@ -1,0 +1,259 @@
+"""Sound in and out: WAVE here, coded formats through FFmpeg's libraries (PyAV).
+
+The demuxer is always named, never probed: FFmpeg's play-list formats would otherwise open other files.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Final
+
+import av
+import numpy as np
+from av.audio.resampler import AudioResampler
+from numpy.typing import NDArray
+
+from gensafe.core.errors import MediaError, UnreadableMedia, UnsupportedMedia
+from gensafe.core.types import Audio
+from gensafe.media.limits import Limits
+from gensafe.media.sniff import mp3_frame_length
+from gensafe.media.wav import decode_wav, encode_wav, to_int16
+
+_DEMUXER: Final = {
+    "audio/wav": "wav",
+    "audio/mpeg": "mp3",
+    "audio/flac": "flac",
+    "audio/ogg": "ogg",
+    "audio/mp4": "mov",
+    "audio/aac": "aac",
+    "audio/aiff": "aiff",
+}
+DEFAULT_KBPS: Final = {"audio/mpeg": 192, "audio/ogg": 128}
+LAYOUTS: Final = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+_MP3_RATES: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_OPUS_RATES: Final = (8000, 12000, 16000, 24000, 48000)
+AAC_RATES: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+_FLAC_RATES: Final = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
+_CODERS: Final[dict[str, tuple[str, str, str, tuple[int, ...], int]]] = {  # encoder, muxer, sample format, ...
+    "audio/mpeg": ("libmp3lame", "mp3", "fltp", _MP3_RATES, 2),
+    "audio/flac": ("flac", "flac", "s16", _FLAC_RATES, 8),
+    "audio/ogg": ("libopus", "ogg", "flt", _OPUS_RATES, 8),
+}
+
+
+def decode_audio(data: bytes, media_type: str, limits: Limits) -> Audio:
+    """Decode the first sound track to float32 (channels, n) in [-1, 1] at its own rate (Opus: 48 kHz).
+
+    Raises:
+        UnreadableMedia: damaged, cut short, without a single sample, or holding values that are not numbers.
+        MediaLimitExceeded: outside ``limits``.
+    """
+    if media_type == "audio/wav":
+        plain = decode_wav(data, limits)
+        if plain is not None:
+            return plain
+    if media_type == "audio/ogg":
+        _check_ogg(data)
+    if media_type == "audio/mpeg":
+        _check_mp3(data)
+    try:
+        container: Any
+        with av.open(io.BytesIO(data), format=_DEMUXER[media_type], metadata_errors="replace") as container:
+            if not container.streams.audio:
+                raise UnreadableMedia("the file has no sound track")
+            stream = container.streams.audio[0]
+            check_audio_stream(stream, limits)
+            collector = AudioCollector(limits)
+            for frame in container.decode(stream):
+                collector.add(frame)
+            audio = collector.finish()
+            if media_type == "audio/flac" and stream.duration:
+                announced = round(float(stream.duration * stream.time_base) * audio.rate)
+                if announced > audio.samples.shape[1]:
+                    raise UnreadableMedia("the FLAC file is cut short")
+            return audio
+    except MediaError:
+        raise
+    except Exception as error:  # the library raises its own errors, AttributeError, MemoryError, ValueError, ...
+        raise UnreadableMedia(f"{media_type} could not be decoded: {reason(error)}") from None
+
+
+def encode_audio(media: Audio, media_type: str, kbps: int | None) -> bytes:
+    """Encode; equal samples and settings give equal bytes.
+
+    Args:
+        media: Samples float32 (channels, n) in [-1, 1]; values outside are clipped, non-finite ones refused.
+        media_type: One of ``ENCODABLE[Modality.AUDIO]``. WAVE and FLAC are 16-bit and lossless for 16-bit samples.
+        kbps: Bit rate in kbit/s for MP3 (default 192) and Ogg Opus (default 128), lowered to what the format allows
+            at this rate; None or ignored for WAVE and FLAC.
+
+    Raises:
+        UnsupportedMedia: wrong array, no samples, or more channels than the container holds.
+    """
+    check_samples(media)
+    if media_type == "audio/wav":
+        return encode_wav(media)
+    encoder, muxer, sample_format, rates, channels = _CODERS[media_type]
+    if media.samples.shape[0] > channels:
+        raise UnsupportedMedia(f"{media_type} holds at most {channels} channels")
+    rate = fitting_rate(media.rate, rates)
+    out = io.BytesIO()
+    try:
+        with av.open(out, "w", format=muxer, options={"fflags": "+bitexact"}) as container:
+            options = {"flags": "+bitexact"} | ({"vbr": "off"} if encoder == "libopus" else {})
+            stream: Any = container.add_stream(
+                encoder, rate=rate, layout=LAYOUTS[media.samples.shape[0]], options=options
+            )
+            stream.format = sample_format
+            if encoder != "flac":
+                stream.bit_rate = 1000 * _allowed_kbps(media_type, rate, kbps or DEFAULT_KBPS[media_type])
+            write_samples(container, stream, media, sample_format, rate)
+    except Exception as error:
+        raise UnsupportedMedia(f"{media_type} cannot hold this sound: {reason(error)}") from None
+    data = out.getvalue()
+    if not data:
+        raise UnsupportedMedia(f"the sound is too short for {media_type}")
+    return data
+
+
+def write_samples(container: Any, stream: Any, media: Audio, sample_format: str, rate: int) -> None:  # noqa: ANN401
+    """Feed ``media`` to an open encoder stream in one-second frames and flush it."""
+    layout = LAYOUTS[media.samples.shape[0]]
+    integer = sample_format.startswith("s16")
+    source = to_int16(media.samples) if integer else np.clip(media.samples, -1.0, 1.0).astype(np.float32)
+    resampler = AudioResampler(format=sample_format, layout=layout, rate=rate)
+    for start in range(0, source.shape[1], media.rate):
+        block: Any = np.ascontiguousarray(source[:, start : start + media.rate].T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(block, format="s16" if integer else "flt", layout=layout)
+        frame.sample_rate, frame.pts = media.rate, start
+        for part in resampler.resample(frame):
+            container.mux(stream.encode(part))
+    for part in resampler.resample(None):
+        container.mux(stream.encode(part))
+    container.mux(stream.encode(None))
+
+
+def check_samples(media: Audio) -> None:
+    """Check array type, shape and values.
+
+    Raises:
+        UnsupportedMedia: not float32 (channels, n) with 1..8 channels and n >= 1, or values that are not numbers.
+    """
+    samples = media.samples
+    if samples.dtype != np.float32 or samples.ndim != 2 or samples.shape[0] not in LAYOUTS or not samples.shape[1]:
+        raise UnsupportedMedia(f"samples must be float32 (1..8, n >= 1), got {samples.dtype} {samples.shape}")
+    if not np.isfinite(samples).all():
+        raise UnsupportedMedia("the sound holds values that are not numbers")
+    if not 1 <= media.rate <= 768_000:
+        raise UnsupportedMedia(f"a rate of {media.rate} Hz is not valid")
+
+
+def check_audio_stream(stream: Any, limits: Limits) -> None:  # noqa: ANN401 - av stream types differ by version
+    """Check what the header announces, before decoding.
+
+    Raises:
+        UnreadableMedia: no rate or no channels.
+        MediaLimitExceeded: outside ``limits``.
+    """
+    context = stream.codec_context
+    if not context.sample_rate or not context.channels:
+        raise UnreadableMedia("the sound track announces no rate or no channels")
+    limits.check("max_channels", context.channels)
+    limits.check("max_rate", context.sample_rate)
+    if stream.duration and stream.time_base:
+        limits.check("max_duration_s", float(stream.duration * stream.time_base))
+
+
+class AudioCollector:
+    """Gathers decoded frames as float32 planes, checking the limits as they come."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._blocks: list[NDArray[np.float32]] = []
+        self._count = 0
+        self._resampler: AudioResampler | None = None
+        self._rate = 0
+        self._channels = 0
+
+    def add(self, frame: Any) -> None:  # noqa: ANN401
+        """Take one decoded ``av.AudioFrame``."""
+        if frame.is_corrupt:
+            raise UnreadableMedia("the sound track is damaged")
+        channels = len(frame.layout.channels)
+        if self._resampler is None:
+            self._rate, self._channels = frame.sample_rate, channels
+            self._limits.check("max_channels", channels)
+            self._limits.check("max_rate", frame.sample_rate)
+            self._resampler = AudioResampler(format="flt", layout=frame.layout.name, rate=frame.sample_rate)
+        elif (frame.sample_rate, channels) != (self._rate, self._channels):
+            raise UnreadableMedia("the sound track changes its rate or its channels")
+        frame.pts = None  # gaps in time stamps are closed up; a sample is never dropped for its time stamp
+        for part in self._resampler.resample(frame):
+            self._push(part.to_ndarray())
+
+    def _push(self, packed: NDArray[Any]) -> None:
+        block = packed.reshape(-1, self._channels).T.astype(np.float32)
+        self._count += block.shape[1]
+        self._limits.check("max_duration_s", self._count / self._rate)
+        self._limits.check("max_decoded_bytes", 4 * self._count * self._channels)
+        self._blocks.append(block)
+
+    def finish(self) -> Audio:
+        """Join the blocks.
+
+        Raises:
+            UnreadableMedia: there was nothing, or values that are not numbers.
+        """
+        if self._resampler is not None:
+            for part in self._resampler.resample(None):
+                self._push(part.to_ndarray())
+        if not self._count:
+            raise UnreadableMedia("the sound has no samples")
+        samples = np.concatenate(self._blocks, axis=1).astype(np.float32, copy=False)
+        if not np.isfinite(samples).all():
+            raise UnreadableMedia("the sound holds values that are not numbers")
+        return Audio(np.clip(samples, -1.0, 1.0), self._rate)
+
+
+def fitting_rate(rate: int, allowed: tuple[int, ...]) -> int:
+    """The rate itself where the coder takes it, else the next higher one it takes, else its highest."""
+    return next((r for r in allowed if r >= rate), allowed[-1])
+
+
+def reason(error: BaseException) -> str:
+    """FFmpeg's message without its internal file names."""
+    return str(getattr(error, "strerror", None) or error).split(" '<none>'")[0]
+
+
+def _allowed_kbps(media_type: str, rate: int, kbps: int) -> int:
+    """MPEG-2 layer III ends at 160 kbit/s, MPEG-2.5 at 64; Opus takes 6..510."""
+    if media_type == "audio/mpeg":
+        return max(8, min(kbps, 320 if rate >= 32000 else 160 if rate >= 16000 else 64))
+    return max(6, min(kbps, 510))
+
+
+def _check_ogg(data: bytes) -> None:
+    """The last page must be whole and say that it is the last (RFC 3533 §6)."""
+    at = data.rfind(b"OggS")
+    if at < 0 or at + 27 > len(data):
+        raise UnreadableMedia("the Ogg file is cut short")
+    segments = data[at + 26]
+    body = sum(data[at + 27 : at + 27 + segments])
+    if at + 27 + segments + body > len(data) or not data[at + 5] & 4:
+        raise UnreadableMedia("the Ogg file is cut short")
+
+
+def _check_mp3(data: bytes) -> None:
+    """A LAME / Xing header says how many bytes there are; without one a cut MP3 cannot be told from a short one."""
+    at = 0
+    if data[:3] == b"ID3" and len(data) > 10:
+        size = (data[6] & 127) << 21 | (data[7] & 127) << 14 | (data[8] & 127) << 7 | (data[9] & 127)
+        at = 10 + size + (10 if data[5] & 16 else 0)
+    length = mp3_frame_length(data, at)
+    first = data[at : at + length]
+    tag = max(first.find(b"Xing"), first.find(b"Info"))
+    if tag < 0 or len(first) < tag + 16 or first[tag + 7] & 3 != 3:
+        return
+    announced = int.from_bytes(first[tag + 12 : tag + 16], "big")
+    if announced > len(data) - at:
+        raise UnreadableMedia("the MP3 file is cut short")

@@ -1,0 +1,275 @@
+"""Moving pictures in and out through FFmpeg's libraries (PyAV).
+
+What comes out of ``decode_video`` has a constant frame rate and no rotation left to apply. No source frame is lost on
+the way: a file with a variable rate is brought to the rate of its shortest frame, up to ``MAX_FPS``.
+Which encoder is used by default, and why it is not H.264, stands in docs/codecs.md.
+"""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from typing import Any, Final
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from gensafe.core.errors import MediaError, UnreadableMedia, UnsupportedMedia
+from gensafe.core.types import Audio, Video
+from gensafe.media.audio import (
+    AAC_RATES,
+    LAYOUTS,
+    AudioCollector,
+    check_audio_stream,
+    check_samples,
+    fitting_rate,
+    reason,
+    write_samples,
+)
+from gensafe.media.limits import Limits
+
+MAX_FPS: Final = 120.0
+DEFAULT_CRF: Final = {"vp9": 18, "h264": 18}
+_DEMUXER: Final = {
+    "video/mp4": "mov",
+    "video/quicktime": "mov",
+    "video/webm": "matroska",
+    "video/x-matroska": "matroska",
+    "video/x-msvideo": "avi",
+}
+_H264_ENCODERS: Final = ("libx264", "libopenh264", "h264_videotoolbox")
+_QUARTER_TURNS: Final = {90: 1, 180: 2, 270: 3, -90: 3, -180: 2, -270: 1}
+
+
+def decode_video(data: bytes, media_type: str, limits: Limits) -> Video:
+    """Decode the first picture track to uint8 (n, H, W, 3) at a constant rate, with the first sound track.
+
+    Raises:
+        UnreadableMedia: damaged, cut short, or without a single frame.
+        MediaLimitExceeded: outside ``limits``; announced sizes are checked before any frame is decoded.
+    """
+    if _DEMUXER[media_type] == "mov":
+        _check_boxes(data)
+    if _DEMUXER[media_type] == "matroska":
+        _check_segment(data)
+    try:
+        with av.open(io.BytesIO(data), format=_DEMUXER[media_type], metadata_errors="replace") as container:
+            return _read(container, limits)
+    except MediaError:
+        raise
+    except Exception as error:  # the library raises its own errors, AttributeError, MemoryError, ValueError, ...
+        raise UnreadableMedia(f"{media_type} could not be decoded: {reason(error)}") from None
+
+
+def _read(container: Any, limits: Limits) -> Video:  # noqa: ANN401 - av container types differ by version
+    if not container.streams.video:
+        raise UnreadableMedia("the file has no picture track")
+    pictures = container.streams.video[0]
+    sounds = container.streams.audio[0] if container.streams.audio else None
+    limits.check_picture(pictures.width, pictures.height)
+    if container.duration:
+        limits.check("max_duration_s", container.duration / av.time_base)
+    if pictures.frames:
+        limits.check("max_frames", pictures.frames)
+        limits.check("max_decoded_bytes", pictures.frames * pictures.width * pictures.height * 3)
+    pictures.codec_context.options = {"err_detect": "explode"}
+    pictures.codec_context.thread_count = 1  # damage is then reported by the frame it belongs to
+    frames: list[NDArray[np.uint8]] = []
+    times: list[float] = []
+    collector, sound_start = AudioCollector(limits), None
+    if sounds is not None:
+        check_audio_stream(sounds, limits)
+    for packet in container.demux([pictures] if sounds is None else [pictures, sounds]):
+        if packet.is_corrupt:
+            raise UnreadableMedia("the file is cut short or damaged")
+        for frame in packet.decode():
+            if packet.stream.type == "audio":
+                sound_start = frame.time if sound_start is None else sound_start
+                collector.add(frame)
+                continue
+            if frame.is_corrupt:
+                raise UnreadableMedia("a frame is damaged")
+            limits.check_picture(frame.width, frame.height)
+            limits.check("max_frames", len(frames) + 1)
+            limits.check("max_decoded_bytes", (len(frames) + 1) * frame.width * frame.height * 3)
+            frames.append(_rgb(frame))
+            times.append(float(frame.time) if frame.time is not None else float("nan"))
+    if not frames:
+        raise UnreadableMedia("the file has no decodable frame")
+    if len({f.shape for f in frames}) > 1:
+        raise UnreadableMedia("the frames change their size")
+    rate = pictures.average_rate or pictures.guessed_rate or pictures.base_rate
+    order, fps = constant_rate(times, float(rate) if rate else 0.0)
+    limits.check("max_frames", len(order))
+    limits.check("max_decoded_bytes", len(order) * frames[0].nbytes)
+    audio = None
+    if sound_start is not None:
+        start = times[0] if np.isfinite(times[0]) else 0.0
+        audio = _shift(_trim(collector.finish(), sounds), float(sound_start) - start, limits)
+    return Video(np.stack([frames[i] for i in order]), fps, audio)
+
+
+def constant_rate(times: list[float], announced: float) -> tuple[list[int], float]:
+    """Choose a constant rate for frames shown at ``times`` (seconds, in order).
+
+    Args:
+        times: One per frame; NaN where the file gives none.
+        announced: Frames per second by the container, 0 = not said.
+
+    Returns:
+        (index of the source frame for each output frame, frames per second). Frames at a constant rate (within 1.5 ms,
+        the rounding of WebM time stamps, or 5 % of a frame) come back one to one.
+    """
+    count = len(times)
+    stamps = np.asarray(times, dtype=np.float64)
+    if count == 1 or not np.isfinite(stamps).all() or stamps[-1] <= stamps[0]:
+        return list(range(count)), min(announced, 1000.0) if announced > 0 else 1.0
+    stamps = np.sort(stamps - stamps[0])
+    measured = (count - 1) / stamps[-1]
+    for fps in (announced, measured):
+        if fps > 0 and np.abs(stamps - np.arange(count) / fps).max() <= max(0.0015, 0.05 / fps):
+            return list(range(count)), float(fps)
+    steps = np.diff(stamps)
+    fps = float(min(1.0 / max(steps[steps > 1e-6].min(), 1e-3), MAX_FPS))
+    fps = float(round(fps)) if abs(fps - round(fps)) < 0.02 * fps else fps
+    ticks = np.arange(round(stamps[-1] * fps) + 1) / fps
+    order = np.searchsorted(stamps, ticks + 0.5 / fps, side="left") - 1
+    return [int(i) for i in np.clip(order, 0, count - 1)], fps
+
+
+def _rgb(frame: Any) -> NDArray[np.uint8]:  # noqa: ANN401
+    pixels: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+    turns = _QUARTER_TURNS.get(round(frame.rotation), 0)
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+def _trim(audio: Audio, stream: Any) -> Audio:  # noqa: ANN401
+    """Cut what an AAC coder adds to fill its last block, where the container says how long the sound is."""
+    if stream.codec_context.name != "aac" or not stream.duration:
+        return audio
+    count = round(float(stream.duration * stream.time_base) * audio.rate)
+    if 0 < audio.samples.shape[1] - count < 1024:
+        return Audio(np.ascontiguousarray(audio.samples[:, :count]), audio.rate)
+    return audio
+
+
+def _shift(audio: Audio, start_s: float, limits: Limits) -> Audio:
+    """Move a sound track that does not start with the first frame to time 0: pad with silence, or cut the lead."""
+    offset = round(start_s * audio.rate)
+    if abs(start_s) < 0.001 or offset == 0:
+        return audio
+    if offset < 0:
+        cut = audio.samples[:, -offset:]
+        return Audio(np.ascontiguousarray(cut), audio.rate) if cut.shape[1] else audio
+    limits.check("max_duration_s", start_s + audio.samples.shape[1] / audio.rate)
+    return Audio(np.pad(audio.samples, ((0, 0), (offset, 0))), audio.rate)
+
+
+def encode_video(media: Video, media_type: str, *, codec: str, crf: int | None) -> bytes:
+    """Encode as MP4 (VP9 or H.264, with AAC) or WebM (VP9 with Opus); equal input gives equal bytes.
+
+    Args:
+        media: Frames uint8 (n, H, W, 3); a constant rate.
+        media_type: One of ``ENCODABLE[Modality.VIDEO]``.
+        codec: "vp9" or "h264" (MP4 only; needs an H.264 encoder in the FFmpeg build).
+        crf: Constant quality, 0 (best) .. 63 for VP9 and .. 51 for H.264; None = 18, visually near the source.
+
+    Raises:
+        UnsupportedMedia: wrong array, or the encoder does not take it.
+    """
+    frames = media.frames
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
+        raise UnsupportedMedia(f"frames must be uint8 (n, H, W, 3), got {frames.dtype} {frames.shape}")
+    if not 0 < media.fps <= 1000:
+        raise UnsupportedMedia(f"a rate of {media.fps} frames per second is not valid")
+    if media.audio is not None:
+        check_samples(media.audio)
+    encoder, options = _picture_encoder(codec, DEFAULT_CRF[codec] if crf is None else crf)
+    if codec == "h264" and (frames.shape[1] % 2 or frames.shape[2] % 2):
+        raise UnsupportedMedia("H.264 takes even sides only", fix="use VP9, which takes any size")
+    out = io.BytesIO()
+    muxer = "mp4" if media_type == "video/mp4" else "webm"
+    try:
+        with av.open(out, "w", format=muxer, options={"fflags": "+bitexact"}) as container:
+            _write(container, media, encoder, options, muxer)
+    except Exception as error:
+        raise UnsupportedMedia(f"{media_type} cannot hold this video: {reason(error)}") from None
+    return out.getvalue()
+
+
+def _write(container: Any, media: Video, encoder: str, options: dict[str, str], muxer: str) -> None:  # noqa: ANN401
+    rate = Fraction(media.fps).limit_denominator(1001)
+    pictures = container.add_stream(encoder, rate=rate, options=options)
+    pictures.height, pictures.width = media.frames.shape[1:3]
+    pictures.pix_fmt = "yuv420p"
+    context = pictures.codec_context
+    context.thread_count = 1  # bytes must not depend on the number of cores
+    context.color_primaries = context.color_trc = context.colorspace = 1  # BT.709
+    context.color_range = 1  # limited
+    sounds = None
+    if media.audio is not None:
+        coder = "aac" if muxer == "mp4" else "libopus"
+        sample_rate = fitting_rate(media.audio.rate, AAC_RATES) if coder == "aac" else 48000
+        layout = LAYOUTS[media.audio.samples.shape[0]]
+        sounds = container.add_stream(coder, rate=sample_rate, layout=layout, options={"flags": "+bitexact"})
+        sounds.bit_rate = 96_000 * min(media.audio.samples.shape[0], 2)
+    for index, pixels in enumerate(media.frames):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+        frame.pts, frame.time_base = index, 1 / rate
+        container.mux(pictures.encode(frame))
+    container.mux(pictures.encode(None))
+    if sounds is not None and media.audio is not None:
+        write_samples(container, sounds, media.audio, "fltp" if muxer == "mp4" else "flt", sounds.rate)
+
+
+def _picture_encoder(codec: str, crf: int) -> tuple[str, dict[str, str]]:
+    if codec == "vp9":
+        options = {"crf": str(crf), "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "0"}
+        return "libvpx-vp9", options | {"flags": "+bitexact"}
+    for name in _H264_ENCODERS:
+        if name in av.codecs_available:
+            quality = {"crf": str(crf), "preset": "medium"} if name == "libx264" else {"qp": str(crf)}
+            return name, quality | {"flags": "+bitexact"}
+    raise UnsupportedMedia("this FFmpeg build has no H.264 encoder", fix="use video/mp4 without codecs=avc1 (VP9)")
+
+
+def _check_boxes(data: bytes) -> None:
+    """Top-level boxes must end where the file ends (ISO/IEC 14496-12 §4.2).
+
+    Raises:
+        UnreadableMedia: the file is cut short.
+    """
+    at = 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1 and at + 16 <= len(data):
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        elif size == 0:
+            return
+        if size < 8:
+            raise UnreadableMedia("a box of the file has no size")
+        if at + size > len(data):
+            raise UnreadableMedia("the file is cut short")
+        at += size
+
+
+def _check_segment(data: bytes) -> None:
+    """The EBML header and the Segment must end within the file (RFC 8794 §6.2); an unknown size is legal.
+
+    Raises:
+        UnreadableMedia: the file is cut short.
+    """
+    at = 0
+    for name in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):
+        if data[at : at + 4] != name or at + 5 > len(data) or not data[at + 4]:
+            raise UnreadableMedia("the Matroska file is damaged")
+        width = 9 - data[at + 4].bit_length()
+        value = int.from_bytes(data[at + 4 : at + 4 + width], "big") & ((1 << 7 * width) - 1)
+        at += 4 + width
+        if value == (1 << 7 * width) - 1:
+            return
+        if at + value > len(data):
+            raise UnreadableMedia("the file is cut short")
+        at += value
