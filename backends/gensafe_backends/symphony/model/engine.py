@@ -83,7 +83,7 @@ class Cache(Protocol):
 
 
 class Engine(Protocol):
-    """One set of weights on one kind of arithmetic. Thread-safe as long as each cache is used by one thread at a time."""
+    """One set of weights on one kind of arithmetic. Thread-safe while each cache is used by one thread at a time."""
 
     name: str
     config: SymphonyConfig
@@ -167,7 +167,8 @@ class RopeTable:
     @staticmethod
     def _rows(frequencies: NDArray[np.float64], start: int, stop: int) -> NDArray[np.float32]:
         angles = np.arange(start, stop, dtype=np.float64)[:, None] * frequencies
-        return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+        table = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        return np.asarray(table, dtype=np.float32)
 
     def __call__(self, tyx: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(cos, sin), each float32 (T, head_dim / 2), for positions (T, 3), all >= 0."""
@@ -186,7 +187,7 @@ class RopeTable:
 def length_scale(config: SymphonyConfig, start: int, count: int) -> NDArray[np.float32]:
     """c_i of equation 2e for global layers: float32 (count,) for token indices ``start ..``."""
     index = np.arange(start + 1, start + count + 1, dtype=np.float64)
-    return np.maximum(1.0, np.log(index) / np.log(config.train_length)).astype(np.float32)
+    return np.asarray(np.maximum(1.0, np.log(index) / np.log(config.train_length)), dtype=np.float32)
 
 
 def kv_bytes_per_token(config: SymphonyConfig, bytes_per_value: int = 4) -> int:

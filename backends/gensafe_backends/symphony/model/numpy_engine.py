@@ -1,7 +1,8 @@
 """The oracle: ``model/spec.py`` in float32 numpy, one line per equation. Also the engine that needs no compiler.
 
-Sparse and dense runs are bit-identical. To make that so, whole heads and whole modalities are skipped for the batch (never
-rows of it): every product that is computed has the same shape in both modes, and what is skipped would have added +0.0.
+Sparse and dense runs are bit-identical. To make that so, whole heads and whole modalities are skipped for the batch
+(never rows of it): every product that is computed has the same shape in both modes, and what is skipped would have
+added +0.0.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The embedded default engine: C, compiled once on the user's machine."""

@@ -1,0 +1,235 @@
+"""The embedded default engine: ``symphony.c`` behind the ``Engine`` protocol, with paged keys and values.
+
+Same float32 weights and equations as the numpy oracle (logits agree to about 1e-5), but in one fixed order of
+arithmetic: its bits do not depend on the vector width, the batch split, or on ``sparse``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, cast
+
+import numpy as np
+
+from gensafe.core.errors import BackendError, BackendUnavailable
+from gensafe_backends.symphony.model.engine import (
+    PAGE,
+    Activity,
+    Cache,
+    RopeTable,
+    TokenBatch,
+    check_batch,
+    length_scale,
+    present,
+)
+from gensafe_backends.symphony.model.native.build import load_library
+from gensafe_backends.symphony.model.spec import MODALITY_NAMES
+from gensafe_backends.symphony.vocab import MODALITIES, ModalityId, vocabulary
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gensafe_backends.symphony.config import SymphonyConfig
+
+    F32 = NDArray[np.float32]
+
+PANEL: Final = 16
+MAX_BATCH: Final = 256
+_P = ctypes.c_void_p
+_I = ctypes.c_int64
+
+
+class _Ffn(ctypes.Structure):
+    _fields_ = (("gate", _P), ("up", _P), ("down", _P))
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = (
+        *((n, _P) for n in ("attn_norm", "q_norm", "k_norm", "beta", "router", "router_bias", "ffn_norm")),
+        *((n, _P) for n in ("q", "k", "v", "o")),
+        ("shared", _Ffn),
+        ("own", _Ffn * MODALITIES),
+        ("is_local", _I),
+    )
+
+
+class _Model(ctypes.Structure):
+    _fields_ = (
+        *((n, _I) for n in ("dim", "layers", "heads", "kv_heads", "head_dim", "shared_heads", "active_routed")),
+        *((n, _I) for n in ("ffn_shared", "ffn_modality", "window")),
+        ("eps", ctypes.c_float),
+        ("sparse", ctypes.c_int32),
+        *((n, _P) for n in ("embed", "slot", "final_norm", "head", "layer")),
+    )
+
+
+class _Call(ctypes.Structure):
+    _fields_ = (
+        *((n, _I) for n in ("count", "start")),
+        *((n, _P) for n in ("ids", "slots", "modalities", "cos", "sin", "scale", "pages", "seen", "work", "logits")),
+        *((n, _I) for n in ("live_panel", "live_panels", "last_only", "weight_bytes", "heads_run", "heads_skipped")),
+    )
+
+
+class NativeCache:
+    """Pages of 64 tokens; each page holds keys (transposed) and values of every layer, float32."""
+
+    def __init__(self, config: SymphonyConfig) -> None:
+        self._page_values = config.layers * config.kv_heads * 2 * config.head_dim * PAGE
+        self._pages: list[F32] = []
+        self.pointers = (_P * 8)()
+        self.seen = np.zeros(8 * PAGE, np.uint8)
+        self.length = 0
+
+    def reserve(self, count: int) -> None:
+        """Make room for ``count`` more tokens; pages already there never move."""
+        need = -(-(self.length + count) // PAGE)
+        if need > len(self.pointers):
+            grown = (_P * max(need, 2 * len(self.pointers)))()
+            ctypes.memmove(grown, self.pointers, len(self._pages) * ctypes.sizeof(_P))
+            self.pointers = grown
+            self.seen = np.concatenate([self.seen, np.zeros(len(grown) * PAGE - len(self.seen), np.uint8)])
+        while len(self._pages) < need:
+            page = np.zeros(self._page_values, np.float32)
+            self.pointers[len(self._pages)] = page.ctypes.data
+            self._pages.append(page)
+
+    def nbytes(self) -> int:
+        """Bytes held by keys and values."""
+        return len(self._pages) * self._page_values * 4
+
+    def truncate(self, length: int) -> None:
+        """Forget all tokens from index ``length`` on; whole pages beyond are given back."""
+        self.length = min(self.length, length)
+        del self._pages[-(-self.length // PAGE) :]
+
+
+class NativeEngine:
+    """Runs ``tensors`` through ``symphony.c``.
+
+    A modality's feed-forward weights are read and packed when its first token arrives, never before.
+
+    Args:
+        config: The model's sizes; widths must be multiples of 16.
+        tensors: All tensors of ``spec.tensor_shapes``; may load lazily. Matrices that are exact in float16 (stored
+            bundles are) are packed as float16 where the machine converts it in hardware, losing nothing.
+        sparse: Skip heads and modalities nobody uses. False computes them and multiplies by zero: same bits.
+
+    Raises:
+        BackendUnavailable: no compiler, or sizes this engine does not hold.
+    """
+
+    name = "native"
+
+    def __init__(self, config: SymphonyConfig, tensors: Mapping[str, F32], *, sparse: bool = True) -> None:
+        c = config
+        widths = (c.dim, c.head_dim, c.ffn_shared, c.ffn_modality)
+        if any(w % PANEL for w in widths) or c.heads > 64 or c.head_dim > 256 or c.heads * c.head_dim > 4096:
+            raise BackendUnavailable("the native engine needs widths that are multiples of 16", fix="use engine=numpy")
+        self.config = c
+        self.sparse = sparse
+        self.activity = Activity()
+        self._library = load_library()
+        self._half = bool(self._library.symphony_half())
+        self._tensors = tensors
+        self._rope = RopeTable(c)
+        self._alive: list[NDArray[np.generic]] = []  # everything the structs point into
+        self._ready: set[ModalityId] = set()
+        self._lock = threading.Lock()
+        self._layers = (_Layer * c.layers)(*(self._layer(i) for i in range(c.layers)))
+        self._model = _Model(
+            c.dim, c.layers, c.heads, c.kv_heads, c.head_dim, c.shared_heads, c.active_routed,
+            c.ffn_shared, c.ffn_modality, c.window, c.norm_eps, int(sparse),
+            self._plain("embed.weight"), self._plain("slot.weight"), self._plain("final_norm.weight"),
+            self._packed("embed.weight"), ctypes.cast(self._layers, _P),
+        )  # fmt: skip
+
+    def new_cache(self) -> NativeCache:
+        """An empty cache."""
+        return NativeCache(self.config)
+
+    def forward(self, batch: TokenBatch, cache: Cache, *, live: range | None = None, last_only: bool = True) -> F32:
+        """See ``Engine.forward``."""
+        check_batch(batch, self.config)
+        live = range(vocabulary(self.config).size) if live is None else live
+        if live.start < 0 or live.stop > vocabulary(self.config).size or len(live) == 0 or live.step != 1:
+            raise BackendError(f"no such vocabulary range: {live}")
+        for modality in ModalityId if not self.sparse else present(batch.modalities):
+            self._prepare(modality)
+        kv = cast("NativeCache", cache)
+        parts = [self._run(batch.part(i, i + MAX_BATCH), kv, live, last_only) for i in range(0, len(batch), MAX_BATCH)]
+        return parts[-1] if last_only else np.concatenate(parts)
+
+    def _run(self, batch: TokenBatch, kv: NativeCache, live: range, last_only: bool) -> F32:
+        count, start = len(batch), kv.length
+        kv.reserve(count)
+        kv.seen[start : start + count] = batch.modalities
+        cos, sin = self._rope(batch.tyx)
+        scale = length_scale(self.config, start, count)
+        ids, slots, modalities = (np.ascontiguousarray(x) for x in (batch.ids, batch.slots, batch.modalities))
+        first, last = live.start // PANEL, -(-live.stop // PANEL)
+        logits = np.empty((1 if last_only else count, (last - first) * PANEL), np.float32)
+        # Scratch is made per call: calls of two threads on one engine must not share it.
+        work = np.empty(self._library.symphony_work(ctypes.byref(self._model), count, start + count), np.float32)
+        call = _Call(
+            count, start,
+            *(x.ctypes.data for x in (ids, slots, modalities, cos, sin, scale)),
+            ctypes.addressof(kv.pointers), kv.seen.ctypes.data, work.ctypes.data, logits.ctypes.data,
+            first, last - first, int(last_only), 0, 0, 0,
+        )  # fmt: skip
+        if self._library.symphony_forward(ctypes.byref(self._model), ctypes.byref(call)) != 0:
+            raise BackendError("the native engine cannot hold a model of this size")
+        kv.length += count
+        done = self.activity
+        done.weight_bytes += call.weight_bytes * (2 if self._half else 1)
+        done.heads_run += call.heads_run
+        done.heads_skipped += call.heads_skipped
+        done.tokens += count
+        return logits[:, live.start - first * PANEL : live.stop - first * PANEL]
+
+    # --- weights --------------------------------------------------------------------------------------------------
+
+    def _plain(self, name: str) -> int:
+        array = np.ascontiguousarray(self._tensors[name], np.float32)
+        self._alive.append(array)
+        return int(array.ctypes.data)
+
+    def _packed(self, name: str) -> int:
+        weight = np.ascontiguousarray(self._tensors[name], np.float32)
+        rows, k = weight.shape
+        source: NDArray[np.generic] = weight
+        if self._half:
+            source = weight.astype(np.float16)
+            if not np.array_equal(source.astype(np.float32), weight):
+                raise BackendUnavailable(f"{name} is not exact in float16", fix="use engine=numpy")
+        packed = np.empty(-(-rows // PANEL) * PANEL * k, source.dtype)
+        self._library.symphony_pack(source.ctypes.data, packed.ctypes.data, rows, k)
+        self._alive.append(packed)
+        return int(packed.ctypes.data)
+
+    def _ffn(self, prefix: str) -> _Ffn:
+        return _Ffn(*(self._packed(f"{prefix}.{part}.weight") for part in ("gate", "up", "down")))
+
+    def _layer(self, index: int) -> _Layer:
+        p = f"layers.{index}."
+        plain = ("attn_norm.weight", "attn.q_norm.weight", "attn.k_norm.weight", "attn.beta", "router.weight",
+                 "router.bias", "ffn_norm.weight")  # fmt: skip
+        return _Layer(
+            *(self._plain(p + name) for name in plain),
+            *(self._packed(f"{p}attn.{name}.weight") for name in "qkvo"),
+            self._ffn(p + "ffn.shared"),
+            (_Ffn * MODALITIES)(),
+            int(index not in self.config.global_layers),
+        )
+
+    def _prepare(self, modality: ModalityId) -> None:
+        """Pack a modality's feed-forward weights the first time it occurs."""
+        if modality in self._ready:
+            return
+        with self._lock:
+            for index in range(self.config.layers if modality not in self._ready else 0):
+                own = self._ffn(f"layers.{index}.ffn.{MODALITY_NAMES[modality]}")
+                self._layers[index].own[modality] = own
+            self._ready.add(modality)
