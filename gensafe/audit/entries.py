@@ -1,0 +1,322 @@
+"""What is logged: one constructor per event, so that an entry can hold only what its event is allowed to say.
+
+Canonical profile (strings, integers, booleans, lists, objects). No prompt, no output, no name, no address: tenants and
+actors are pseudonyms, prompts are keyed commitments, outputs are digests. Classifier findings keep category, action and
+coarse numbers, never their free text. Floats become integers in stated units.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+from gensafe.core.ids import record_id_text
+from gensafe.core.types import Admission, GenerationRecord, Modality, Signed, Stage, Verdict, WatermarkReceipt
+
+SCHEMA: Final = "gensafe.audit.entry/1"
+
+Entry: TypeAlias = dict[str, object]
+
+OPENED: Final = "generation.opened"
+RELEASED: Final = "generation.released"
+BLOCKED: Final = "generation.blocked"
+CANCELLED: Final = "generation.cancelled"
+FAILED: Final = "generation.failed"
+ABORTED: Final = "generation.aborted"
+VERIFIED: Final = "verify.performed"
+POLICY_CHANGED: Final = "policy.changed"
+KEY_ROTATED: Final = "key.rotated"
+CONFIG_CHANGED: Final = "config.changed"
+EXPORT_MADE: Final = "export.made"
+HOLD_SET: Final = "hold.set"
+HOLD_RELEASED: Final = "hold.released"
+TOMBSTONE: Final = "log.tombstone"
+FILTER_UNAVAILABLE: Final = "filter.unavailable"
+FILTER_RESTORED: Final = "filter.restored"
+SERVICE_STARTED: Final = "service.started"
+MISUSE_REPORTED: Final = "misuse.reported"
+
+EVENTS: Final = (
+    OPENED,
+    RELEASED,
+    BLOCKED,
+    CANCELLED,
+    FAILED,
+    ABORTED,
+    VERIFIED,
+    POLICY_CHANGED,
+    KEY_ROTATED,
+    CONFIG_CHANGED,
+    EXPORT_MADE,
+    HOLD_SET,
+    HOLD_RELEASED,
+    TOMBSTONE,
+    FILTER_UNAVAILABLE,
+    FILTER_RESTORED,
+    SERVICE_STARTED,
+    MISUSE_REPORTED,
+)
+FINAL_STATES: Final = {RELEASED, BLOCKED, CANCELLED, FAILED, ABORTED}
+"""Events that close a ``generation.opened``."""
+
+
+def pseudonym(key: bytes, name: str) -> str:
+    """A stable stand-in for a tenant or actor: "p-" and 24 hex digits of HMAC-SHA-256 under ``key``."""
+    return "p-" + hmac.new(key, name.encode(), hashlib.sha256).hexdigest()[:24]
+
+
+def opened(
+    *,
+    request_id: str,
+    record_id: int,
+    tenant: str,
+    modality: Modality,
+    prompt_commitment: str,
+    policy_id: str,
+    policy_digest: str,
+    input_digests: Sequence[str] = (),
+    model: str = "",
+    label_profile: str = "",
+    actor: str = "",
+    parent_record: int | None = None,
+    retention: str = "default",
+) -> Entry:
+    """The durable intent: logged before anything is generated, closed by exactly one final state."""
+    entry = _about(OPENED, request_id, record_id, tenant, modality)
+    entry |= {
+        "prompt_commitment": prompt_commitment,
+        "policy": {"id": policy_id, "digest": policy_digest},
+        "inputs": list(input_digests),
+        "retention": retention,
+    }
+    if parent_record is not None:
+        entry["parent_record"] = record_id_text(parent_record)
+    return entry | _given(model=model, label_profile=label_profile, actor=actor)
+
+
+def released(
+    signed: Signed,
+    *,
+    labels: Mapping[str, str | int | bool] | None = None,
+    layers: Sequence[str] = (),
+    decoded_digest: str = "",
+    environment: str = "",
+) -> Entry:
+    """An output that is about to leave: everything later questions need, by digest.
+
+    Args:
+        signed: The final bytes with all receipts.
+        labels: What the label profile wrote (profile, fields, measured sizes).
+        layers: Marks seen again on the final bytes, e.g. ("c2pa", "watermark").
+        decoded_digest: Digest of the decoded samples, if one was taken.
+        environment: "production" or "development".
+    """
+    judged = signed.marked.judged
+    admission = judged.admission
+    entry = _of_admission(RELEASED, admission)
+    entry |= {
+        "output": {"digest": signed.digest, "media_type": signed.marked.media_type, "bytes": len(signed.data)},
+        "manifest": {
+            "digest": signed.manifest.digest,
+            "label": signed.manifest.label,
+            "signer": signed.manifest.signer_fingerprint,
+            "embedded": signed.manifest.embedded,
+            "development": signed.manifest.development,
+        },
+        "watermark": watermark(signed.marked.receipt),
+        "generation": generation(judged.draft.record),
+        "verdicts": [verdict(admission.prompt_verdict), verdict(judged.verdict)],
+        "fingerprints": sorted(signed.marked.fingerprint),
+        "layers": list(layers),
+    }
+    if labels:
+        entry["labels"] = dict(labels)
+    if decoded_digest:
+        entry["output_decoded"] = decoded_digest
+    return entry | _given(environment=environment)
+
+
+def blocked(
+    *,
+    request_id: str,
+    record_id: int,
+    tenant: str,
+    modality: Modality,
+    stage: Stage,
+    verdict_: Verdict,
+    opened_index: int = -1,
+    generation_: GenerationRecord | None = None,
+) -> Entry:
+    """Policy said no; nothing left. ``generation_`` where an output existed and was discarded."""
+    entry = _about(BLOCKED, request_id, record_id, tenant, modality)
+    entry |= {"stage": stage.value, "verdicts": [verdict(verdict_)], "opened_index": opened_index}
+    if generation_ is not None:
+        entry["generation"] = generation(generation_)
+    return entry
+
+
+def ended(
+    event: str,
+    *,
+    request_id: str,
+    record_id: int,
+    tenant: str,
+    modality: Modality,
+    reason: str,
+    opened_index: int,
+    stage: str = "",
+    bytes_released: int = 0,
+) -> Entry:
+    """A request that ended without a released output: ``CANCELLED``, ``FAILED`` or ``ABORTED`` (found by recovery).
+
+    Args:
+        event: One of the three.
+        request_id: As opened.
+        record_id: As opened.
+        tenant: As opened.
+        modality: As opened.
+        reason: The stable ``GensafeError.reason``, never a message.
+        opened_index: Index of the ``generation.opened`` entry.
+        stage: Where it ended.
+        bytes_released: Text that had streamed out before (0 for media).
+    """
+    if event not in (CANCELLED, FAILED, ABORTED):
+        raise ValueError(f"{event} does not end a request")
+    entry = _about(event, request_id, record_id, tenant, modality)
+    entry |= {"reason": reason, "opened_index": opened_index, "bytes_released": bytes_released}
+    return entry | _given(stage=stage)
+
+
+def verify_performed(*, conclusion: str, checks: Mapping[str, str], record_id: int | None = None) -> Entry:
+    """Somebody verified a file: what was concluded, not who asked and not the file."""
+    entry = _event(VERIFIED) | {"conclusion": conclusion, "checks": dict(checks)}
+    return entry | ({} if record_id is None else {"record_id": record_id_text(record_id)})
+
+
+def policy_changed(*, policy_id: str, old_digest: str, new_digest: str, actor: str, approver: str = "") -> Entry:
+    """A policy was put in force."""
+    entry = _event(POLICY_CHANGED) | {"policy": policy_id, "old": old_digest, "new": new_digest, "actor": actor}
+    return entry | _given(approver=approver)
+
+
+def key_rotated(*, role: str, old: str, new: str, reason: str, actor: str = "") -> Entry:
+    """A key changed. ``role``: claim | checkpoint | watermark | kek; ``old``/``new``: vkey, certificate or key id."""
+    return _event(KEY_ROTATED) | {"role": role, "old": old, "new": new, "reason": reason} | _given(actor=actor)
+
+
+def config_changed(*, old_digest: str, new_digest: str, actor: str = "") -> Entry:
+    """The configuration changed."""
+    return _event(CONFIG_CHANGED) | {"old": old_digest, "new": new_digest} | _given(actor=actor)
+
+
+def service_started(*, version: str, config_digest: str, policy_digest: str, environment: str) -> Entry:
+    """A server came up; what it ran with."""
+    about = {"version": version, "config": config_digest, "policy": policy_digest, "environment": environment}
+    return _event(SERVICE_STARTED) | about
+
+
+def export_made(
+    *, start: int, stop: int, size: int, tenant: str, formats: Sequence[str], manifest_digest: str
+) -> Entry:
+    """An export of entries [start, stop) under the checkpoint of ``size`` was written."""
+    entry = _event(EXPORT_MADE) | {"start": start, "stop": stop, "size": size, "formats": sorted(formats)}
+    return entry | {"manifest_digest": manifest_digest} | _given(tenant=tenant)
+
+
+def hold(event: str, *, hold_id: str, scope: str, actor: str = "") -> Entry:
+    """A legal hold was placed (``HOLD_SET``) or lifted (``HOLD_RELEASED``) on a scope, e.g. ``tenant:p-…``."""
+    if event not in (HOLD_SET, HOLD_RELEASED):
+        raise ValueError(f"{event} is not about a hold")
+    return _event(event) | {"hold_id": hold_id, "scope": scope} | _given(actor=actor)
+
+
+def tombstone(*, kind: str, subject: str, erased: Mapping[str, int], reason: str, actor: str = "") -> Entry:
+    """Something erasable was erased: what kind, whose (pseudonym), how much, why. Proofs are untouched by it."""
+    entry = _event(TOMBSTONE) | {"kind": kind, "subject": subject, "erased": dict(erased), "reason": reason}
+    return entry | _given(actor=actor)
+
+
+def filter_outage(event: str, *, classifier: str, since_ms: int, refused: int = 0) -> Entry:
+    """A classifier went away (``FILTER_UNAVAILABLE``) or came back; ``refused`` requests were closed meanwhile."""
+    if event not in (FILTER_UNAVAILABLE, FILTER_RESTORED):
+        raise ValueError(f"{event} is not about an outage")
+    return _event(event) | {"classifier": classifier, "since_ms": since_ms, "refused": refused}
+
+
+def misuse_reported(*, ticket: str, category: str, record_id: int | None = None) -> Entry:
+    """A report of misuse arrived; the ticket lives elsewhere."""
+    entry = _event(MISUSE_REPORTED) | {"ticket": ticket, "category": category}
+    return entry | ({} if record_id is None else {"record_id": record_id_text(record_id)})
+
+
+def verdict(value: Verdict) -> Entry:
+    """A verdict without free text: scores in tenths, thresholds in thousandths, failed classifiers by name."""
+    return {
+        "stage": value.stage.value,
+        "action": value.action.value,
+        "policy": {"id": value.policy_id, "digest": value.policy_digest},
+        "monitor_only": value.monitor_only,
+        "classifiers": [{"name": c.name, "version": c.version, "weights": c.weights_digest} for c in value.classifiers],
+        "decisions": [
+            {
+                "category": d.finding.category,
+                "classifier": d.finding.classifier,
+                "action": d.action.value,
+                "severity": d.severity,
+                "score_tenths": min(10, max(0, math.floor(d.finding.score * 10))),
+                "threshold_thousandths": round(d.threshold * 1000),
+            }
+            for d in value.decisions
+        ],
+        "gaps": sum(1 for c in value.coverage if c.examined < c.total),
+        "failed_classifiers": [error.partition(":")[0][:80] for error in value.errors],
+    }
+
+
+def watermark(receipt: WatermarkReceipt) -> Entry:
+    """A watermark receipt; ``p_exponent`` is floor(log10 p) of the detection on the final bytes."""
+    entry: Entry = {
+        "scheme": receipt.scheme,
+        "key_id": receipt.key_id,
+        "payload": receipt.payload.hex(),
+        "level": receipt.level.value,
+        "p_exponent": -999 if receipt.p_value <= 0 else math.floor(math.log10(receipt.p_value)),
+    }
+    if receipt.psnr_db is not None and math.isfinite(receipt.psnr_db):
+        entry["psnr_centibel"] = round(receipt.psnr_db * 10)
+    return entry | _given(note=receipt.note)
+
+
+def generation(record: GenerationRecord) -> Entry:
+    """How the draft came to be; words of the prompt (``notes``) are left out."""
+    return {
+        "backend": record.backend,
+        "model": record.model,
+        "model_version": record.model_version,
+        "weights": record.weights_digest,
+        "tokens": record.tokens,
+        "sampling_mark": record.sampling_mark,
+    }
+
+
+def _event(event: str) -> Entry:
+    return {"schema": SCHEMA, "event": event}
+
+
+def _about(event: str, request_id: str, record_id: int, tenant: str, modality: Modality) -> Entry:
+    about = {"request_id": request_id, "record_id": record_id_text(record_id), "tenant": tenant}
+    return _event(event) | about | {"modality": modality.value}
+
+
+def _of_admission(event: str, admission: Admission) -> Entry:
+    request = admission.request
+    entry = _about(event, request.request_id, admission.record_id, request.tenant, request.modality)
+    entry |= {"opened_index": admission.intent_index, "prompt_commitment": admission.prompt_commitment}
+    return entry | {"inputs": list(admission.input_digests)}
+
+
+def _given(**fields: str) -> Entry:
+    return {name: value for name, value in fields.items() if value}

@@ -1,0 +1,529 @@
+"""The append-only log: one sequencer thread, group commit, signed checkpoints, proofs.
+
+A leaf is the canonical JSON ``{"entry": <what the caller logged>, "index": <position>, "time_ms": <clock>}``. Index and
+time are stamped by the sequencer: a leaf says where it belongs, and times never run backwards.
+
+1. A caller's entry is checked and made canonical in the caller's thread.
+2. The sequencer takes everything that is waiting (at most ``max_batch``), stamps it and extends the frontier.
+3. It signs the checkpoint of the new size and commits entries, tiles, frontier and checkpoint in one transaction.
+4. Only after the commit is durable do callers get their ``Appended`` and readers the new checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from gensafe.audit import merkle, tiles
+from gensafe.audit.checkpoint import Checkpoint, TlogProof, parse_checkpoint
+from gensafe.audit.note import NoteKey, check_name
+from gensafe.audit.store import Batch, LogStore, StoredState, open_store
+from gensafe.core.canonical import canonical_json
+from gensafe.core.clock import SystemClock
+from gensafe.core.errors import AuditError, GensafeError, LogCorrupt, LogUnavailable
+from gensafe.core.ports import Clock
+
+MAX_BATCH: Final = 1024
+_ENVELOPE_BYTES: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where an entry went: its index and the hex of its RFC 6962 leaf hash. It is durable."""
+
+    index: int
+    leaf_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEntry:
+    """An entry as read back; ``data`` is the exact leaf data."""
+
+    index: int
+    time_ms: int
+    entry: Mapping[str, Any]
+    data: bytes
+
+    @property
+    def leaf_hash(self) -> str:
+        """Hex of the leaf hash."""
+        return merkle.leaf_hash(self.data).hex()
+
+
+class LogReader:
+    """Everything about a log that needs no key. Reads what is durable, also while another process writes."""
+
+    def __init__(self, store: LogStore) -> None:
+        self._store = store
+        self._tree = tiles.TileTree(self._load_tile)
+        head = store.state()
+        if head is None:
+            raise LogUnavailable("there is no log here")
+        self._origin = head.origin
+
+    @property
+    def origin(self) -> str:
+        """The log's name, first line of its checkpoints."""
+        return self._origin
+
+    @property
+    def size(self) -> int:
+        """Durable entries."""
+        return self._head().size
+
+    def checkpoint(self) -> bytes:
+        """The newest signed checkpoint; covers every acknowledged entry."""
+        return self._head().checkpoint
+
+    def raw(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int, bytes | None]]:
+        """Rows (index, time_ms, leaf data) of [start, stop); data is None where retention pruned it.
+
+        Raises:
+            LogCorrupt: an index is missing.
+        """
+        stop = self.size if stop is None else min(stop, self.size)
+        expected = start
+        for index, time_ms, body in self._store.bodies(start, stop):
+            if index != expected:
+                raise LogCorrupt(f"entry {expected} is missing")
+            expected += 1
+            yield index, time_ms, body
+        if expected < stop:
+            raise LogCorrupt(f"entry {expected} is missing")
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[LoggedEntry]:
+        """The entries of [start, stop) that have not been pruned."""
+        for index, _, body in self.raw(start, stop):
+            if body is not None:
+                yield decode_leaf(body, index)
+
+    def entry(self, index: int) -> LoggedEntry:
+        """One entry.
+
+        Raises:
+            AuditError: there is none, or it was pruned.
+        """
+        if not 0 <= index < self.size:
+            raise AuditError(f"the log has no entry {index}")
+        for _, _, body in self.raw(index, index + 1):
+            if body is not None:
+                return decode_leaf(body, index)
+        raise AuditError(f"entry {index} was pruned by the retention policy; its hash is kept")
+
+    def leaf_hash(self, index: int) -> bytes:
+        """The leaf hash of ``index``, also of a pruned entry."""
+        return self._tree.node(0, index)
+
+    def inclusion(self, index: int, size: int | None = None) -> tuple[bytes, ...]:
+        """The audit path of entry ``index`` in the tree of ``size`` (default: now).
+
+        Raises:
+            AuditError: no such entry or size.
+        """
+        size = self._size_up_to(size)
+        if not 0 <= index < size:
+            raise AuditError(f"entry {index} is not in a tree of {size}")
+        return tuple(merkle.inclusion_proof(self._tree.node, index, size))
+
+    def consistency(self, old: int, new: int | None = None) -> tuple[bytes, ...]:
+        """The proof that the tree of ``old`` is a prefix of the tree of ``new`` (default: now).
+
+        Raises:
+            AuditError: not 0 <= old <= new <= size.
+        """
+        new = self._size_up_to(new)
+        if not 0 <= old <= new:
+            raise AuditError(f"no consistency proof from {old} to {new}")
+        return tuple(merkle.consistency_proof(self._tree.node, old, new))
+
+    def range_proof(self, start: int, stop: int, size: int | None = None) -> tuple[list[bytes], list[bytes]]:
+        """Hashes left and right of [start, stop) that complete it to the root of ``size`` (``merkle.verify_range``)."""
+        size = self._size_up_to(size)
+        if not 0 <= start <= stop <= size:
+            raise AuditError(f"no range {start}..{stop} in a tree of {size}")
+        return merkle.range_proof(self._tree.node, start, stop, size)
+
+    def root(self, size: int | None = None) -> bytes:
+        """The tree hash at ``size`` (default: now)."""
+        size = self._size_up_to(size)
+        return merkle.subtree_hash(self._tree.node, 0, size) if size else merkle.EMPTY_ROOT
+
+    def tlog_proof(self, index: int) -> bytes:
+        """The ``.tlog-proof`` of an entry under the newest checkpoint.
+
+        Raises:
+            AuditError: no such entry.
+        """
+        head = parse_checkpoint(self.checkpoint())
+        return TlogProof(index, self.inclusion(index, head.size), head).encode()
+
+    def index_at(self, time_ms: int) -> int:
+        """The first index whose time is not before ``time_ms`` (the size, if there is none)."""
+        low, high = 0, self.size
+        while low < high:
+            middle = (low + high) // 2
+            found = self._store.times(middle)
+            if found is None:
+                raise LogCorrupt(f"entry {middle} is missing")
+            if found < time_ms:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def resource(self, path: str) -> bytes:
+        """What a tlog-tiles server answers for ``checkpoint`` or ``tile/...``.
+
+        Raises:
+            AuditError: no such resource (also for pruned bundles and tiles beyond the checkpoint).
+        """
+        if path == "checkpoint":
+            return self.checkpoint()
+        tile, size = tiles.parse_path(path), self.size
+        level = max(tile.level, 0)
+        if tile.index * tiles.WIDTH + tile.width > size >> (8 * level):
+            raise AuditError("the tree has no such tile")
+        if tile.level >= 0:
+            return self._load_tile(tile.level, tile.index, tile.width)[: tile.width * merkle.HASH_BYTES]
+        start = tile.index * tiles.WIDTH
+        bodies = [body for _, _, body in self.raw(start, start + tile.width)]
+        if any(body is None for body in bodies):
+            raise AuditError("the entry bundle was pruned")
+        return tiles.encode_bundle(body for body in bodies if body is not None)
+
+    def kept_checkpoints(self) -> list[tuple[int, bytes]]:
+        """Checkpoints handed out as evidence (size, note)."""
+        return self._store.checkpoints()
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._store.close()
+
+    def __enter__(self) -> LogReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _head(self) -> StoredState:
+        head = self._store.state()
+        if head is None:
+            raise LogCorrupt("the log's head is gone")
+        return head
+
+    def _size_up_to(self, size: int | None) -> int:
+        now = self.size
+        if size is None:
+            return now
+        if not 0 <= size <= now:
+            raise AuditError(f"the log has {now} entries, not {size}")
+        return size
+
+    def _load_tile(self, level: int, index: int, width: int) -> bytes:
+        stored = self._store.tile(level, index)
+        if stored is None and level == 0:  # the one level-0 tile that is still growing
+            start = index * tiles.WIDTH
+            rows = self._store.bodies(start, start + tiles.WIDTH)
+            stored = b"".join(merkle.leaf_hash(body) for _, _, body in rows if body is not None)
+        if stored is None or len(stored) < width * merkle.HASH_BYTES:
+            raise LogCorrupt(f"tile {level}/{index} is missing")
+        return stored
+
+
+class AuditLog(LogReader):
+    """The one writer of a log. Open with ``AuditLog.open``; ``append`` may be called from any thread."""
+
+    def __init__(self, store: LogStore, key: Ed25519PrivateKey, clock: Clock, fault: Callable[[str], None]) -> None:
+        super().__init__(store)
+        self._key = key
+        self._clock = clock
+        self._fault = fault
+        self._current = self._head_from_store()
+        self._frontier = _frontier(self._current)
+        self._stale = False
+        self._closed = False
+        self._gate = Lock()
+        self._queue: SimpleQueue[tuple[bytes, Future[Appended]] | None] = SimpleQueue()
+        self._thread = Thread(target=self._sequence, name="gensafe-audit", daemon=True)
+        self._thread.start()
+
+    @staticmethod
+    def open(
+        path: Path | str,
+        *,
+        origin: str,
+        key: Ed25519PrivateKey,
+        clock: Clock | None = None,
+        previous_keys: tuple[Ed25519PublicKey, ...] = (),
+        fault: Callable[[str], None] | None = None,
+    ) -> AuditLog:
+        """Open the log in folder ``path`` (or at a PostgreSQL URL) for writing; make it if there is none.
+
+        Args:
+            path: Folder of the SQLite store, or a ``postgresql+pg8000://`` URL.
+            origin: The log's name, a schema-less URL; must be that of an existing log.
+            key: Signs checkpoints.
+            clock: Source of entry times.
+            previous_keys: Keys that may have signed the stored checkpoint before a rotation.
+            fault: Called at named points of every commit; for crash tests only.
+
+        Raises:
+            LogCorrupt: head, tiles, tail or checkpoint do not agree.
+            LogUnavailable: the store cannot be opened, or another writer holds it.
+        """
+        check_name(origin)
+        store = open_store(path, writer=True)
+        try:
+            if store.state() is None:
+                if store.highest():
+                    raise LogCorrupt("the log has entries but no head")
+                empty = Checkpoint(origin, 0, merkle.EMPTY_ROOT).signed(key)
+                store.initialise(StoredState(origin, 0, 0, b"", empty.raw))
+            keys = [NoteKey(origin, k) for k in (key.public_key(), *previous_keys)]
+            check_head(store, origin, keys)
+            return AuditLog(store, key, clock or SystemClock(), fault or _no_fault)
+        except BaseException:
+            store.close()
+            raise
+
+    @staticmethod
+    def open_readonly(path: Path | str) -> LogReader:
+        """Open for reading, without a key, also while a writer holds the log.
+
+        Raises:
+            LogUnavailable: there is no log.
+        """
+        store = open_store(path, writer=False)
+        try:
+            return LogReader(store)
+        except BaseException:
+            store.close()
+            raise
+
+    @property
+    def verifier_key(self) -> str:
+        """The log's public key as a vkey, the thing to hand to auditors out of band."""
+        return NoteKey(self._origin, self._key.public_key()).vkey
+
+    def append(self, entry: Mapping[str, object]) -> Appended:
+        """Log ``entry`` and wait until it is durable.
+
+        Raises:
+            AuditError: the entry is outside the canonical profile or too large.
+            LogUnavailable: it did not become durable.
+        """
+        return self.submit(entry).result()
+
+    def submit(self, entry: Mapping[str, object]) -> Future[Appended]:
+        """Queue ``entry``; the future is done when it is durable (or failed). Entries keep the order of submission."""
+        body = encode_entry(entry)
+        future: Future[Appended] = Future()
+        with self._gate:
+            if self._closed:
+                raise LogUnavailable("the log is closed")
+            self._queue.put((body, future))
+        return future
+
+    def keep_checkpoint(self, note: bytes) -> None:
+        """Keep a checkpoint as evidence of what was handed out.
+
+        Raises:
+            AuditError: not a checkpoint of this log's own tree.
+        """
+        parsed = parse_checkpoint(note)
+        if parsed.origin != self._origin or parsed.root != self.root(parsed.size):
+            raise AuditError("the checkpoint is not one of this log")
+        self._store.keep_checkpoint(parsed.size, note)
+
+    def prune(self, before_index: int) -> int:
+        """Forget leaf data before ``before_index`` (rounded down to whole bundles); hashes and proofs stay."""
+        stop = min(before_index, self.size) // tiles.WIDTH * tiles.WIDTH
+        return self._store.prune(0, stop) if stop > 0 else 0
+
+    def close(self) -> None:
+        """Commit what is queued, stop the sequencer and let go of the lock."""
+        with self._gate:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
+        self._thread.join()
+        self._store.close()
+
+    def __enter__(self) -> AuditLog:
+        return self
+
+    def _head(self) -> StoredState:
+        return self._current
+
+    def _head_from_store(self) -> StoredState:
+        return super()._head()
+
+    def _sequence(self) -> None:
+        open_ = True
+        while open_:
+            item = self._queue.get()
+            batch: list[tuple[bytes, Future[Appended]]] = []
+            while item is not None:
+                batch.append(item)
+                if len(batch) == MAX_BATCH:
+                    break
+                try:
+                    item = self._queue.get_nowait()
+                except Empty:
+                    break
+            open_ = item is not None
+            if batch:
+                self._commit(batch)
+
+    def _commit(self, batch: list[tuple[bytes, Future[Appended]]]) -> None:
+        try:
+            done = self._write([body for body, _ in batch])
+        except GensafeError as error:
+            self._stale = True  # the database may have kept the batch although it reported a failure
+            _fail(batch, error)
+        except Exception as error:
+            self._stale = True
+            _fail(batch, LogUnavailable(f"the sequencer failed: {error}"))
+        else:
+            self._fault("before-acknowledge")
+            for (_, future), appended in zip(batch, done, strict=True):
+                future.set_result(appended)
+
+    def _write(self, bodies: list[bytes]) -> list[Appended]:
+        if self._stale:
+            self._current = self._head_from_store()
+            self._frontier = _frontier(self._current)
+            self._stale = False
+        self._fault("batch-taken")
+        head, frontier = self._current, self._frontier.copy()
+        time_ms = max(self._clock.now_ms(), head.time_ms)
+        rows: list[tuple[int, int, bytes]] = []
+        done: list[Appended] = []
+        leaves: list[bytes] = []
+        for body in bodies:
+            index = frontier.size
+            data = b'{"entry":%b,"index":%d,"time_ms":%d}' % (body, index, time_ms)
+            digest = merkle.leaf_hash(data)
+            frontier.append(digest)
+            leaves.append(digest)
+            rows.append((index, time_ms, data))
+            done.append(Appended(index, digest.hex()))
+        sealed = self._sealed_tiles(head.size, leaves)
+        signed = Checkpoint(self._origin, frontier.size, frontier.root()).signed(self._key)
+        state = StoredState(self._origin, frontier.size, time_ms, b"".join(frontier.hashes), signed.raw)
+        self._fault("checkpoint-signed")
+        self._store.commit(Batch(rows, sealed, state), self._fault)
+        self._fault("committed")
+        self._frontier, self._current = frontier, state
+        return done
+
+    def _sealed_tiles(self, start: int, leaves: list[bytes]) -> list[tuple[int, int, bytes]]:
+        """Tiles that appending ``leaves`` at ``start`` completes (level 0) or extends (above)."""
+        out: list[tuple[int, int, bytes]] = []
+        level, hashes, first = 0, leaves, start
+        while hashes:
+            offset = first % tiles.WIDTH
+            if offset:
+                known = tiles.split_hashes(self._load_tile(level, first // tiles.WIDTH, offset))[:offset]
+                hashes, first = known + hashes, first - offset
+            parents: list[bytes] = []
+            for i in range(0, len(hashes), tiles.WIDTH):
+                part = hashes[i : i + tiles.WIDTH]
+                full = len(part) == tiles.WIDTH
+                if full:
+                    parents.append(merkle.complete_levels(part)[-1][0])
+                if full or level:
+                    out.append((level, (first + i) // tiles.WIDTH, b"".join(part)))
+            level, hashes, first = level + 1, parents, first // tiles.WIDTH
+        return out
+
+
+def encode_entry(entry: Mapping[str, object]) -> bytes:
+    """Canonical JSON of an entry.
+
+    Raises:
+        AuditError: outside the canonical profile, or too large for an entry bundle.
+    """
+    try:
+        body = canonical_json(entry)
+    except (TypeError, ValueError) as error:
+        raise AuditError(f"the entry cannot be logged: {error}") from None
+    if len(body) > tiles.MAX_ENTRY_BYTES - _ENVELOPE_BYTES:
+        raise AuditError(f"the entry has {len(body)} bytes, more than a bundle can carry")
+    return body
+
+
+def decode_leaf(data: bytes, index: int) -> LoggedEntry:
+    """Read leaf data back.
+
+    Raises:
+        LogCorrupt: not a leaf of position ``index``.
+    """
+    try:
+        leaf = json.loads(data)
+        entry, stated, time_ms = leaf["entry"], leaf["index"], leaf["time_ms"]
+    except (ValueError, KeyError, TypeError):
+        raise LogCorrupt(f"entry {index} is not a leaf") from None
+    if stated != index or not isinstance(entry, dict) or not isinstance(time_ms, int):
+        raise LogCorrupt(f"the leaf at {index} says it is entry {stated!r}")
+    return LoggedEntry(index, time_ms, entry, data)
+
+
+def check_head(store: LogStore, origin: str, keys: list[NoteKey]) -> None:
+    """Check that head, tail, tiles and checkpoint of a store agree; reads one bundle and the right edge of the tiles.
+
+    Raises:
+        LogCorrupt: they do not.
+    """
+    head = store.state()
+    if head is None:
+        raise LogCorrupt("the log's head is gone")
+    if head.origin != origin:
+        raise LogCorrupt(f"this log is {head.origin!r}, not {origin!r}")
+    if store.highest() != head.size:
+        raise LogCorrupt(f"the head says {head.size} entries, {store.highest()} are stored")
+    reader = LogReader(store)
+    frontier = _frontier(head)
+    edge = [reader._tree.node(*node) for node in merkle.cover(0, head.size)]  # noqa: SLF001 - same module
+    if tuple(edge) != frontier.hashes:
+        raise LogCorrupt("the stored frontier does not follow from the entries")
+    start = max(0, head.size - 1) // tiles.WIDTH * tiles.WIDTH
+    for index, _, body in reader.raw(start, head.size):
+        if body is not None and merkle.leaf_hash(decode_leaf(body, index).data) != reader.leaf_hash(index):
+            raise LogCorrupt(f"entry {index} does not hash to its leaf")
+    try:
+        checkpoint = parse_checkpoint(head.checkpoint)
+        signed = checkpoint.verified_by(keys)
+    except LogCorrupt:
+        raise
+    except AuditError as error:
+        raise LogCorrupt(f"the stored checkpoint is not valid: {error.message}") from None
+    if not signed:
+        raise LogCorrupt("the stored checkpoint is not signed by this key", fix="name the key it was rotated from")
+    if (checkpoint.origin, checkpoint.size, checkpoint.root) != (origin, head.size, frontier.root()):
+        raise LogCorrupt("the stored checkpoint is not that of the stored entries")
+
+
+def _frontier(head: StoredState) -> merkle.Frontier:
+    try:
+        return merkle.Frontier(head.size, [head.frontier[i : i + 32] for i in range(0, len(head.frontier), 32)])
+    except ValueError:
+        raise LogCorrupt("the stored frontier does not fit the stored size") from None
+
+
+def _fail(batch: list[tuple[bytes, Future[Appended]]], error: GensafeError) -> None:
+    for _, future in batch:
+        future.set_exception(error)
+
+
+def _no_fault(_: str) -> None:
+    return None

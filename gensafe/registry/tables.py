@@ -1,0 +1,143 @@
+"""The registry's tables and its engine: SQLite in the folder, or PostgreSQL by URL (SQLAlchemy Core for both)."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from gensafe.core.errors import RegistryError
+
+DATABASE = "registry.db"
+
+meta = sa.MetaData()
+
+records = sa.Table(
+    "records",
+    meta,
+    sa.Column("record_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("request_id", sa.Text, nullable=False, unique=True),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("modality", sa.Text, nullable=False, index=True),
+    sa.Column("media_type", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False, index=True),
+    sa.Column("manifest_digest", sa.Text, nullable=False),
+    sa.Column("manifest_label", sa.Text, nullable=False, index=True),
+    sa.Column("watermark_scheme", sa.Text, nullable=False),
+    sa.Column("watermark_payload", sa.LargeBinary, nullable=False),
+    sa.Column("key_epoch", sa.SmallInteger, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("log_index", sa.BigInteger, nullable=False),
+    sa.Column("leaf_hash", sa.Text, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("extra", sa.Text, nullable=False),
+)
+
+intents = sa.Table(
+    "intents",
+    meta,
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("request_digest", sa.Text, nullable=False),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("record_id", sa.BigInteger, nullable=False),
+    sa.Column("modality", sa.Text, nullable=False),
+    sa.Column("opened_index", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("final_index", sa.BigInteger, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+)
+
+# --- what may be erased ---
+
+subjects = sa.Table(
+    "subjects",
+    meta,
+    sa.Column("subject", sa.Text, primary_key=True),  # pseudonym
+    sa.Column("wrapped_key", sa.LargeBinary),  # NULL = destroyed
+    sa.Column("erased_ms", sa.BigInteger),
+)
+
+prompts = sa.Table(
+    "prompts",
+    meta,
+    sa.Column("record_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("subject", sa.Text, nullable=False, index=True),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+)
+
+sealed_blobs = sa.Table(
+    "sealed_blobs",
+    meta,
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("subject", sa.Text, nullable=False, index=True),
+)
+
+holds = sa.Table(
+    "holds",
+    meta,
+    sa.Column("hold_id", sa.Text, primary_key=True),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+)
+
+secrets_table = sa.Table(
+    "secrets",
+    meta,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("wrapped", sa.LargeBinary, nullable=False),
+)
+
+
+def open_engine(directory: Path, *, url: str, readonly: bool) -> sa.Engine:
+    """Open (and unless ``readonly`` create) the registry's database.
+
+    Raises:
+        RegistryError: it cannot be opened, or there is none to read.
+    """
+    if url:
+        try:
+            engine = sa.create_engine(url, pool_pre_ping=True)
+        except (ImportError, SQLAlchemyError) as error:
+            raise RegistryError(
+                f"no driver for {url.partition(':')[0]}", fix="pip install 'gensafe[postgres]'"
+            ) from error
+    else:
+        engine = _sqlite(directory, readonly=readonly)
+    if not readonly:
+        try:
+            meta.create_all(engine)
+        except SQLAlchemyError as error:
+            engine.dispose()
+            raise RegistryError(f"could not open the registry: {getattr(error, 'orig', error)}") from error
+    return engine
+
+
+def _sqlite(directory: Path, *, readonly: bool) -> sa.Engine:
+    path = directory / DATABASE
+    if readonly and not path.is_file():
+        raise RegistryError(f"there is no registry in {directory.name!r}")
+    if not readonly:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RegistryError(f"could not make the registry's folder: {error.strerror}") from error
+    mode = "ro" if readonly else "rwc"
+    engine = sa.create_engine(
+        f"sqlite:///file:{path.resolve().as_posix()}?mode={mode}&uri=true", poolclass=QueuePool, pool_size=4
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _pragmas(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA busy_timeout=5000")
+        if not readonly:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA fullfsync=1")
+            connection.execute("PRAGMA secure_delete=ON")  # erased prompts and keys leave no page behind
+
+    return engine

@@ -1,0 +1,191 @@
+"""What may be erased: prompts, commitment keys and copies of outputs, sealed under one key per subject.
+
+A subject (a user, a tenant) appears only as a pseudonym. Its 256-bit data key is wrapped by the key-encryption key
+(KEK); destroying the wrapped key makes everything sealed under it unreadable, also in old backups, while the log and
+its proofs stay as they are. AES-256-GCM throughout (NIST SP 800-38D), 96-bit random nonces.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from typing import Final
+
+import sqlalchemy as sa
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy.exc import IntegrityError
+
+from gensafe.core.digest import commit
+from gensafe.core.errors import RegistryError
+from gensafe.keys import KeyEncryptionKey
+from gensafe.registry.tables import prompts, sealed_blobs, secrets_table, subjects
+
+_NONCE: Final = 12
+_REF_KEY: Final = "subject-pseudonym-key"
+
+
+class Vault:
+    """Seals and erases. One per registry; safe between threads.
+
+    Args:
+        engine: The registry's database.
+        kek: Wraps data keys; None = nothing can be sealed or opened.
+    """
+
+    def __init__(self, engine: sa.Engine, kek: KeyEncryptionKey | None) -> None:
+        self._engine = engine
+        self._kek = kek
+
+    def pseudonym(self, subject: str) -> str:
+        """The stand-in for ``subject`` used in tables and tombstones; the same one for the life of the registry."""
+        return "s-" + hmac.new(self._ref_key(), subject.encode(), hashlib.sha256).hexdigest()[:24]
+
+    def seal_prompt(self, record_id: int, subject: str, prompt: str, created_ms: int) -> str:
+        """Keep a prompt sealed and return its keyed commitment for the log.
+
+        Raises:
+            RegistryError: no KEK, the subject was erased, or the record has a prompt already.
+        """
+        key = secrets.token_bytes(32)
+        who = self.pseudonym(subject)
+        body = json.dumps({"key": key.hex(), "prompt": prompt}).encode()
+        sealed = _seal(self._data_key(who), body, f"prompt:{record_id}")
+        row = {"record_id": record_id, "subject": who, "sealed": sealed, "created_ms": created_ms}
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(sa.insert(prompts).values(**row))
+        except IntegrityError:
+            raise RegistryError("the record has a prompt already", field="record_id") from None
+        return commit(key, prompt.encode())
+
+    def open_prompt(self, record_id: int) -> tuple[str, bytes] | None:
+        """The prompt and its commitment key, or None if never kept or erased.
+
+        Raises:
+            RegistryError: no KEK, or the sealed bytes were altered.
+        """
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(prompts).where(prompts.c.record_id == record_id)).first()
+        if row is None:
+            return None
+        body = json.loads(_unseal(self._data_key(row.subject), bytes(row.sealed), f"prompt:{record_id}"))
+        return str(body["prompt"]), bytes.fromhex(body["key"])
+
+    def seal_blob(self, digest: str, subject: str, data: bytes) -> bytes:
+        """Seal a copy of an output for ``subject`` and note whose it is."""
+        who = self.pseudonym(subject)
+        sealed = _seal(self._data_key(who), data, digest)
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(sealed_blobs).where(sealed_blobs.c.digest == digest))
+            connection.execute(sa.insert(sealed_blobs).values(digest=digest, subject=who))
+        return sealed
+
+    def unseal_blob(self, digest: str, stored: bytes) -> bytes:
+        """Open a stored blob: as it is when it was never sealed.
+
+        Raises:
+            RegistryError: no KEK, erased, or altered.
+        """
+        with self._engine.connect() as connection:
+            who = connection.execute(sa.select(sealed_blobs.c.subject).where(sealed_blobs.c.digest == digest)).scalar()
+        return stored if who is None else _unseal(self._data_key(who), stored, digest)
+
+    def owner(self, digest: str) -> str:
+        """Pseudonym a blob is sealed for; "" if it is not sealed."""
+        with self._engine.connect() as connection:
+            who = connection.execute(sa.select(sealed_blobs.c.subject).where(sealed_blobs.c.digest == digest)).scalar()
+        return str(who or "")
+
+    def erase(self, who: str, now_ms: int) -> tuple[int, list[str]]:
+        """Destroy the data key of the pseudonym ``who`` and what it sealed: (prompts erased, blobs to delete)."""
+        with self._engine.begin() as connection:
+            count = connection.execute(sa.delete(prompts).where(prompts.c.subject == who)).rowcount
+            blobs = list(
+                connection.execute(sa.select(sealed_blobs.c.digest).where(sealed_blobs.c.subject == who)).scalars()
+            )
+            connection.execute(sa.delete(sealed_blobs).where(sealed_blobs.c.subject == who))
+            gone = {"wrapped_key": None, "erased_ms": now_ms}
+            if not connection.execute(sa.update(subjects).where(subjects.c.subject == who).values(**gone)).rowcount:
+                connection.execute(sa.insert(subjects).values(subject=who, **gone))
+        if self._engine.dialect.name == "sqlite":
+            with self._engine.connect() as connection:  # the write-ahead log still holds the old pages
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        return int(count), blobs
+
+    def rewrap(self, new: KeyEncryptionKey) -> int:
+        """Wrap every data key under ``new``, which may be a rotation of the old one; return how many."""
+        old = self._require_kek()
+        with self._engine.begin() as connection:
+            rows = connection.execute(sa.select(subjects).where(subjects.c.wrapped_key.is_not(None))).all()
+            for row in rows:
+                fresh = new.wrap(old.unwrap(bytes(row.wrapped_key), _context(row.subject)), _context(row.subject))
+                connection.execute(
+                    sa.update(subjects).where(subjects.c.subject == row.subject).values(wrapped_key=fresh)
+                )
+            for name, wrapped in connection.execute(sa.select(secrets_table)).all():
+                fresh = new.wrap(old.unwrap(bytes(wrapped), _context(name)), _context(name))
+                connection.execute(sa.update(secrets_table).where(secrets_table.c.name == name).values(wrapped=fresh))
+        self._kek = new
+        return len(rows)
+
+    def _require_kek(self) -> KeyEncryptionKey:
+        if self._kek is None:
+            raise RegistryError("the registry was opened without the key-encryption key")
+        return self._kek
+
+    def _data_key(self, who: str) -> bytes:
+        kek = self._require_kek()
+        row = self._subject(who)
+        if row is None:
+            fresh = secrets.token_bytes(32)
+            try:
+                with self._engine.begin() as connection:
+                    connection.execute(
+                        sa.insert(subjects).values(subject=who, wrapped_key=kek.wrap(fresh, _context(who)))
+                    )
+                return fresh
+            except IntegrityError:  # another thread made it first
+                row = self._subject(who)
+        if row is None or row.wrapped_key is None:
+            raise RegistryError("the subject's data was erased; nothing is kept or read under it again")
+        return kek.unwrap(bytes(row.wrapped_key), _context(who))
+
+    def _subject(self, who: str) -> sa.Row[tuple[str, bytes | None, int | None]] | None:
+        with self._engine.connect() as connection:
+            return connection.execute(sa.select(subjects).where(subjects.c.subject == who)).first()
+
+    def _ref_key(self) -> bytes:
+        kek = self._require_kek()
+        query = sa.select(secrets_table.c.wrapped).where(secrets_table.c.name == _REF_KEY)
+        with self._engine.connect() as connection:
+            wrapped = connection.execute(query).scalar()
+        if wrapped is None:
+            try:
+                with self._engine.begin() as connection:
+                    sealed = kek.wrap(secrets.token_bytes(32), _context(_REF_KEY))
+                    connection.execute(sa.insert(secrets_table).values(name=_REF_KEY, wrapped=sealed))
+            except IntegrityError:
+                pass
+            with self._engine.connect() as connection:
+                wrapped = connection.execute(query).scalar()
+        return kek.unwrap(bytes(wrapped or b""), _context(_REF_KEY))
+
+
+def _context(name: str) -> bytes:
+    """Binds a wrapped key to whose it is, so that rows cannot be swapped."""
+    return f"gensafe/registry/v1/{name}".encode()
+
+
+def _seal(key: bytes, data: bytes, about: str) -> bytes:
+    nonce = secrets.token_bytes(_NONCE)
+    return nonce + AESGCM(key).encrypt(nonce, data, about.encode())
+
+
+def _unseal(key: bytes, sealed: bytes, about: str) -> bytes:
+    try:
+        return AESGCM(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], about.encode())
+    except (InvalidTag, ValueError):
+        raise RegistryError("sealed data was altered") from None
