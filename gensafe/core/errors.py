@@ -1,40 +1,40 @@
 """The one exception tree. Only these cross a GenSafe API; everything else is a bug.
 
-    GensafeError                    every error carries a stable ``reason`` and, where one exists, the field and the fix
-    ├── ConfigError                 a configuration value is wrong or missing
-    ├── InvalidRequest              the caller sent something that cannot be served as it stands
-    │   ├── PromptNotUnderstood     the prompt is outside what the chosen model was taught
-    │   ├── Conflict                the same request id with another body
-    │   └── NotFound                no such record, job or entry
-    ├── AccessError                 the caller is unknown or may not do this
-    │   ├── Unauthenticated
-    │   └── PermissionDenied
-    ├── Overloaded                  queue full or quota spent; carries when to retry
-    ├── PluginError                 a plugin is missing, doubled, or broke its contract
-    ├── KeyError_                   a key is missing, unreadable, of the wrong kind, or a development key in production
-    ├── MediaError
-    │   ├── UnreadableMedia         bytes are not what they claim, or are damaged
-    │   ├── UnsupportedMedia        a container or codec that is not handled
-    │   └── MediaLimitExceeded      refused before or while decoding: too large, too long, too slow
-    ├── BackendError                generation failed
-    │   └── BackendUnavailable      the backend cannot run here or now
-    ├── SafetyError
-    │   ├── SafetyBlocked           policy says no; carries the verdict
-    │   └── SafetyUnavailable       a classifier erred, timed out or is missing: closed, never open
-    ├── WatermarkError
-    │   ├── CannotCarry             this medium is too small, too short or too flat for the mark
-    │   └── WatermarkNotDetected    the mark did not survive to the final bytes
-    ├── ProvenanceError
-    │   ├── SigningFailed
-    │   └── ManifestInvalid         a manifest is malformed or does not match its asset
-    ├── AuditError
-    │   ├── LogCorrupt              stored entries and hashes disagree
-    │   ├── LogUnavailable          the log cannot take an entry durably
-    │   └── ExportInvalid           an export bundle does not hold
-    ├── RegistryError
-    ├── VerificationError           a verification policy is not met
-    ├── Cancelled                   the caller went away
-    └── DeadlineExceeded            the caller's deadline passed
+GensafeError                    every error carries a stable ``reason`` and, where one exists, the field and the fix
+├── ConfigError                 a configuration value is wrong or missing
+├── InvalidRequest              the caller sent something that cannot be served as it stands
+│   ├── PromptNotUnderstood     the prompt is outside what the chosen model was taught
+│   ├── Conflict                the same request id with another body
+│   └── NotFound                no such record, job or entry
+├── AccessError                 the caller is unknown or may not do this
+│   ├── Unauthenticated
+│   └── PermissionDenied
+├── Overloaded                  queue full or quota spent; carries when to retry
+├── PluginError                 a plugin is missing, doubled, or broke its contract
+├── KeyError_                   a key is missing, unreadable, of the wrong kind, or a development key in production
+├── MediaError
+│   ├── UnreadableMedia         bytes are not what they claim, or are damaged
+│   ├── UnsupportedMedia        a container or codec that is not handled
+│   └── MediaLimitExceeded      refused before or while decoding: too large, too long, too slow
+├── BackendError                generation failed
+│   └── BackendUnavailable      the backend cannot run here or now
+├── SafetyError
+│   ├── SafetyBlocked           policy says no; carries the verdict
+│   └── SafetyUnavailable       a classifier erred, timed out or is missing: closed, never open
+├── WatermarkError
+│   ├── CannotCarry             this medium is too small, too short or too flat for the mark
+│   └── WatermarkNotDetected    the mark did not survive to the final bytes
+├── ProvenanceError
+│   ├── SigningFailed
+│   └── ManifestInvalid         a manifest is malformed or does not match its asset
+├── AuditError
+│   ├── LogCorrupt              stored entries and hashes disagree
+│   ├── LogUnavailable          the log cannot take an entry durably
+│   └── ExportInvalid           an export bundle does not hold
+├── RegistryError
+├── VerificationError           a verification policy is not met
+├── Cancelled                   the caller went away
+└── DeadlineExceeded            the caller's deadline passed
 """
 
 from __future__ import annotations
@@ -185,13 +185,17 @@ class SafetyError(GensafeError):
 
 
 class SafetyBlocked(SafetyError):
-    """Policy says no. The verdict says which category; it never carries the content."""
+    """Policy says no. The verdict says which category; it never carries the content.
+
+    ``offset``: for a text stream, the character from which what was already released is to be retracted.
+    """
 
     reason = "SAFETY_BLOCKED"
 
-    def __init__(self, message: str, verdict: Verdict) -> None:
+    def __init__(self, message: str, verdict: Verdict, *, offset: int | None = None) -> None:
         super().__init__(message)
         self.verdict = verdict
+        self.offset = offset
 
 
 class SafetyUnavailable(SafetyError):

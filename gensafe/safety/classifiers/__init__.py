@@ -1,0 +1,1 @@
+"""The built-in classifiers, one file each; loaded by entry point."""

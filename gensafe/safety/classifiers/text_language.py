@@ -1,0 +1,152 @@
+"""``text_language``: say "not covered" about passages in a language the other text classifiers were not measured on.
+
+Identification by py3langid (n-gram naive Bayes, BSD-3-Clause, weights in its wheel). A text is looked at in passages
+of about ``PASSAGE`` characters, so that one foreign paragraph in a long text is seen. Links, mail addresses, code and
+digits carry no language and are masked first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from gensafe.core.digest import sha256
+from gensafe.core.errors import ConfigError, SafetyUnavailable
+from gensafe.core.ports import Card
+from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Media, Modality, Span, Stage, Text
+from gensafe.safety.cards import read_card
+from gensafe.safety.normalize import script_of
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
+
+NAME: Final = "text_language"
+VERSION: Final = "1"
+COVERED: Final = frozenset({"en"})
+PASSAGE: Final = 240
+MIN_WORDS: Final = 4
+MIN_LETTERS: Final = 16
+MIN_HAN: Final = 6  # one Han, kana or Hangul character says as much as a few letters
+CONFIDENT: Final = 0.50
+COVERED_AT_MOST: Final = 0.03  # of the probability, by all covered languages together
+
+# languages so close to a covered one that the identifier mixes them up; reading them as covered loses nothing
+_NEIGHBOURS: Final[Mapping[str, frozenset[str]]] = {
+    "en": frozenset({"en", "sco", "pcm", "zxx", "und"}),
+    "de": frozenset({"de", "nds", "lb", "gsw", "bar"}),
+    "fr": frozenset({"fr"}),
+    "zh": frozenset({"zh", "yue", "wuu"}),
+}
+_MASK: Final = re.compile(
+    r"https?://\S{1,2000}|\S{1,200}@\S{1,200}|```.{0,20000}?```|`[^`\n]{1,500}`|[^\s]{0,100}[_{}<>=|\\/#$~^*+\[\]()0-9]{1,100}[^\s]{0,100}",
+    re.DOTALL,
+)
+_WORD: Final = re.compile(r"[^\W\d_]+")
+_EAST_ASIAN: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+
+
+class TextLanguage:
+    """Language identification as a Classifier.
+
+    Args:
+        covered: ISO 639-1 codes that count as covered.
+    """
+
+    name = NAME
+    modality = Modality.TEXT
+
+    def __init__(self, covered: frozenset[str] = COVERED) -> None:
+        self._covered = frozenset().union(*(_NEIGHBOURS.get(c, frozenset({c})) for c in covered))
+        self._identifier = _identifier()
+
+    def identity(self) -> ClassifierId:
+        """The model is py3langid's; its digest is taken from the installed file."""
+        return ClassifierId(NAME, VERSION, _model_digest())
+
+    def card(self) -> Card:
+        """The card in docs/cards."""
+        return read_card(NAME)
+
+    def assess(self, item: Media, stage: Stage) -> Assessment:
+        """Report each passage in a language that is not covered (category ``unc``, the code as detail).
+
+        Raises:
+            SafetyUnavailable: not a text.
+        """
+        if not isinstance(item, Text):
+            raise SafetyUnavailable("text_language reads text")
+        text = item.text
+        spans: dict[str, list[Span]] = {}
+        scores: dict[str, float] = {}
+        for start, end in passages(text):
+            language, confidence = self._uncovered(text[start:end])
+            if language:
+                spans.setdefault(language, []).append(Span(start, end))
+                scores[language] = max(scores.get(language, 0.0), confidence)
+        findings = tuple(
+            Finding("unc", scores[code], NAME, f"language {code}", tuple(where))
+            for code, where in sorted(spans.items())
+        )
+        return Assessment(findings, (Coverage(NAME, "characters", len(text), len(text)),))
+
+    def _uncovered(self, passage: str) -> tuple[str, float]:
+        """(language code, confidence) if the passage is surely in a language that is not covered, else ("", 0)."""
+        plain = _MASK.sub(" ", passage)
+        words = _WORD.findall(plain)
+        letters = sum(map(len, words))
+        east_asian = len(_EAST_ASIAN.findall(plain))
+        if east_asian < MIN_HAN and (len(words) < MIN_WORDS or letters < MIN_LETTERS):
+            return "", 0.0
+        ranked = self._identifier.rank(" ".join(words))
+        best, confidence = ranked[0]
+        covered = sum(p for code, p in ranked if code in self._covered)
+        if best in self._covered:
+            return "", 0.0
+        foreign = sum(script_of(c) not in ("latin", "") for w in words for c in w)
+        if foreign * 2 > letters:  # another alphabet: the identifier only names the language
+            return str(best), 1.0
+        if confidence < CONFIDENT or covered > COVERED_AT_MOST:
+            return "", 0.0
+        return str(best), min(1.0, 1.0 - float(covered))
+
+
+def passages(text: str, size: int = PASSAGE) -> Iterator[tuple[int, int]]:
+    """Cut ``text`` into passages of about ``size`` characters at line ends, sentence ends or spaces; none is left out."""
+    start = 0
+    while start < len(text):
+        end = min(len(text), start + size)
+        if end < len(text):
+            cut = max(text.rfind(mark, start + size // 3, end) for mark in ("\n", ". ", "! ", "? ", "。"))
+            end = cut + 1 if cut > 0 else text.rfind(" ", start + size // 3, end) + 1 or end
+        yield start, end
+        start = end
+
+
+def _identifier() -> LanguageIdentifier:
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+        return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    except Exception as error:
+        raise SafetyUnavailable(f"the language model cannot be loaded: {type(error).__name__}") from error
+
+
+@lru_cache(maxsize=1)
+def _model_digest() -> str:
+    import py3langid.langid as module
+
+    return sha256((module.MODEL_DIR / module.MODEL_FILE).read_bytes())
+
+
+def create(options: Mapping[str, str]) -> TextLanguage:
+    """Entry point. Option ``covered``: ISO 639-1 codes separated by spaces.
+
+    Raises:
+        ConfigError: no language given.
+    """
+    codes = frozenset(options["covered"].split()) if "covered" in options else COVERED
+    if not codes:
+        raise ConfigError("at least one language", field="covered")
+    return TextLanguage(codes)

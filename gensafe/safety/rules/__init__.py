@@ -1,0 +1,1 @@
+"""Deterministic text rules: pure functions from a text to findings. Every pattern runs in linear time."""

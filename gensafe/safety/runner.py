@@ -1,0 +1,258 @@
+"""Run a policy's classifiers over one item and turn what they say into a verdict. The gate stays shut on any doubt:
+
+a classifier that raises, returns nonsense, is too slow or is missing makes the verdict BLOCK, and so does a part of the item
+that no classifier examined.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from gensafe.core import plugins
+from gensafe.core.errors import GensafeError, SafetyUnavailable
+from gensafe.core.ports import Classifier
+from gensafe.core.types import (
+    Action,
+    Assessment,
+    ClassifierId,
+    Coverage,
+    Decision,
+    Finding,
+    Media,
+    Modality,
+    Stage,
+    Verdict,
+)
+from gensafe.safety.policy import Policy
+
+MAX_STUCK: Final = 64  # threads that may hang in a classifier before new work is refused
+
+
+class SafetyRunner:
+    """Judges items of every modality under one policy. Thread-safe; keep one per policy.
+
+    Args:
+        policy: What the scores lead to.
+        classifiers: Per modality, the classifiers to run; a modality without any is blocked.
+        timeout_s: Seconds one item may take in all; None = the policy's.
+        errors: Per modality, why classifiers named by the policy are missing; such a modality is blocked.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        classifiers: Mapping[Modality, Sequence[Classifier]],
+        timeout_s: float | None = None,
+        errors: Mapping[Modality, Sequence[str]] | None = None,
+    ) -> None:
+        self.policy = policy
+        self.timeout_s = policy.timeout_s if timeout_s is None else timeout_s
+        self._classifiers = {m: tuple(c) for m, c in classifiers.items()}
+        self._missing = {m: tuple(e) for m, e in (errors or {}).items()}
+        self._workers = _Workers(MAX_STUCK)
+
+    @classmethod
+    def from_policy(cls, policy: Policy, timeout_s: float | None = None) -> SafetyRunner:
+        """Load the classifiers the policy names, through their entry points.
+
+        Raises:
+            SafetyUnavailable: one of them is missing or cannot be loaded: better no service than an unguarded one.
+        """
+        loaded: dict[str, Classifier] = {}
+        by_modality: dict[Modality, list[Classifier]] = {}
+        for modality, names in policy.classifiers.items():
+            for name in names:
+                if name not in loaded:
+                    loaded[name] = _load(name, policy)
+                if loaded[name].modality is not modality:
+                    raise SafetyUnavailable(f"classifier {name} reads {loaded[name].modality}, not {modality}")
+                by_modality.setdefault(modality, []).append(loaded[name])
+        return cls(policy, by_modality, timeout_s)
+
+    def for_tenant(self, tenant: str) -> SafetyRunner:
+        """The same classifiers under the tenant's policy."""
+        policy = self.policy.for_tenant(tenant)
+        if policy is self.policy:
+            return self
+        other = SafetyRunner(policy, self._classifiers, self.timeout_s, self._missing)
+        other._workers = self._workers
+        return other
+
+    def classifiers(self, modality: Modality) -> tuple[Classifier, ...]:
+        """The classifiers that run for ``modality``."""
+        return self._classifiers.get(modality, ())
+
+    def judge(self, item: Media, stage: Stage, *, streaming: bool = False) -> Verdict:
+        """Examine ``item`` and decide. Never raises: what goes wrong is in ``errors`` and makes the action BLOCK.
+
+        Args:
+            item: Text, Image, Audio or Video.
+            stage: Where in the request this is.
+            streaming: The item is a window of a stream: use the thresholds calibrated for that.
+        """
+        begin = time.monotonic()
+        modality = item.modality
+        classifiers = self._classifiers.get(modality, ())
+        errors = list(self._missing.get(modality, ()))
+        if not classifiers and not errors:
+            errors.append(f"no classifier for {modality}")
+        # 1. start all, 2. collect until the item's time is over
+        jobs = [(c, self._workers.submit(_Call(c, item, stage))) for c in classifiers]
+        findings: list[Finding] = []
+        coverage: list[Coverage] = []
+        ids: list[ClassifierId] = []
+        for classifier, job in jobs:
+            left = begin + self.timeout_s - time.monotonic()
+            outcome = job.wait(max(0.0, left))
+            if isinstance(outcome, str):
+                errors.append(f"{_name(classifier)}: {outcome}")
+                continue
+            identity, assessment = outcome
+            ids.append(identity)
+            findings.extend(assessment.findings)
+            coverage.extend(assessment.coverage)
+        # 3. what nobody looked at
+        errors.extend(_gaps(coverage))
+        # 4. the policy's answer
+        try:
+            listed = self.policy.allows(item)
+            decisions = self.policy.decide(findings, modality, stage, streaming=streaming, allow_listed=listed)
+        except Exception as error:  # the gate must answer, whatever a plug-in's finding broke
+            decisions = ()
+            errors.append(f"policy: {type(error).__name__}")
+        action = decisions[0].action if decisions else Action.ALLOW
+        return Verdict(
+            stage=stage,
+            modality=modality,
+            action=Action.BLOCK if errors else action,
+            decisions=decisions,
+            coverage=tuple(coverage),
+            classifiers=tuple(ids),
+            policy_id=f"{self.policy.id}@{self.policy.version}",
+            policy_digest=self.policy.digest,
+            errors=tuple(errors),
+            monitor_only=self._monitor_only(decisions, bool(errors)),
+            elapsed_ms=round((time.monotonic() - begin) * 1000),
+        )
+
+    def _monitor_only(self, decisions: Sequence[Decision], failed: bool) -> bool:
+        """Whether the verdict only watches. Floors and, unless the policy says open, failures are never just watched."""
+        if not self.policy.monitor or (failed and not self.policy.open_on_error):
+            return False
+        held = (Action.BLOCK, Action.REVIEW)
+        return not any(d.action in held and d.finding.category in self.policy.floors for d in decisions)
+
+
+def _load(name: str, policy: Policy) -> Classifier:
+    options = dict(policy.options.get(name, {}))
+    if policy.custom:  # every classifier that reads text, in whatever medium, applies the operator's categories
+        options["custom"] = json.dumps({c.name: c.source() for c in policy.custom}, sort_keys=True)
+    try:
+        found: Classifier = plugins.load("gensafe.classifiers", name, options)
+        found.identity()
+    except GensafeError as error:
+        raise SafetyUnavailable(f"classifier {name}: {error.message}", fix=error.fix) from error
+    except Exception as error:
+        raise SafetyUnavailable(f"classifier {name}: {type(error).__name__}") from error
+    return found
+
+
+def _name(classifier: Classifier) -> str:
+    return str(getattr(classifier, "name", type(classifier).__name__))
+
+
+def _gaps(coverage: Sequence[Coverage]) -> list[str]:
+    """Units of the item that no classifier examined whole."""
+    best: dict[str, Coverage] = {}
+    for c in coverage:
+        share = 1.0 if c.total <= 0 else c.examined / c.total
+        known = best.get(c.unit)
+        if known is None or share > (1.0 if known.total <= 0 else known.examined / known.total):
+            best[c.unit] = c
+    return [
+        f"coverage: {c.examined} of {c.total} {c.unit} examined"
+        for c in best.values()
+        if 0 < c.total and c.examined < c.total
+    ]
+
+
+# --- workers ---------------------------------------------------------------------------------------------------------
+
+_Outcome = tuple[ClassifierId, Assessment] | str
+
+
+class _Call:
+    """One classifier on one item; its outcome is an assessment or the reason why there is none."""
+
+    def __init__(self, classifier: Classifier, item: Media, stage: Stage) -> None:
+        self._classifier, self._item, self._stage = classifier, item, stage
+        self._done = threading.Event()
+        self._outcome: _Outcome = "not run"
+
+    def run(self) -> None:
+        """Assess; whatever happens, set an outcome."""
+        try:
+            assessment = self._classifier.assess(self._item, self._stage)
+            self._outcome = (self._classifier.identity(), _checked(assessment))
+        except GensafeError as error:
+            self._outcome = f"{error.reason}: {error.message}"
+        except BaseException as error:  # the message of a stray exception may quote the content: keep its type only
+            self._outcome = type(error).__name__
+        finally:
+            self._done.set()
+
+    def refuse(self, reason: str) -> None:
+        """Settle without running."""
+        self._outcome = reason
+        self._done.set()
+
+    def wait(self, seconds: float) -> _Outcome:
+        """The outcome, or "timed out"."""
+        return self._outcome if self._done.wait(seconds) else "timed out"
+
+
+def _checked(assessment: Assessment) -> Assessment:
+    findings = []
+    for finding in assessment.findings:
+        score = float(finding.score)
+        if not 0.0 <= score <= 1.0:  # also refuses NaN
+            raise SafetyUnavailable(f"score out of range for {finding.category}")
+        findings.append(replace(finding, score=score))
+    return Assessment(tuple(findings), tuple(assessment.coverage))
+
+
+class _Workers:
+    """Daemon threads made on demand. A thread stuck in a classifier is left behind and counted; too many: refuse."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+        self._threads = 0
+
+    def submit(self, call: _Call) -> _Call:
+        """Run ``call`` on an idle thread or a new one."""
+        with self._lock:
+            if self._idle > 0:
+                self._idle -= 1
+            elif self._threads < self._limit:
+                self._threads += 1
+                threading.Thread(target=self._loop, name="gensafe-classifier", daemon=True).start()
+            else:
+                call.refuse("all classifier threads are busy")
+                return call
+        self._queue.put(call.run)
+        return call
+
+    def _loop(self) -> None:
+        while True:
+            self._queue.get()()
+            with self._lock:
+                self._idle += 1
