@@ -2,8 +2,8 @@
 
 Python's regular expressions backtrack; a careless pattern takes exponential time on a hostile text and holds the
 interpreter lock meanwhile, which no time-out can end. So only patterns whose worst case is bounded are accepted: no
-look-around, no back-references, no repeat inside a repeat (unless the inner one is a fixed count), at most one unbounded
-repeat; and they see the text in windows of ``WINDOW`` characters that overlap by half.
+look-around, no back-references, no repeat inside a repeat (unless the inner one is a fixed count), at most one
+unbounded repeat; and they see the text in windows of ``WINDOW`` characters that overlap by half.
 """
 
 from __future__ import annotations

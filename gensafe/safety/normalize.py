@@ -1,8 +1,8 @@
 """Undo the disguises of a text before it is scored, keeping a map back to the original characters.
 
-Steps, in order: compatibility forms (NFKC), removal of invisible characters, Latin look-alikes inside mixed-script words
-(the idea of UTS #39 skeletons, restricted to the letters that occur in disguised English), removal of combining marks
-piled on Latin letters, runs of one character cut to three, white space collapsed, lower case.
+Steps, in order: compatibility forms (NFKC), removal of invisible characters, Latin look-alikes inside mixed-script
+words (the idea of UTS #39 skeletons, restricted to the letters that occur in disguised English), removal of combining
+marks on Latin letters, runs of one character cut to three, white space collapsed, lower case.
 
 Classifiers score the raw and the normalised form and keep the higher score: normalising must never hide anything.
 """

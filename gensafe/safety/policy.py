@@ -1,13 +1,13 @@
 """The policy: which classifiers look at what, which score leads to which action, and what no tenant can switch off.
 
-A policy is a TOML file. Its identity is ``digest``, the SHA-256 of its canonical form (numbers in millionths), so two files
-that mean the same have the same digest. Every verdict names it.
+A policy is a TOML file. Its identity is ``digest``, the SHA-256 of its canonical form (numbers in millionths), so two
+files that mean the same have the same digest. Every verdict names it.
 
 How a rule is found, later wins: ``[default]`` < ``[categories.X]`` < ``[categories.X.<modality>]`` <
 ``[categories.X.<stage>]`` < ``[categories.X.stream]`` (the last only for windows of a stream, whose thresholds
 must be calibrated on the streaming procedure because a sliding window looks many times at the same text).
-``[floors.X]`` then makes the result stricter where it was milder. ``[tenants.NAME.categories.X]`` tables lie on top of the
-categories and under the floors.
+``[floors.X]`` then makes the result stricter where it was milder. ``[tenants.NAME.categories.X]`` tables lie on top of
+the categories and under the floors.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gensafe.core.digest import digest_json
 from gensafe.core.errors import ConfigError
@@ -25,12 +25,16 @@ from gensafe.core.hazards import CATEGORIES
 from gensafe.core.types import ACTION_ORDER, Action, Audio, Decision, Finding, Image, Media, Modality, Stage, Text
 from gensafe.safety.custom import CustomCategory, parse_custom
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 DEFAULT_POLICY: Final = Path(__file__).parent / "policies" / "default.toml"
 STREAM: Final = "stream"
 _SCOPES: Final = (*(m.value for m in Modality), *(s.value for s in Stage), STREAM)
 _RULE_KEYS: Final = ("review", "block", "review_action", "block_action", "severe")
 _TOP_KEYS: Final = frozenset(
-    "id version mode on_error timeout_s classifiers options stream default categories floors custom allow tenants".split()
+    ("id", "version", "mode", "on_error", "timeout_s", "classifiers", "options", "stream", "default", "categories")
+    + ("floors", "custom", "allow", "tenants")
 )
 
 
@@ -141,6 +145,7 @@ def item_digest(item: Media) -> str:
     """Exact hash of an item, as allow lists use it: of UTF-8 text, or of a header and the raw pixels or samples."""
     if isinstance(item, Text):
         return "sha256:" + hashlib.sha256(item.text.encode("utf-8", "surrogatepass")).hexdigest()
+    parts: list[NDArray[Any]]
     if isinstance(item, Image):
         header, parts = f"image {item.pixels.shape}", [item.pixels]
     elif isinstance(item, Audio):

@@ -9,7 +9,7 @@ from gensafe.core.types import Decision, Verdict
 
 
 def verdict_dict(verdict: Verdict) -> dict[str, Any]:
-    """Canonical-JSON-able form: scores and thresholds as integers per mille, times in milliseconds, offsets as given."""
+    """Canonical-JSON-able form: scores and thresholds in integers per mille, times in milliseconds, offsets as given."""
     return {
         "stage": verdict.stage.value,
         "modality": verdict.modality.value,
@@ -31,7 +31,7 @@ def verdict_dict(verdict: Verdict) -> dict[str, Any]:
 
 
 def verdict_digest(verdict: Verdict) -> str:
-    """ "sha256:<hex>" of the canonical JSON of ``verdict_dict``."""
+    """Digest ("sha256:<hex>") of the canonical JSON of ``verdict_dict``."""
     return digest_json(verdict_dict(verdict))
 
 

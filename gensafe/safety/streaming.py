@@ -2,8 +2,8 @@
 
 Text is *provisional* (held) until windows over it have passed, then *released*; what ``finish`` returns is *final*. The
 bound, tested as a property: **no character leaves that was not inside at least two scored windows**, and at least
-``hold_back_words`` complete words (or the end of the text) lie behind every released one. Evidence that needs more context
-than a window can only be seen by the judgement of the whole text in ``finish``, before anything is signed.
+``hold_back_words`` complete words (or the end of the text) lie behind every released one. Evidence that needs more
+context than a window can only be seen by the judgement of the whole text in ``finish``, before anything is signed.
 
 A rule's match may straddle pushes: an unbroken run of characters and an open PEM block are never cut, up to
 ``RUN_LIMIT`` characters, and at least ``RULE_CHARS`` characters (the longest ordinary rule match) are held back.

@@ -75,8 +75,8 @@ def assess_text(text: str, stage: Stage, stack: TextStack | None = None) -> tupl
 def classify_text(text: str) -> dict[str, float]:
     """Category -> score in 0..1 for every category the installed text classifiers cover, 0.0 where nothing was found.
 
-    Names are those of ``gensafe.core.hazards.CATEGORIES`` (MLCommons AILuminate codes and GenSafe's additions). A score is a
-    screen's opinion: its card in docs/cards says how often it is right.
+    Names are those of ``gensafe.core.hazards.CATEGORIES`` (MLCommons AILuminate codes and GenSafe's additions). A score
+    is a screen's opinion: its card in docs/cards says how often it is right.
 
     Raises:
         SafetyUnavailable: a classifier failed.

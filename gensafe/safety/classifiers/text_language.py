@@ -113,7 +113,7 @@ class TextLanguage:
 
 
 def passages(text: str, size: int = PASSAGE) -> Iterator[tuple[int, int]]:
-    """Cut ``text`` into passages of about ``size`` characters at line ends, sentence ends or spaces; none is left out."""
+    """Cut ``text`` into passages of about ``size`` characters at line, sentence or word ends; nothing is left out."""
     start = 0
     while start < len(text):
         end = min(len(text), start + size)

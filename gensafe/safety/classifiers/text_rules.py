@@ -1,4 +1,4 @@
-"""``text_rules``: personal data, credentials, hidden characters, deceptive links, injection shapes, the operator's own terms."""
+"""``text_rules``: personal data, credentials, hidden characters, deceptive links, injection shapes, own terms."""
 
 from __future__ import annotations
 

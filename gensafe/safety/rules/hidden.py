@@ -1,4 +1,4 @@
-"""Text a person does not see as it is: invisible characters, bidirectional overrides, tag characters, look-alike letters.
+"""Text a person does not see as it is: invisible characters, bidirectional controls, tag characters, look-alikes.
 
 Allowed: joiners and selectors inside emoji, joiners in Indic and Arabic scripts, direction marks beside right-to-left
 letters, one byte-order mark at the start, a few soft hyphens, and C2PA's text manifest wrapper (spec A.8), which is

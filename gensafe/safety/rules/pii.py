@@ -1,5 +1,7 @@
-"""Personal data with a shape: e-mail, payment card (Luhn), IBAN (ISO 13616 mod 97), US social security number, IP address,
-MAC address, telephone numbers. Names and postal addresses have no shape; they are not covered.
+"""Personal data with a shape.
+
+E-mail, payment card (Luhn), IBAN (ISO 13616 mod 97), US social security number, IP and MAC address, telephone number.
+Names and postal addresses have no shape; they are not covered.
 """
 
 from __future__ import annotations

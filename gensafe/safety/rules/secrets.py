@@ -1,4 +1,4 @@
-"""Credentials with a published shape. A random part must look random: "sk_live_xxxxxxxxxxxx" in a manual is not a secret."""
+"""Credentials with a published shape. The random part must look random: "sk_live_xxxxxxxx" in a manual is no secret."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gensafe.safety.rules.hit import Hit
 
 _B = r"(?<![A-Za-z0-9_-])"
 _E = r"(?![A-Za-z0-9_-])"
-# (kind, literals one of which must occur, pattern with the random part as group 1 or whole match, least bits per character)
+# (kind, literals of which one must occur, pattern with the random part as group 1, least bits per character of it)
 _SHAPES: Final[tuple[tuple[str, tuple[str, ...], str, float], ...]] = (
     ("aws-access-key", ("AKIA", "ASIA", "ABIA", "ACCA"), _B + r"(?:AKIA|ASIA|ABIA|ACCA)([A-Z2-7]{16})" + _E, 2.8),
     ("github-token", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), _B + r"gh[pousr]_([A-Za-z0-9]{36,255})" + _E, 3.2),

@@ -1,4 +1,4 @@
-"""Links that lead elsewhere than they look, and image links that carry data out. No network: only the text is looked at."""
+"""Links that lead elsewhere than they look, and image links that carry data out. Only the text is looked at."""
 
 from __future__ import annotations
 
