@@ -218,6 +218,19 @@ class Registry:
             return existing, False
         return _intent(row), True
 
+    def reopen_intent(self, request_id: str, record_id: int) -> None:
+        """Let a request that failed, was cancelled or was cut off run again under its id, as a new record.
+
+        Raises:
+            RegistryError: it is running, was blocked or was released.
+        """
+        again = (IntentState.FAILED.value, IntentState.CANCELLED.value, IntentState.ABORTED.value)
+        query = sa.update(intents).where(intents.c.request_id == request_id, intents.c.state.in_(again))
+        fresh = {"record_id": record_id, "opened_index": -1, "final_index": -1, "state": IntentState.OPEN.value}
+        with _stored("reopen an intent"), self._engine.begin() as connection:
+            if connection.execute(query.values(**fresh, created_ms=self._clock.now_ms())).rowcount != 1:
+                raise RegistryError(f"request {request_id} cannot run again")
+
     def mark_opened(self, request_id: str, opened_index: int) -> None:
         """Note where the log has the intent."""
         self._update_intent(request_id, {"opened_index": opened_index})
