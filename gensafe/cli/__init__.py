@@ -1,0 +1,61 @@
+"""The command line. One module per command, imported only when it runs; exit codes are API (``common.Exit``)."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from gensafe import __version__
+from gensafe.cli.common import Exit, Parser, report_error
+from gensafe.core.errors import ConfigError, GensafeError, InvalidRequest
+
+COMMANDS = {
+    "demo": "everything on embedded defaults, end to end",
+    "serve": "run the gRPC server",
+    "generate": "generate one output, checked, marked, signed and logged",
+    "verify": "say what can be proved about files",
+    "classify": "judge a file or a text under the policy",
+    "watermark": "embed or detect a watermark",
+    "audit": "export, prove and check the log",
+    "privacy": "erase what is stored about a subject",
+    "policy": "check, compare and explain safety policies",
+    "review": "list and decide held outputs",
+    "trust": "import and list trust anchors",
+    "keys": "make, list, rotate and revoke keys",
+    "plugins": "list plugins without loading them",
+    "models": "list models of the configured backend",
+    "doctor": "look for gaps in this installation",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((a for a in arguments if not a.startswith("-")), None)
+    parser = Parser(prog="gensafe", description="Generated media that is checked, watermarked, signed and logged.")
+    parser.add_argument("--version", action="version", version=f"gensafe {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        if name == chosen:
+            importlib.import_module(f"gensafe.cli.{name}").add_parser(commands)
+        else:
+            commands.add_parser(name, help=summary)
+    try:
+        args = parser.parse_args(arguments)
+        return int(importlib.import_module(f"gensafe.cli.{args.command}").run(args))
+    except (ConfigError, InvalidRequest) as error:
+        report_error(error)
+        return Exit.USAGE
+    except GensafeError as error:
+        report_error(error)
+        return Exit.FAILED
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe went away; the interpreter must not complain on exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+
+
+__all__ = ["COMMANDS", "main"]

@@ -59,7 +59,7 @@ class SafetyConfig:
 class AuditConfig:
     """The log's identity."""
 
-    origin: str = "gensafe.local/log"
+    origin: str = ""  # "" = "gensafe.local/<random>", chosen once when the keys are made
     checkpoint_interval_s: float = 1.0
 
 
@@ -109,12 +109,16 @@ def check_config(config: Config) -> None:
         ConfigError: names the key and the fix.
     """
     if config.environment not in ("development", "production"):
-        raise ConfigError(f"{config.environment!r} is not an environment", field="environment", fix="development or production")
+        raise ConfigError(
+            f"{config.environment!r} is not an environment", field="environment", fix="development or production"
+        )
     server = config.server
     if bool(server.tls_certificate) != bool(server.tls_key):
         raise ConfigError("certificate and key go together", field="server.tls_certificate", fix="set both tls_* files")
     if server.tls_client_ca and not server.tls_certificate:
-        raise ConfigError("mutual TLS needs a server certificate", field="server.tls_client_ca", fix="set tls_certificate")
+        raise ConfigError(
+            "mutual TLS needs a server certificate", field="server.tls_client_ca", fix="set tls_certificate"
+        )
     if not is_loopback(server.listen):
         if not server.tls_certificate:
             raise ConfigError(
@@ -159,7 +163,9 @@ def redacted(config: Config) -> dict[str, Any]:
             return {f.name: plain(getattr(value, f.name), f.name) for f in fields(value)}
         if isinstance(value, Mapping):
             return {k: plain(v, k) for k, v in value.items()}
-        secret = any(word in name.lower() for word in ("secret", "password", "token")) or name.lower().endswith("api_key")
+        secret = any(word in name.lower() for word in ("secret", "password", "token")) or name.lower().endswith(
+            "api_key"
+        )
         return "[redacted]" if secret and value else value
 
     result: dict[str, Any] = plain(config, "")

@@ -71,9 +71,7 @@ class Backend(Protocol):
     def models(self) -> Mapping[str, str]:
         """Model names this backend serves -> weights digest ("sha256:...")."""
 
-    def generate(
-        self, job: GenerationJob, mark: SamplingMark | None, cancelled: CancelCheck
-    ) -> Iterator[BackendEvent]:
+    def generate(self, job: GenerationJob, mark: SamplingMark | None, cancelled: CancelCheck) -> Iterator[BackendEvent]:
         """Yield any number of Progress / TextDelta, then exactly one Draft.
 
         Raises:

@@ -1,0 +1,1 @@
+"""Floor 5: the gRPC front and the small HTTP app."""

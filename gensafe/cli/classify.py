@@ -1,0 +1,91 @@
+"""``gensafe classify``: the policy's verdict over a file or a text."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from gensafe.cli.common import Commands, Exit, note, print_json, say
+from gensafe.core.errors import GensafeError, InvalidRequest, MediaError
+from gensafe.core.hazards import CATEGORIES
+from gensafe.core.types import Action, Stage, Text, Verdict
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "classify",
+        help="judge a file or a text under the policy",
+        description="Judge one file or text. Exit: 0 allowed, 2 blocked or held for review, 3 unreadable or refused, 64 usage.",
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("file", nargs="?", metavar="FILE")
+    what.add_argument("--text", metavar="STR")
+    parser.add_argument("--policy", metavar="FILE", help="TOML policy (default: the built-in one)")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge."""
+    from gensafe import media
+    from gensafe.safety import SafetyRunner, load_policy, verdict_dict
+
+    policy = load_policy(Path(args.policy) if args.policy else None)
+    if args.text is not None:
+        if not args.text:
+            raise InvalidRequest("is empty", field="--text")
+        item: media.Media = Text(args.text)
+    else:
+        try:
+            item = media.decode_untrusted(read_file(Path(args.file)))
+        except MediaError as error:
+            note(f"gensafe: {args.file}: {error}")
+            return Exit.UNREADABLE
+    try:
+        verdict = SafetyRunner.from_policy(policy).judge(item, Stage.STANDALONE)
+    except GensafeError as error:
+        note(f"gensafe: {error}")
+        return Exit.UNREADABLE
+    if args.json:
+        print_json(verdict_dict(verdict))
+    else:
+        show(verdict)
+    if verdict.errors:
+        return Exit.UNREADABLE
+    return Exit.BLOCKED if verdict.action in (Action.BLOCK, Action.REVIEW) else Exit.OK
+
+
+def show(verdict: Verdict) -> None:
+    """Print a verdict for a person."""
+    say(f"{verdict.action}  ({verdict.policy_id}, {verdict.elapsed_ms} ms)")
+    for error in verdict.errors:
+        say(f"  not examined: {error}")
+    for decision in verdict.decisions:
+        finding = decision.finding
+        if decision.action is Action.ALLOW:
+            continue
+        name = CATEGORIES.get(finding.category, finding.category)
+        where = "".join(
+            [f" chars {s.start}-{s.end}" for s in finding.spans]
+            + [f" box {b.left},{b.top}-{b.right},{b.bottom}" for b in finding.boxes]
+            + [f" {t.start_s:.2f}-{t.end_s:.2f} s" for t in finding.times]
+        )
+        say(
+            f"  {decision.action}: {name} {finding.score:.2f} >= {decision.threshold:.2f} [{finding.classifier}]{where}"
+        )
+        if finding.detail:
+            say(f"    {finding.detail}")
+    for part in verdict.coverage:
+        say(f"  examined by {part.classifier}: {part.examined} of {part.total} {part.unit}")
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        MediaError: it is missing, a directory or not readable: exit 3, as a file that cannot be examined.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MediaError(error.strerror or "cannot be read") from None

@@ -1,0 +1,211 @@
+"""``gensafe generate``: one output, through a server or in process on the embedded defaults."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, progress, read_config, say
+from gensafe.core import ids
+from gensafe.core.errors import InvalidRequest, SafetyBlocked
+from gensafe.core.types import GenerationRequest, InputMedia, Modality, Progress
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "generate",
+        help="generate one output, checked, marked, signed and logged",
+        description="Generate one output. Without --server the same chain runs in this process. "
+        "Exit: 0 written, 2 blocked by policy, 1 failed, 64 usage.",
+    )
+    parser.add_argument("prompt", metavar="PROMPT")
+    parser.add_argument("--modality", required=True, choices=[m.value for m in Modality])
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="where to write; its suffix picks the container"
+    )
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a picture, sound, clip or text to go with the prompt",
+    )
+    parser.add_argument("--model", default="", help="model name (default: the configured one)")
+    parser.add_argument("--seed", type=int, help="same seed, same output")
+    parser.add_argument("--max-tokens", type=int, default=0)
+    parser.add_argument("--visible-label", action="store_true", help="add a visible or audible AI label")
+    parser.add_argument("--label-profile", default="", help="metadata labels: eu, ca, cn, kr, in")
+    parser.add_argument("--server", metavar="HOST:PORT", help="use a running server")
+    parser.add_argument("--ca", default="", metavar="PEM", help="CA of the server's certificate (turns TLS on)")
+    parser.add_argument(
+        "--api-key-env", default="GENSAFE_API_KEY", metavar="NAME", help="environment variable with the API key"
+    )
+    parser.add_argument("--json", action="store_true", help="print the receipt as JSON")
+    add_config_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Generate and write."""
+    target = Path(args.output)
+    if target.is_dir():
+        raise InvalidRequest(f"{target} is a directory", field="--output")
+    if not target.parent.is_dir():
+        raise InvalidRequest(f"{target.parent} does not exist", field="--output", fix="make the directory first")
+    if args.seed is not None and not 0 <= args.seed < 2**63:
+        raise InvalidRequest("must be between 0 and 2^63 - 1", field="--seed")
+    if args.max_tokens < 0:
+        raise InvalidRequest("must not be negative", field="--max-tokens")
+    return _remote(args, target) if args.server else _local(args, target)
+
+
+def media_type_of(path: Path, modality: Modality) -> str:
+    """The container a file name asks for; "" = the modality's default.
+
+    Raises:
+        InvalidRequest: the suffix names a container of another modality, or none that can be written.
+    """
+    from gensafe import media
+
+    suffix = path.suffix.lower()
+    if not suffix:
+        return ""
+    known = media.SUFFIXES.get(suffix)
+    if known is None or known not in media.ENCODABLE or media.modality_of(known) is not modality:
+        usable = sorted(
+            s for s, t in media.SUFFIXES.items() if t in media.ENCODABLE and media.modality_of(t) is modality
+        )
+        raise InvalidRequest(f"{suffix} is not a container for {modality}", field="--output", fix=", ".join(usable))
+    return known
+
+
+def _remote(args: argparse.Namespace, target: Path) -> int:
+    from google.protobuf.json_format import MessageToDict
+
+    from gensafe.client import Client, ClientOptions
+    from gensafe.client.statuses import Blocked
+    from gensafe.v1 import generation_pb2
+
+    show = progress()
+
+    def on_event(event: generation_pb2.GenerateResponse) -> None:
+        if event.HasField("progress"):
+            show(event.progress.stage, event.progress.done, event.progress.total)
+
+    options = ClientOptions(args.server, root_certificates=args.ca, api_key=os.environ.get(args.api_key_env, ""))
+    with Client(options) as client:
+        try:
+            output = client.generate(
+                args.prompt,
+                args.modality,
+                on_event=on_event,
+                inputs=args.input,
+                model=args.model,
+                seed=args.seed,
+                media_type=media_type_of(target, Modality(args.modality)),
+                max_tokens=args.max_tokens,
+                visible_label=args.visible_label,
+                label_profile=args.label_profile,
+            )
+        except Blocked as blocked:
+            show("", 0, 0)
+            note(f"gensafe: {blocked}")
+            if args.json:
+                print_json(MessageToDict(blocked.blocked, preserving_proto_field_name=True))
+            return Exit.BLOCKED
+    show("", 0, 0)
+    write_atomically(target, output.data)
+    receipt = MessageToDict(output.completed, preserving_proto_field_name=True)
+    receipt["manifest"].pop("sidecar", None)
+    if args.json:
+        print_json(receipt)
+    else:
+        _say_written(target, output.record_id, output.completed.digest, output.completed.watermark.note)
+    return Exit.OK
+
+
+def _local(args: argparse.Namespace, target: Path) -> int:
+    from gensafe.client.messages import read_media
+    from gensafe.pipeline import CallControl, Released, Stopped, open_chain, run as run_pipeline
+
+    inputs = [read_media(Path(path)) for path in args.input]
+    request = GenerationRequest(
+        request_id=ids.new_request_id(),
+        prompt=args.prompt,
+        modality=Modality(args.modality),
+        inputs=tuple(InputMedia(m.data, m.media_type, m.name) for m in inputs),
+        model=args.model,
+        seed=args.seed,
+        media_type=media_type_of(target, Modality(args.modality)),
+        max_tokens=args.max_tokens,
+        visible_label=args.visible_label,
+        label_profile=args.label_profile,
+    )
+    show = progress()
+    released: Released | None = None
+    with open_chain(read_config(args)) as chain:
+        for event in run_pipeline(chain, request, CallControl()):
+            match event:
+                case Progress():
+                    show(event.stage, event.done, event.total)
+                case Stopped():
+                    show("", 0, 0)
+                    report_blocked(SafetyBlocked("blocked by policy", event.verdict), args.json)
+                    return Exit.BLOCKED
+                case Released():
+                    released = event
+    show("", 0, 0)
+    if released is None:
+        raise AssertionError("a run ends with Released, Stopped or an error")
+    signed = released.recorded.signed
+    write_atomically(target, signed.data)
+    record_id = ids.record_id_text(signed.marked.judged.admission.record_id)
+    receipt = signed.marked.receipt
+    if args.json:
+        print_json(
+            {
+                "record_id": record_id,
+                "digest": signed.digest,
+                "media_type": signed.marked.media_type,
+                "manifest_label": signed.manifest.label,
+                "watermark": {"scheme": receipt.scheme, "level": receipt.level.value, "note": receipt.note},
+                "log_index": released.recorded.log_index,
+                "leaf_hash": released.recorded.leaf_hash,
+            }
+        )
+    else:
+        _say_written(target, record_id, signed.digest, receipt.note)
+    return Exit.OK
+
+
+def report_blocked(error: SafetyBlocked, as_json: bool) -> None:
+    """Print a policy stop: categories, never content."""
+    from gensafe.safety import verdict_dict
+
+    verdict = error.verdict
+    causes = ", ".join(verdict.categories) or "; ".join(verdict.errors)
+    note(f"gensafe: blocked by policy {verdict.policy_id} at the {verdict.stage}: {causes}")
+    if as_json:
+        print_json({"blocked": verdict_dict(verdict)})
+
+
+def write_atomically(target: Path, data: bytes) -> None:
+    """Write all of ``data`` or nothing.
+
+    Raises:
+        InvalidRequest: the target cannot be written.
+    """
+    partial = target.with_name(target.name + ".part")
+    try:
+        partial.write_bytes(data)
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InvalidRequest(f"cannot write {target}: {error.strerror}", field="--output") from None
+
+
+def _say_written(target: Path, record_id: str, digest: str, watermark_note: str) -> None:
+    say(f"{target}: record {record_id}, {digest}")
+    if watermark_note:
+        note(f"watermark: {watermark_note}")

@@ -1,0 +1,88 @@
+"""``gensafe keys``: make, list, rotate, revoke and import keys."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
+from gensafe.core.clock import iso
+from gensafe.core.errors import InvalidRequest
+
+PASSPHRASE_VARIABLE = "GENSAFE_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable, not a secret
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "keys",
+        help="make, list, rotate and revoke keys",
+        description=f"Manage the four separate keys. {PASSPHRASE_VARIABLE} seals them at rest. Exit: 0, 1 failed, 64 usage.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, summary in (("init", "make what is missing"), ("list", "list every key this installation ever had")):
+        verb = verbs.add_parser(name, help=summary)
+        add_config_arguments(verb)
+        verb.add_argument("--json", action="store_true")
+    rotate = verbs.add_parser("rotate", help="make a new active key; the old one keeps verifying")
+    rotate.add_argument("role", choices=["claim", "tsa", "checkpoint", "watermark", "kek"])
+    add_config_arguments(rotate)
+    revoke = verbs.add_parser("revoke", help="withdraw a key for ever")
+    revoke.add_argument("key_id")
+    revoke.add_argument("--reason", required=True)
+    add_config_arguments(revoke)
+    imported = verbs.add_parser("import", help="install a claim key that your CA certified")
+    for option in ("--key", "--chain", "--root"):
+        imported.add_argument(option, required=True, metavar="PEM")
+    add_config_arguments(imported)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one verb."""
+    from gensafe.keys import KeyRing, Role
+    from gensafe.pipeline.assemble import log_key_change
+
+    config = read_config(args)
+    directory = Path(config.data_dir) / "keys"
+    ring = KeyRing.open(
+        directory,
+        environment=config.environment,
+        create=args.verb == "init" or (args.verb == "import" and config.environment == "production"),
+        passphrase=passphrase(),
+        origin=config.audit.origin,
+    )
+    if args.verb in ("init", "list"):
+        infos = ring.keys()
+        if args.json:
+            print_json([asdict(info) for info in infos])
+            return Exit.OK
+        for info in infos:
+            mark = " development" if info.development else ""
+            say(f"{info.key_id}  {info.role:10} {info.state:8} {iso(info.created_ms)}{mark} {info.reason}".rstrip())
+        if ring.development:
+            note("development keys: signatures made here prove nothing to third parties")
+        return Exit.OK
+    if args.verb == "rotate":
+        changed, event = ring.rotate(Role(args.role)), "rotated"
+    elif args.verb == "revoke":
+        changed, event = ring.revoke(args.key_id, args.reason), "revoked"
+    else:
+        changed, event = ring.import_claim(*(_read(getattr(args, n)) for n in ("key", "chain", "root"))), "imported"
+    index = log_key_change(config, ring, changed, event)
+    say(f"{event} {changed.role} {changed.key_id}; logged as entry {index}")
+    return Exit.OK
+
+
+def passphrase() -> bytes | None:
+    """The passphrase that seals keys at rest, from the environment."""
+    value = os.environ.get(PASSPHRASE_VARIABLE, "")
+    return value.encode() or None
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"cannot read {path}: {error.strerror}") from None

@@ -1,0 +1,55 @@
+"""``gensafe serve``: the gRPC server and, if asked for, the HTTP app."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from gensafe.cli.common import Commands, Exit, add_config_arguments, note, read_config, say
+from gensafe.core.config import check_config
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "serve",
+        help="run the gRPC server",
+        description="Run the gRPC server until SIGTERM or Ctrl-C. Prints 'ready ADDRESS' once it answers. "
+        "Exit: 0 drained and stopped, 1 failed, 64 configuration.",
+    )
+    add_config_arguments(parser)
+    parser.add_argument("--listen", metavar="HOST:PORT", help="gRPC address (default 127.0.0.1:50051; port 0 = any)")
+    parser.add_argument("--http", metavar="HOST:PORT", help="verify page and soft-binding API (default: off)")
+    parser.add_argument("--test-crash-at", metavar="POINT", help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve."""
+    from gensafe.pipeline import open_chain
+    from gensafe.server.app import Addresses, serve
+    from gensafe.verify import open_context
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    config = read_config(args, listen=args.listen, http=args.http)
+    check_config(config)
+
+    def ready(addresses: Addresses) -> None:
+        if config.environment == "development":
+            note("development keys: signatures made here prove nothing to third parties")
+        say(f"ready {addresses.grpc}" + (f" http://{addresses.http}" if addresses.http else ""))
+        sys.stdout.flush()
+
+    crash_at = args.test_crash_at
+
+    def at(point: str) -> None:
+        if point == crash_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    chain = open_chain(config, at=at)
+    context = open_context(chain.keys, registry=chain.registry, log=chain.log)
+    asyncio.run(serve(chain, context, ready))
+    return Exit.OK

@@ -1,0 +1,117 @@
+"""``gensafe watermark embed|detect``: the marks by themselves, without the chain."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from gensafe.cli.common import Commands, Exit, print_json, say
+from gensafe.core.errors import InvalidRequest, MediaError
+from gensafe.core.types import PAYLOAD_BYTES, MarkLevel, Modality
+
+KEY_BYTES = 32
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "watermark",
+        help="embed or detect a watermark",
+        description="Embed or detect an invisible watermark in an image, sound or video. "
+        "Exit: 0 embedded or found, 2 nothing found, 1 failed, 3 unreadable, 64 usage.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    embed = verbs.add_parser("embed", help="write a marked copy")
+    embed.add_argument("input", metavar="IN")
+    embed.add_argument("output", metavar="OUT")
+    embed.add_argument("--payload", required=True, metavar="HEX", help=f"{2 * PAYLOAD_BYTES} hex digits")
+    embed.add_argument("--strength", type=float, default=1.0, help="1 = the scheme's default (0.5 to 2)")
+    detect = verbs.add_parser("detect", help="look for a mark")
+    detect.add_argument("input", metavar="FILE")
+    detect.add_argument("--json", action="store_true")
+    for verb in (embed, detect):
+        verb.add_argument("--key", required=True, metavar="FILE", help="32 bytes, raw or as 64 hex digits")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Embed or detect."""
+    from gensafe import media
+    from gensafe.core import plugins
+    from gensafe.core.ports import Watermarker
+
+    key = read_key(Path(args.key))
+    try:
+        decoded = media.decode(_read(Path(args.input)))
+    except MediaError as error:
+        say(f"gensafe: {args.input}: {error}")
+        return Exit.UNREADABLE
+    if decoded.modality is Modality.TEXT:
+        raise InvalidRequest("text is marked while it is written, not afterwards", field="IN")
+    scheme: Watermarker = plugins.load("gensafe.watermarks", decoded.modality.value)
+    if args.verb == "embed":
+        from gensafe.cli.generate import media_type_of, write_atomically
+
+        if not 0.5 <= args.strength <= 2:
+            raise InvalidRequest("must be between 0.5 and 2", field="--strength")
+        target = Path(args.output)
+        container = media_type_of(target, decoded.modality) or media.DEFAULT_MEDIA_TYPE[decoded.modality]
+        marked = scheme.embed(decoded, read_payload(args.payload), key, args.strength)
+        write_atomically(target, media.encode(marked, container))
+        say(f"{target}: {scheme.scheme}")
+        return Exit.OK
+    found = scheme.detect(decoded, key)
+    if args.json:
+        print_json(
+            {
+                "level": found.level.value,
+                "payload": found.payload.hex() if found.payload else None,
+                "p_value": found.p_value,
+                "scheme": found.scheme,
+                "attempts": found.attempts,
+                "detail": dict(found.detail),
+            }
+        )
+    else:
+        payload = f" payload {found.payload.hex()}" if found.payload else ""
+        say(f"{args.input}: {found.level.value}{payload} (p = {found.p_value:.2g}, {found.scheme})")
+    return Exit.OK if found.level in (MarkLevel.RECORD, MarkLevel.PRESENT) else Exit.BLOCKED
+
+
+def read_key(path: Path) -> bytes:
+    """Read a watermark key.
+
+    Raises:
+        InvalidRequest: not 32 raw bytes or 64 hex digits.
+    """
+    data = _read(path)
+    if len(data) == KEY_BYTES:
+        return data
+    try:
+        key = bytes.fromhex(data.decode("ascii").strip())
+    except (UnicodeDecodeError, ValueError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise InvalidRequest(f"{path} holds no key", field="--key", fix="32 bytes, raw or as 64 hex digits")
+    return key
+
+
+def read_payload(text: str) -> bytes:
+    """Parse a payload.
+
+    Raises:
+        InvalidRequest: not PAYLOAD_BYTES bytes in hex.
+    """
+    try:
+        payload = bytes.fromhex(text)
+    except ValueError:
+        payload = b""
+    if len(payload) != PAYLOAD_BYTES:
+        raise InvalidRequest(f"{text!r} is not {2 * PAYLOAD_BYTES} hex digits", field="--payload")
+    return payload
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"cannot read {path}: {error.strerror}") from None

@@ -1,0 +1,205 @@
+"""What both clients share: options, request building, assembling an output from events, errors from statuses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mimetypes
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+
+from gensafe.client import statuses
+from gensafe.core import errors, ids
+from gensafe.v1 import common_pb2, generation_pb2, provenance_pb2
+
+CHUNK = 256 * 1024
+MODALITIES = {
+    "text": common_pb2.MODALITY_TEXT,
+    "image": common_pb2.MODALITY_IMAGE,
+    "audio": common_pb2.MODALITY_AUDIO,
+    "video": common_pb2.MODALITY_VIDEO,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """How to reach a server.
+
+    Args:
+        address: HOST:PORT.
+        root_certificates: PEM file of the server's CA; "" = plain text (loopback only, as the server insists).
+        certificate, key: PEM files for mutual TLS.
+        api_key: Sent as ``authorization: Bearer``.
+        timeout_s: Deadline of each call.
+    """
+
+    address: str
+    root_certificates: str = ""
+    certificate: str = ""
+    key: str = ""
+    api_key: str = ""
+    timeout_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A released output and its receipt."""
+
+    data: bytes
+    completed: generation_pb2.Completed
+
+    @property
+    def media_type(self) -> str:
+        """MIME type of ``data``."""
+        return self.completed.media_type
+
+    @property
+    def record_id(self) -> str:
+        """The record's 13 hex digits."""
+        return self.completed.record_id
+
+    @property
+    def text(self) -> str:
+        """The visible text of a text output, else ""."""
+        return self.completed.text
+
+
+def channel_options() -> list[tuple[str, int | str]]:
+    """gRPC channel options: large messages in, and retries of calls that never reached the application."""
+    retry = {
+        "methodConfig": [
+            {
+                "name": [{"service": f"gensafe.v1.{service}"}],
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.2s",
+                    "maxBackoff": "3s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+            for service in ("GenerationService", "SafetyService", "ProvenanceService", "AuditService")
+        ]
+    }
+    return [
+        ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+        ("grpc.max_send_message_length", 64 * 1024 * 1024),
+        ("grpc.service_config", json.dumps(retry)),
+    ]
+
+
+def credentials(options: ClientOptions) -> grpc.ChannelCredentials | None:
+    """TLS credentials, or None for plain text."""
+    if not options.root_certificates:
+        return None
+    try:
+        return grpc.ssl_channel_credentials(
+            Path(options.root_certificates).read_bytes(),
+            Path(options.key).read_bytes() if options.key else None,
+            Path(options.certificate).read_bytes() if options.certificate else None,
+        )
+    except OSError as error:
+        raise errors.ConfigError(f"cannot read {error.filename}: {error.strerror}", field="certificates") from None
+
+
+def metadata(options: ClientOptions) -> tuple[tuple[str, str], ...]:
+    """Call metadata."""
+    return (("authorization", f"Bearer {options.api_key}"),) if options.api_key else ()
+
+
+def generate_request(
+    prompt: str,
+    modality: str,
+    *,
+    inputs: Sequence[Path | str] = (),
+    model: str = "",
+    seed: int | None = None,
+    media_type: str = "",
+    max_tokens: int = 0,
+    request_id: str = "",
+    visible_label: bool = False,
+    label_profile: str = "",
+) -> generation_pb2.GenerateRequest:
+    """Build a request; a fresh request id is drawn here so that retries are recognised.
+
+    Raises:
+        InvalidRequest: unknown modality or an input file that cannot be read.
+    """
+    if modality not in MODALITIES:
+        raise errors.InvalidRequest(f"{modality!r} is not text, image, audio or video", field="modality")
+    message = generation_pb2.GenerateRequest(
+        request_id=request_id or ids.new_request_id(),
+        prompt=prompt,
+        modality=MODALITIES[modality],
+        inputs=[read_media(Path(path)) for path in inputs],
+        model=model,
+        media_type=media_type,
+        max_tokens=max_tokens,
+        visible_label=visible_label,
+        label_profile=label_profile,
+    )
+    if seed is not None:
+        message.seed = seed
+    return message
+
+
+def read_media(path: Path) -> common_pb2.Media:
+    """Read a file as Media.
+
+    Raises:
+        InvalidRequest: it cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise errors.InvalidRequest(f"cannot read {path}: {error.strerror}", field="inputs") from None
+    return common_pb2.Media(data=data, media_type=mimetypes.guess_type(path.name)[0] or "", name=path.name)
+
+
+def verify_requests(data: bytes, name: str, sidecar: bytes, crjson: bool) -> list[provenance_pb2.VerifyRequest]:
+    """Cut a file into the pieces of a Verify call."""
+    options = provenance_pb2.VerifyOptions(name=name, sidecar=sidecar, crjson=crjson)
+    pieces = [data[i : i + CHUNK] for i in range(0, len(data), CHUNK)] or [b""]
+    first = provenance_pb2.VerifyRequest(options=options, data=pieces[0])
+    return [first, *(provenance_pb2.VerifyRequest(data=piece) for piece in pieces[1:])]
+
+
+@dataclass(slots=True)
+class Assembler:
+    """Collects the events of one Generate call into an Output, checking offsets and the digest."""
+
+    _data: bytearray = field(default_factory=bytearray)
+    _output: Output | None = None
+
+    def take(self, event: generation_pb2.GenerateResponse) -> None:
+        """Consume one event.
+
+        Raises:
+            SafetyStopped: the request was blocked.
+            BackendError: chunks do not line up, or the digest differs.
+        """
+        kind = event.WhichOneof("event")
+        if kind == "blocked":
+            raise statuses.Blocked(event.blocked)
+        if kind == "media_chunk":
+            if event.media_chunk.offset != len(self._data):
+                raise errors.BackendError("the server sent chunks out of order")
+            self._data += event.media_chunk.data
+        elif kind == "completed":
+            digest = "sha256:" + hashlib.sha256(self._data).hexdigest()
+            if digest != event.completed.digest:
+                raise errors.BackendError("the received bytes do not have the announced digest")
+            self._output = Output(bytes(self._data), event.completed)
+
+    def output(self) -> Output:
+        """The finished output.
+
+        Raises:
+            BackendError: the stream ended early.
+        """
+        if self._output is None:
+            raise errors.BackendError("the stream ended before the output was complete")
+        return self._output

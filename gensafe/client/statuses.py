@@ -1,0 +1,72 @@
+"""gRPC statuses back into the exception tree."""
+
+from __future__ import annotations
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from gensafe.core import errors
+from gensafe.v1 import generation_pb2
+
+_BY_REASON: dict[str, type[errors.GensafeError]] = {
+    kind.reason: kind
+    for kind in (
+        errors.ConfigError, errors.InvalidRequest, errors.Conflict, errors.NotFound, errors.Unauthenticated,
+        errors.PermissionDenied, errors.PluginError, errors.KeyError_, errors.UnreadableMedia, errors.UnsupportedMedia,
+        errors.MediaLimitExceeded, errors.BackendError, errors.BackendUnavailable, errors.SafetyUnavailable,
+        errors.CannotCarry, errors.WatermarkNotDetected, errors.SigningFailed, errors.LogCorrupt, errors.LogUnavailable,
+        errors.RegistryError, errors.Cancelled, errors.DeadlineExceeded,
+    )
+}  # fmt: skip
+_BY_CODE: dict[grpc.StatusCode, type[errors.GensafeError]] = {
+    grpc.StatusCode.UNAVAILABLE: errors.BackendUnavailable,
+    grpc.StatusCode.CANCELLED: errors.Cancelled,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequest,
+    grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDenied,
+}
+
+
+class Blocked(errors.SafetyError):
+    """The server's policy stopped the request; ``blocked`` holds the categories and the verdict."""
+
+    reason = "SAFETY_BLOCKED"
+
+    def __init__(self, blocked: generation_pb2.Blocked) -> None:
+        names = ", ".join(blocked.categories) or "no category"
+        super().__init__(f"blocked by policy: {names}")
+        self.blocked = blocked
+
+
+def to_error(error: grpc.RpcError) -> errors.GensafeError:
+    """Turn an RpcError into the exception the server raised, as far as the status tells."""
+    if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
+        return errors.GensafeError(str(error))
+    message = error.details() or error.code().name
+    status = rpc_status.from_call(error)
+    reason, metadata = "", {}
+    for detail in status.details if status is not None else ():
+        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+            info = error_details_pb2.ErrorInfo()
+            detail.Unpack(info)
+            reason, metadata = info.reason, dict(info.metadata)
+    if reason == errors.PromptNotUnderstood.reason:
+        return errors.PromptNotUnderstood(message, unknown=tuple(metadata.get("unknown_words", "").split()))
+    if reason == errors.Overloaded.reason or error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return errors.Overloaded(message, retry_after_s=_retry_after(status))
+    kind = _BY_REASON.get(reason) or _BY_CODE.get(error.code(), errors.GensafeError)
+    return kind(message)
+
+
+def _retry_after(status: object) -> float:
+    for detail in getattr(status, "details", ()):
+        if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            info = error_details_pb2.RetryInfo()
+            detail.Unpack(info)
+            return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+    return 1.0
+
+
+__all__ = ["Blocked", "to_error"]

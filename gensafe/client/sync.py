@@ -1,0 +1,118 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import grpc
+
+from gensafe.client import messages, statuses
+from gensafe.client.messages import Assembler, ClientOptions, Output
+from gensafe.v1 import (
+    audit_pb2,
+    audit_pb2_grpc,
+    generation_pb2,
+    generation_pb2_grpc,
+    provenance_pb2,
+    provenance_pb2_grpc,
+    safety_pb2,
+    safety_pb2_grpc,
+)
+
+T = TypeVar("T")
+OnEvent = Callable[[generation_pb2.GenerateResponse], None]
+
+
+class Client:
+    """A connection to one GenSafe server. Thread-safe; close it, or use it as a context manager.
+
+    Args:
+        options: Where and how, or just "HOST:PORT".
+    """
+
+    def __init__(self, options: ClientOptions | str) -> None:
+        self.options = ClientOptions(options) if isinstance(options, str) else options
+        creds = messages.credentials(self.options)
+        channel_options = messages.channel_options()
+        if creds is None:
+            self._channel = grpc.insecure_channel(self.options.address, channel_options)
+        else:
+            self._channel = grpc.secure_channel(self.options.address, creds, channel_options)
+        self.generation = generation_pb2_grpc.GenerationServiceStub(self._channel)
+        self.safety = safety_pb2_grpc.SafetyServiceStub(self._channel)
+        self.provenance = provenance_pb2_grpc.ProvenanceServiceStub(self._channel)
+        self.audit = audit_pb2_grpc.AuditServiceStub(self._channel)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def _call(self) -> dict[str, Any]:
+        return {"timeout": self.options.timeout_s, "metadata": messages.metadata(self.options)}
+
+    def events(self, request: generation_pb2.GenerateRequest) -> Iterator[generation_pb2.GenerateResponse]:
+        """Stream the events of one generation.
+
+        Raises:
+            GensafeError: whatever the server raised.
+        """
+        try:
+            yield from self.generation.Generate(request, **self._call())
+        except grpc.RpcError as error:
+            raise statuses.to_error(error) from None
+
+    def generate(self, prompt: str, modality: str, *, on_event: OnEvent | None = None, **options: Any) -> Output:  # noqa: ANN401
+        """Generate one output and return it whole; ``options`` as in ``messages.generate_request``.
+
+        Raises:
+            Blocked: policy stopped it.
+            GensafeError: whatever the server raised.
+        """
+        assembler = Assembler()
+        for event in self.events(messages.generate_request(prompt, modality, **options)):
+            assembler.take(event)
+            if on_event is not None:
+                on_event(event)
+        return assembler.output()
+
+    def fetch(self, record_id: str, *, have: bytes = b"") -> bytes:
+        """Download a released output; ``have`` is what was received before the connection broke."""
+        data = bytearray(have)
+        request = generation_pb2.FetchOutputRequest(record_id=record_id, offset=len(have))
+        try:
+            for piece in self.generation.FetchOutput(request, **self._call()):
+                data += piece.data
+        except grpc.RpcError as error:
+            raise statuses.to_error(error) from None
+        return bytes(data)
+
+    def verify(
+        self, data: bytes, *, name: str = "", sidecar: bytes = b"", crjson: bool = False
+    ) -> provenance_pb2.VerifyResponse:
+        """Verify a file with the server's keys, registry and log."""
+        try:
+            return self.provenance.Verify(iter(messages.verify_requests(data, name, sidecar, crjson)), **self._call())
+        except grpc.RpcError as error:
+            raise statuses.to_error(error) from None
+
+    def classify(self, *items: safety_pb2.ClassifyItem) -> safety_pb2.ClassifyResponse:
+        """Judge a batch of items."""
+        return self.unary(self.safety.Classify, safety_pb2.ClassifyRequest(items=items))
+
+    def proof(self, record_id: str) -> audit_pb2.GetProofResponse:
+        """Fetch the offline proof of a record."""
+        return self.unary(self.audit.GetProof, audit_pb2.GetProofRequest(record_id=record_id))
+
+    def unary(self, method: Callable[..., T], request: object) -> T:
+        """Call any unary method of a stub with this client's deadline, credentials and error mapping."""
+        try:
+            return method(request, **self._call())
+        except grpc.RpcError as error:
+            raise statuses.to_error(error) from None

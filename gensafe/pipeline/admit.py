@@ -1,0 +1,168 @@
+"""Steps 1 to 4: check the request, recognise repeats, judge prompt and inputs, make the intent durable."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from gensafe import media as codecs
+from gensafe.audit import entries
+from gensafe.core import ids
+from gensafe.core.digest import digest_json, sha256
+from gensafe.core.errors import Conflict, InvalidRequest, SafetyBlocked
+from gensafe.core.types import Admission, GenerationJob, GenerationRequest, Media, Stage, Text, Verdict
+from gensafe.pipeline.chain import Chain
+from gensafe.registry import Intent, IntentState
+
+LABEL_PROFILES = ("", "eu", "ca", "cn", "kr", "in")
+SEED_BITS = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A request that holds its id: nobody else works on it, and recovery knows of it."""
+
+    request: GenerationRequest
+    job: GenerationJob
+    record_id: int
+    input_digests: tuple[str, ...]
+
+
+def check(chain: Chain, request: GenerationRequest) -> GenerationJob:
+    """1. Check every field and decode the inputs in a worker process.
+
+    Raises:
+        InvalidRequest: names the field and the fix.
+        MediaError: an input is unreadable, unsupported or over a limit.
+    """
+    config = chain.config.generation
+    if not request.prompt.strip():
+        raise InvalidRequest("is empty", field="prompt", fix="say what to generate")
+    if len(request.prompt) > config.max_prompt_chars:
+        raise InvalidRequest(
+            f"has {len(request.prompt)} characters", field="prompt", fix=f"at most {config.max_prompt_chars}"
+        )
+    if len(request.inputs) > config.max_inputs:
+        raise InvalidRequest(f"{len(request.inputs)} files", field="inputs", fix=f"at most {config.max_inputs}")
+    if request.model and request.model not in chain.backends:
+        known = ", ".join(sorted(chain.backends))
+        raise InvalidRequest(f"no model {request.model!r}", field="model", fix=f"one of: {known}")
+    if request.max_tokens < 0:
+        raise InvalidRequest("must not be negative", field="max_tokens")
+    if request.seed is not None and not 0 <= request.seed < 2**SEED_BITS:
+        raise InvalidRequest(f"must be below 2^{SEED_BITS}", field="seed")
+    if request.label_profile not in LABEL_PROFILES:
+        choices = ", ".join(p for p in LABEL_PROFILES if p)
+        raise InvalidRequest(f"no profile {request.label_profile!r}", field="label_profile", fix=f"one of: {choices}")
+    writable = codecs.ENCODABLE[request.modality]
+    if request.media_type and request.media_type.partition(";")[0] not in writable:
+        raise InvalidRequest(
+            f"{request.modality} cannot be written as {request.media_type!r}",
+            field="media_type",
+            fix=f"one of: {', '.join(writable)}",
+        )
+    can = chain.backends[request.model or chain.default_model].capabilities()
+    if request.modality not in can.outputs:
+        raise InvalidRequest(
+            f"this model makes no {request.modality}", field="modality", fix=", ".join(sorted(can.outputs))
+        )
+    inputs: list[Media] = []
+    for number, item in enumerate(request.inputs):
+        decoded = codecs.decode_untrusted(item.data, item.media_type or None)
+        if decoded.modality not in can.inputs:
+            raise InvalidRequest(f"this model reads no {decoded.modality}", field=f"inputs[{number}]")
+        inputs.append(decoded)
+    seed = request.seed if request.seed is not None else secrets.randbits(SEED_BITS)
+    return GenerationJob(request.prompt, request.modality, tuple(inputs), seed, request.max_tokens)
+
+
+def claim(chain: Chain, request: GenerationRequest, job: GenerationJob) -> Claimed | Intent:
+    """2. Claim the request id. Returns the earlier intent when this very request was already released.
+
+    Raises:
+        Conflict: the id belongs to another request, to one that is running, or to one that was blocked.
+    """
+    record_id = ids.new_record_id()
+    input_digests = tuple(sha256(item.data) for item in request.inputs)
+    try:
+        intent, fresh = chain.registry.open_intent(
+            request.request_id,
+            _request_digest(request, input_digests),
+            request.tenant,
+            record_id,
+            modality=request.modality.value,
+        )
+    except InvalidRequest as error:
+        raise Conflict(error.message, field="request_id", fix="send a fresh UUID") from None
+    if not fresh:
+        if intent.state is IntentState.RELEASED:
+            return intent
+        if intent.state in (IntentState.OPEN, IntentState.BLOCKED):
+            state = "is still running" if intent.state is IntentState.OPEN else "was blocked by policy"
+            raise Conflict(f"this request {state}", field="request_id", fix="send a fresh UUID for a new request")
+        # It failed, was cancelled or cut off without releasing anything: a retry may run.
+        chain.registry.reopen_intent(request.request_id, record_id)
+    return Claimed(request, job, record_id, input_digests)
+
+
+def admit(chain: Chain, claimed: Claimed) -> Admission:
+    """3. Judge the prompt and every input; 4. make the intent durable.
+
+    Raises:
+        SafetyBlocked: policy refuses the prompt or an input.
+    """
+    request = claimed.request
+    safety = chain.safety.for_tenant(request.tenant)
+    verdict = _require(safety.judge(Text(request.prompt), Stage.PROMPT))  # 3.
+    for item in claimed.job.inputs:
+        _require(safety.judge(item, Stage.INPUT))
+    chain.at("admitted")
+    commitment = chain.registry.seal_prompt(claimed.record_id, request.tenant, request.prompt)
+    appended = chain.log.append(  # 4.
+        entries.opened(
+            request_id=request.request_id,
+            record_id=claimed.record_id,
+            tenant=request.tenant,
+            modality=request.modality,
+            prompt_commitment=commitment,
+            policy_id=verdict.policy_id,
+            policy_digest=verdict.policy_digest,
+            input_digests=claimed.input_digests,
+            model=request.model or chain.default_model,
+            label_profile=request.label_profile,
+        )
+    )
+    chain.registry.mark_opened(request.request_id, appended.index)
+    chain.at("opened")
+    return Admission(
+        request=request,
+        job=claimed.job,
+        record_id=claimed.record_id,
+        intent_index=appended.index,
+        prompt_verdict=verdict,
+        prompt_commitment=commitment,
+        input_digests=claimed.input_digests,
+    )
+
+
+def _require(verdict: Verdict) -> Verdict:
+    if not verdict.releasable:
+        raise SafetyBlocked(f"blocked at the {verdict.stage}", verdict)
+    return verdict
+
+
+def _request_digest(request: GenerationRequest, input_digests: tuple[str, ...]) -> str:
+    """Digest of everything that makes two requests the same; the prompt enters hashed with the rest, never stored."""
+    return digest_json(
+        {
+            "prompt": request.prompt,
+            "modality": request.modality.value,
+            "inputs": list(input_digests),
+            "model": request.model,
+            "seed": "" if request.seed is None else str(request.seed),
+            "media_type": request.media_type,
+            "max_tokens": request.max_tokens,
+            "visible_label": request.visible_label,
+            "label_profile": request.label_profile,
+        }
+    )

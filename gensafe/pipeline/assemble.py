@@ -1,0 +1,153 @@
+"""Open a chain from a configuration: keys, log, registry, policy, backend, watermarks. The only place that wires."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from gensafe import __version__
+from gensafe.audit import AuditLog, entries
+from gensafe.core import plugins
+from gensafe.core.clock import SystemClock
+from gensafe.core.config import Config, redacted
+from gensafe.core.digest import digest_json
+from gensafe.core.errors import PluginError
+from gensafe.core.ports import Backend, SamplingWatermark, Watermarker
+from gensafe.core.types import Modality
+from gensafe.keys import KeyInfo, KeyRing
+from gensafe.marking import Marker
+from gensafe.pipeline.chain import Chain, no_fault
+from gensafe.pipeline.labels import apply_visible_label, write_metadata_labels
+from gensafe.pipeline.recovery import recover
+from gensafe.provenance import LocalTimeStamper, TrustList, TrustStore
+from gensafe.registry import Registry
+from gensafe.safety import SafetyRunner, load_policy
+
+PASSPHRASE_VARIABLE = "GENSAFE_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable, not a secret
+_KEK_CONTEXT = b"gensafe/registry"
+
+
+def open_chain(config: Config, *, at: Callable[[str], None] = no_fault) -> Chain:
+    """Open everything, recover from a crash, and log what this process runs with.
+
+    Raises:
+        GensafeError: whatever part cannot be opened; nothing is served without all of them.
+    """
+    clock = SystemClock()
+    data_dir = Path(config.data_dir)
+    keys = open_keys(config)
+    backend = open_backend(config)
+    policy = load_policy(Path(config.safety.policy) if config.safety.policy else None)
+    safety = SafetyRunner.from_policy(policy, config.safety.timeout_s)
+    signer = keys.claim_signer()
+    credential = keys.tsa_credential()
+    registry = open_registry(keys, data_dir)
+    log = AuditLog.open(
+        data_dir / "log",
+        origin=keys.origin,
+        key=keys.checkpoint_private_key(),
+        clock=clock,
+        previous_keys=keys.checkpoint_public_keys(),
+    )
+    watermarkers: dict[Modality, Watermarker] = {
+        m: plugins.load("gensafe.watermarks", m.value) for m in (Modality.IMAGE, Modality.AUDIO, Modality.VIDEO)
+    }
+    text_scheme: SamplingWatermark = plugins.load("gensafe.watermarks", Modality.TEXT.value)
+    models = dict.fromkeys(backend.models(), backend)
+    if not models:
+        raise PluginError(f"backend {backend.name} serves no model")
+    chain = Chain(
+        config=config,
+        clock=clock,
+        keys=keys,
+        log=log,
+        registry=registry,
+        backends=models,
+        default_model=next(iter(models)),
+        safety=safety,
+        marker=Marker(
+            watermarkers=watermarkers,
+            text_scheme=text_scheme,
+            key_for=keys.watermark_key,
+            epoch=keys.current_epoch,
+            label=lambda judged, data, media_type: write_metadata_labels(config, clock, judged, data, media_type),
+            visible_label=apply_visible_label,
+        ),
+        signer=signer,
+        time_stamper=LocalTimeStamper(credential.key, credential.chain, clock) if credential else None,
+        trust=own_trust(keys),
+        at=at,
+    )
+    try:
+        recover(chain)
+        log.append(
+            entries.service_started(
+                version=__version__,
+                config_digest=digest_json(_without_floats(redacted(config))),
+                policy_digest=policy.digest,
+                environment=config.environment,
+            )
+        )
+    except BaseException:
+        chain.close()
+        raise
+    return chain
+
+
+def open_keys(config: Config) -> KeyRing:
+    """Open the key ring of the data directory, making what may be made."""
+    passphrase = os.environ.get(PASSPHRASE_VARIABLE, "").encode() or None
+    return KeyRing.open(
+        Path(config.data_dir) / "keys",
+        environment=config.environment,
+        passphrase=passphrase,
+        origin=config.audit.origin,
+    )
+
+
+def open_backend(config: Config) -> Backend:
+    """Load the configured backend."""
+    backend: Backend = plugins.load("gensafe.backends", config.generation.backend, config.generation.options)
+    return backend
+
+
+def open_registry(keys: KeyRing, data_dir: Path) -> Registry:
+    """Open the registry; its own key lies beside it, wrapped by the key-encryption key."""
+    directory = data_dir / "registry"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    wrapped = directory / "key.wrapped"
+    if not wrapped.exists():
+        partial = wrapped.with_suffix(".part")
+        partial.write_bytes(keys.kek().wrap(secrets.token_bytes(32), _KEK_CONTEXT))
+        partial.replace(wrapped)
+    return Registry.open(directory, kek=keys.kek().unwrap(wrapped.read_bytes(), _KEK_CONTEXT))
+
+
+def own_trust(keys: KeyRing) -> TrustStore:
+    """The trust that signing checks itself against: this installation's own roots and nothing else."""
+    tsa = keys.tsa_anchors()
+    return TrustStore(
+        signers=(TrustList("own", keys.trust_anchors()),),
+        time_stamps=(TrustList("own-tsa", tsa),) if tsa else (),
+        revoked=keys.revoked_signers(),
+    )
+
+
+def log_key_change(config: Config, keys: KeyRing, changed: KeyInfo, reason: str) -> int:
+    """Log that a key changed; returns the entry's index."""
+    with AuditLog.open(
+        Path(config.data_dir) / "log",
+        origin=keys.origin,
+        key=keys.checkpoint_private_key(),
+        previous_keys=keys.checkpoint_public_keys(),
+    ) as log:
+        entry = entries.key_rotated(role=changed.role.value, old="", new=changed.key_id, reason=reason)
+        return log.append(entry).index
+
+
+def _without_floats(value: object) -> object:
+    if isinstance(value, dict):
+        return {k: _without_floats(v) for k, v in value.items()}
+    return str(value) if isinstance(value, float) else value

@@ -1,0 +1,128 @@
+"""Steps 8 to 10: sign and verify the exact bytes, store them, make the leaf durable, release."""
+
+from __future__ import annotations
+
+from gensafe import __version__
+from gensafe import media as codecs
+from gensafe.audit import entries
+from gensafe.core import ids
+from gensafe.core.digest import sha256
+from gensafe.core.errors import SigningFailed
+from gensafe.core.types import Image, Marked, MarkLevel, Media, Recorded, Signed, Text
+from gensafe.pipeline.chain import Chain
+from gensafe.pipeline.events import Released
+from gensafe.provenance import (
+    COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA,
+    TRAINED_ALGORITHMIC_MEDIA,
+    ClaimFacts,
+    InputFact,
+    sign_asset,
+)
+from gensafe.registry import IntentState, Record
+from gensafe.safety import verdict_digest
+
+SOFT_BINDING_PREFIX = "org.gensafe."
+
+
+def sign(chain: Chain, marked: Marked) -> Signed:
+    """8. Sign, then check that signing changed nothing a person sees or a detector reads.
+
+    ``sign_asset`` reads the signed bytes back and refuses anything but Trusted under our own anchors. Here the decoded
+    content is compared with that of the marked bytes, so that the mark detected there is in the final bytes too.
+
+    Raises:
+        SigningFailed: the signer, the time-stamp authority or the read-back failed.
+    """
+    data, manifest = sign_asset(
+        marked.data, marked.media_type, _facts(chain, marked), chain.signer, chain.time_stamper, chain.trust
+    )
+    if not _same_content(codecs.decode(data, marked.media_type), codecs.decode(marked.data, marked.media_type)):
+        raise SigningFailed("signing changed the content")
+    return Signed(marked, data, sha256(data), manifest)
+
+
+def record(chain: Chain, signed: Signed) -> Recorded:
+    """9. Blobs first, then the leaf, then the registry row: a crash in between loses nothing that was released.
+
+    Raises:
+        LogUnavailable, RegistryError: nothing durable, nothing released.
+    """
+    chain.registry.put_blob(signed.manifest.data)
+    chain.registry.put_blob(signed.data)
+    chain.at("stored")
+    receipt = signed.marked.receipt
+    layers = ["c2pa"] + (["watermark"] if receipt.level in (MarkLevel.RECORD, MarkLevel.PRESENT) else [])
+    appended = chain.log.append(entries.released(signed, layers=layers, environment=chain.config.environment))
+    chain.at("recorded")
+    store_record(chain, signed, appended.index, appended.leaf_hash)
+    return Recorded(signed, appended.index, appended.leaf_hash, chain.log.origin)
+
+
+def store_record(chain: Chain, signed: Signed, log_index: int, leaf_hash: str) -> None:
+    """Put the registry row of a logged output and close its intent."""
+    admission = signed.marked.judged.admission
+    receipt = signed.marked.receipt
+    chain.registry.put(
+        Record(
+            record_id=admission.record_id,
+            request_id=admission.request.request_id,
+            tenant=admission.request.tenant,
+            modality=admission.request.modality,
+            media_type=signed.marked.media_type,
+            digest=signed.digest,
+            manifest_digest=signed.manifest.digest,
+            manifest_label=signed.manifest.label,
+            watermark_scheme=receipt.scheme,
+            watermark_payload=receipt.payload,
+            key_epoch=chain.marker.epoch,
+            fingerprint=signed.marked.fingerprint,
+            log_index=log_index,
+            leaf_hash=leaf_hash,
+            created_ms=chain.clock.now_ms(),
+        )
+    )
+    chain.registry.close_intent(admission.request.request_id, IntentState.RELEASED, log_index)
+
+
+def release(chain: Chain, recorded: Recorded) -> Released:
+    """10. The only way out: takes a Recorded, which only ``record`` makes."""
+    chain.at("released")
+    return Released(recorded, chain.log.tlog_proof(recorded.log_index))
+
+
+def _facts(chain: Chain, marked: Marked) -> ClaimFacts:
+    admission, draft = marked.judged.admission, marked.judged.draft
+    receipt = marked.receipt
+    record_id = ids.record_id_text(admission.record_id)
+    return ClaimFacts(
+        title=f"{admission.request.modality} {record_id}",
+        record_id=record_id,
+        system_name="GenSafe",
+        system_version=__version__,
+        model_name=draft.record.model,
+        model_version=draft.record.model_version,
+        weights_digest=draft.record.weights_digest,
+        prompt_commitment=admission.prompt_commitment,
+        verdict_digest=verdict_digest(marked.judged.verdict),
+        policy_digest=marked.judged.verdict.policy_digest,
+        created_ms=chain.clock.now_ms(),
+        development=chain.signer.development,
+        digital_source_type=(
+            COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA if admission.request.inputs else TRAINED_ALGORITHMIC_MEDIA
+        ),
+        soft_binding_alg=SOFT_BINDING_PREFIX + receipt.scheme if receipt.payload and receipt.scheme else "",
+        soft_binding_value=receipt.payload.hex() if receipt.scheme else "",
+        watermark_note=receipt.note,
+        inputs=tuple(
+            InputFact(item.name or f"input {number}", item.media_type, digest)
+            for number, (item, digest) in enumerate(zip(admission.request.inputs, admission.input_digests, strict=True))
+        ),
+    )
+
+
+def _same_content(a: Media, b: Media) -> bool:
+    if isinstance(a, Text) and isinstance(b, Text):
+        return codecs.visible_text(a.text) == codecs.visible_text(b.text)
+    if isinstance(a, Image) and isinstance(b, Image):
+        return a.pixels.tobytes() == b.pixels.tobytes()
+    return codecs.same_samples(a, b)

@@ -1,0 +1,140 @@
+"""Assemble and run the server: services, health, reflection, TLS, HTTP app, graceful drain.
+
+Drain on SIGTERM / SIGINT: 1. health NOT_SERVING; 2. admission closes; 3. running calls get ``drain_s`` to end;
+4. jobs are cancelled and logged; 5. the log is flushed and closed; 6. exit 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import uvicorn
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from gensafe.core.config import Config, check_config
+from gensafe.core.errors import ConfigError
+from gensafe.pipeline import Chain
+from gensafe.server.access import AccessInterceptor
+from gensafe.server.audit import AuditServicer
+from gensafe.server.classify import SafetyServicer
+from gensafe.server.generation import GenerationServicer
+from gensafe.server.http import create_app
+from gensafe.server.provenance import ProvenanceServicer
+from gensafe.server.scheduler import Scheduler
+from gensafe.v1 import audit_pb2_grpc, generation_pb2_grpc, provenance_pb2_grpc, safety_pb2_grpc
+from gensafe.verify import VerifyContext
+
+log = logging.getLogger("gensafe.server")
+
+SERVICES = (
+    "gensafe.v1.GenerationService",
+    "gensafe.v1.SafetyService",
+    "gensafe.v1.ProvenanceService",
+    "gensafe.v1.AuditService",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the server really listens (ports may have been chosen by the system)."""
+
+    grpc: str
+    http: str
+
+
+async def serve(chain: Chain, verify_context: VerifyContext, on_ready: Callable[[Addresses], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Raises:
+        ConfigError: an address is taken, a certificate unreadable, or the combination unsafe.
+    """
+    config = chain.config
+    check_config(config)
+    scheduler = Scheduler(config.server)
+    generation = GenerationServicer(chain, scheduler)
+    server = grpc.aio.server(
+        interceptors=(AccessInterceptor(config.server),),
+        options=[
+            ("grpc.max_receive_message_length", config.server.max_request_bytes),
+            ("grpc.max_send_message_length", config.server.max_request_bytes),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not steal calls
+        ],
+    )
+    generation_pb2_grpc.add_GenerationServiceServicer_to_server(generation, server)
+    safety_pb2_grpc.add_SafetyServiceServicer_to_server(SafetyServicer(chain), server)
+    provenance_pb2_grpc.add_ProvenanceServiceServicer_to_server(ProvenanceServicer(chain, verify_context), server)
+    audit_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(chain), server)
+    healths = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(healths, server)
+    if config.server.reflection:
+        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    port = _bind(server, config)
+    await server.start()
+    http, http_address = await _start_http(config, verify_context)
+    for name in ("", *SERVICES):
+        await healths.set(name, health_pb2.HealthCheckResponse.SERVING)
+    host = config.server.listen.rpartition(":")[0]
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    on_ready(Addresses(f"{host}:{port}", http_address))
+    await stop.wait()
+    log.info("draining")
+    await healths.enter_graceful_shutdown()  # 1.
+    scheduler.draining = True  # 2.
+    await server.stop(config.server.drain_s)  # 3.
+    await generation.stop_jobs()  # 4.
+    if http is not None:
+        http[0].should_exit = True
+        await http[1]
+    await asyncio.to_thread(chain.close)  # 5.
+
+
+def _bind(server: grpc.aio.Server, config: Config) -> int:
+    listen = config.server.listen
+    try:
+        if config.server.tls_certificate:
+            pair = (Path(config.server.tls_key).read_bytes(), Path(config.server.tls_certificate).read_bytes())
+            clients = Path(config.server.tls_client_ca).read_bytes() if config.server.tls_client_ca else None
+            credentials = grpc.ssl_server_credentials([pair], clients, require_client_auth=clients is not None)
+            return server.add_secure_port(listen, credentials)
+        return server.add_insecure_port(listen)
+    except OSError as error:
+        raise ConfigError(f"cannot read {error.filename}: {error.strerror}", field="server.tls_certificate") from None
+    except RuntimeError:
+        raise ConfigError(f"cannot listen on {listen}", field="server.listen", fix="is the port taken?") from None
+
+
+async def _start_http(
+    config: Config, verify_context: VerifyContext
+) -> tuple[tuple[uvicorn.Server, asyncio.Task[None]] | None, str]:
+    if not config.server.http:
+        return None, ""
+    host, _, port = config.server.http.rpartition(":")
+    settings = uvicorn.Config(
+        create_app(verify_context),
+        host=host.strip("[]"),
+        port=int(port),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+    )
+    server = uvicorn.Server(settings)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined] # ours drain both servers
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        if task.done():
+            raise ConfigError(f"cannot listen on {config.server.http}", field="server.http", fix="is the port taken?")
+        await asyncio.sleep(0.01)
+    actual = server.servers[0].sockets[0].getsockname()[1]
+    return (server, task), f"{host}:{actual}"

@@ -1,0 +1,134 @@
+"""AuditService: read the log over gRPC. Every answer can be checked offline."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from gensafe.compliance.exports import export_bundle
+from gensafe.core import errors, ids
+from gensafe.pipeline import Chain
+from gensafe.server import status
+from gensafe.v1 import audit_pb2 as pb
+from gensafe.v1 import audit_pb2_grpc
+
+CHUNK = 256 * 1024
+MAX_PAGE = 1000
+DEFAULT_PAGE = 100
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
+    """Serves the log of one chain."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+
+    async def Query(self, request: pb.QueryRequest, context: Context) -> pb.QueryResponse:  # type: ignore[override] # noqa: N802
+        """Page through entries."""
+        try:
+            return await asyncio.to_thread(self._query, request)
+        except errors.GensafeError as error:
+            await status.abort(context, error)
+            raise
+
+    def _query(self, request: pb.QueryRequest) -> pb.QueryResponse:
+        log = self._chain.log
+        limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
+        if request.start_index < 0 or limit < 0:
+            raise errors.InvalidRequest("must not be negative", field="start_index")
+        start, stop = self._range(getattr(request, "from"), request.to)
+        start = max(start, request.start_index)
+        found: list[pb.Entry] = []
+        for logged in log.entries(start, stop):
+            if request.event and logged.entry["event"] != request.event:
+                continue
+            if len(found) == limit:
+                return pb.QueryResponse(entries=found, next_index=logged.index)
+            found.append(pb.Entry(index=logged.index, json=logged.data.decode()))
+        return pb.QueryResponse(entries=found)
+
+    def _range(self, since: str, until: str) -> tuple[int, int]:
+        log = self._chain.log
+        start = log.index_at(_milliseconds(since, "from")) if since else 0
+        return start, (log.index_at(_milliseconds(until, "to")) if until else log.size)
+
+    async def Export(self, request: pb.ExportRequest, context: Context) -> AsyncIterator[pb.ExportResponse]:  # type: ignore[override] # noqa: N802
+        """Make an export bundle and stream its files."""
+        with tempfile.TemporaryDirectory(prefix="gensafe-export-") as folder:
+            directory = Path(folder) / "bundle"
+            try:
+                since = getattr(request, "from")
+                await asyncio.to_thread(
+                    export_bundle,
+                    self._chain.log,
+                    directory,
+                    formats=(request.format or "jsonl",),
+                    start_ms=_milliseconds(since, "from") if since else None,
+                    end_ms=_milliseconds(request.to, "to") if request.to else None,
+                )
+            except errors.GensafeError as error:
+                await status.abort(context, error)
+            for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+                name = path.relative_to(directory).as_posix()
+                with path.open("rb") as file:
+                    offset = 0
+                    while chunk := file.read(CHUNK):
+                        yield pb.ExportResponse(file=name, offset=offset, data=chunk)
+                        offset += len(chunk)
+
+    async def GetProof(self, request: pb.GetProofRequest, context: Context) -> pb.GetProofResponse:  # type: ignore[override] # noqa: N802
+        """The offline proof of an entry, by index or by record."""
+        try:
+            return await asyncio.to_thread(self._proof, request)
+        except errors.GensafeError as error:
+            await status.abort(context, error)
+            raise
+
+    def _proof(self, request: pb.GetProofRequest) -> pb.GetProofResponse:
+        log = self._chain.log
+        index = request.index
+        if request.WhichOneof("key") == "record_id":
+            record = self._chain.registry.by_record_id(ids.parse_record_id(request.record_id))
+            if record is None:
+                raise errors.NotFound("no such record", field="record_id")
+            index = record.log_index
+        if not 0 <= index < log.size:
+            raise errors.NotFound(f"the log has {log.size} entries", field="index")
+        logged = log.entry(index)
+        return pb.GetProofResponse(
+            index=index,
+            leaf_hash=logged.leaf_hash,
+            tlog_proof=log.tlog_proof(index).decode("ascii"),
+            entry_json=logged.data.decode(),
+        )
+
+    async def GetCheckpoint(  # type: ignore[override] # noqa: N802
+        self, request: pb.GetCheckpointRequest, context: Context
+    ) -> pb.GetCheckpointResponse:
+        """The newest checkpoint, with a consistency proof if asked."""
+        log = self._chain.log
+        try:
+            proof = log.consistency(request.old_size) if request.old_size else ()
+        except errors.AuditError as error:
+            await status.abort(context, errors.InvalidRequest(error.message, field="old_size"))
+            raise
+        return pb.GetCheckpointResponse(
+            checkpoint=log.checkpoint().decode(), consistency_proof=[h.hex() for h in proof], log_key=log.verifier_key
+        )
+
+
+def _milliseconds(text: str, field: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise errors.InvalidRequest(f"{text!r} is no RFC 3339 time", field=field, fix="2026-11-21T00:00:00Z") from None
+    if moment.tzinfo is None:
+        raise errors.InvalidRequest("needs a time zone", field=field, fix=f"{text}Z")
+    return int(moment.timestamp() * 1000)

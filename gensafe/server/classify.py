@@ -1,0 +1,67 @@
+"""SafetyService: verdicts over texts and media by themselves, under the server's policy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from gensafe import media as codecs
+from gensafe.core import errors
+from gensafe.core.types import Stage, Text
+from gensafe.pipeline import Chain
+from gensafe.safety.streaming import StreamGate
+from gensafe.server import convert, status
+from gensafe.server.access import caller
+from gensafe.v1 import safety_pb2 as pb
+from gensafe.v1 import safety_pb2_grpc
+
+MAX_ITEMS = 64
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class SafetyServicer(safety_pb2_grpc.SafetyServiceServicer):
+    """Judges without generating."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+
+    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:  # type: ignore[override] # noqa: N802
+        """Judge a batch; an unreadable item fails alone."""
+        if not 0 < len(request.items) <= MAX_ITEMS:
+            await status.abort(context, errors.InvalidRequest(f"send 1 to {MAX_ITEMS} items", field="items"))
+        tenant = caller().tenant
+        results = [await asyncio.to_thread(self._one, item, tenant) for item in request.items]
+        return pb.ClassifyResponse(results=results)
+
+    def _one(self, item: pb.ClassifyItem, tenant: str) -> pb.ClassifyResult:
+        try:
+            if item.WhichOneof("item") == "media":
+                judged = codecs.decode_untrusted(item.media.data, item.media.media_type or None)
+            else:
+                judged = Text(item.text)
+            verdict = self._chain.safety.for_tenant(tenant).judge(judged, Stage.STANDALONE)
+        except errors.GensafeError as error:
+            return pb.ClassifyResult(error_reason=error.reason, error_message=str(error))
+        return pb.ClassifyResult(verdict=convert.verdict_to_pb(verdict))
+
+    async def ClassifyStream(  # type: ignore[override] # noqa: N802
+        self, requests: AsyncIterator[pb.ClassifyStreamRequest], context: Context
+    ) -> AsyncIterator[pb.ClassifyStreamResponse]:
+        """Release a growing text piece by piece, as the generator's own text is."""
+        gate = StreamGate(self._chain.safety.for_tenant(caller().tenant), stage=Stage.STANDALONE)
+        try:
+            async for request in requests:
+                released = await asyncio.to_thread(gate.push, request.delta)
+                if released:
+                    yield pb.ClassifyStreamResponse(released=released)
+            rest, verdict = await asyncio.to_thread(gate.finish)
+            yield pb.ClassifyStreamResponse(released=rest, verdict=convert.verdict_to_pb(verdict))
+        except errors.SafetyBlocked as error:
+            yield pb.ClassifyStreamResponse(
+                blocked=True, retract_from=error.offset, verdict=convert.verdict_to_pb(error.verdict)
+            )
+        except errors.GensafeError as error:
+            await status.abort(context, error)

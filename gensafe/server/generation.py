@@ -1,0 +1,202 @@
+"""GenerationService: the front of the pipeline, and long jobs on top of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from gensafe.core import errors, ids
+from gensafe.core.types import GenerationRequest, Progress
+from gensafe.pipeline import CallControl, Chain, PipelineEvent, Released, Stopped, run
+from gensafe.pipeline.replay import load_output
+from gensafe.server import convert, status
+from gensafe.server.access import caller
+from gensafe.server.scheduler import Scheduler
+from gensafe.v1 import generation_pb2 as pb
+from gensafe.v1 import generation_pb2_grpc
+
+log = logging.getLogger("gensafe.server")
+CHUNK = 256 * 1024
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(slots=True)
+class _Job:
+    """A generation that outlives its call."""
+
+    control: CallControl
+    state: pb.Job
+    task: asyncio.Task[None] | None = None
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
+    """Serves generations from one chain."""
+
+    def __init__(self, chain: Chain, scheduler: Scheduler) -> None:
+        self._chain = chain
+        self._scheduler = scheduler
+        self._jobs: dict[tuple[str, str], _Job] = {}
+
+    async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateResponse]:  # type: ignore[override] # noqa: N802
+        """Stream one generation."""
+        try:
+            wanted = convert.request_from_pb(request, caller().tenant)
+            control = CallControl(self._deadline(context))
+            async for event in self._run(wanted, control):
+                if isinstance(event, Released):
+                    for chunk in _chunks(event.recorded.signed.data):
+                        yield pb.GenerateResponse(media_chunk=chunk)
+                yield convert.event_to_pb(event)
+        except errors.GensafeError as error:
+            await status.abort(context, error)
+
+    async def _run(self, wanted: GenerationRequest, control: CallControl) -> AsyncIterator[PipelineEvent]:
+        async with (
+            self._scheduler.slot(wanted.tenant),
+            self._scheduler.bridge(lambda: run(self._chain, wanted, control), control) as bridge,
+        ):
+            async for event in bridge.items():
+                yield event
+
+    def _deadline(self, context: Context) -> float:
+        remaining = context.time_remaining()
+        limit = self._chain.config.server.default_deadline_s
+        return time.monotonic() + (remaining if remaining is not None else limit)
+
+    # --- long jobs ---------------------------------------------------------------------------------------------------
+
+    async def StartGeneration(  # type: ignore[override] # noqa: N802
+        self, request: pb.StartGenerationRequest, context: Context
+    ) -> pb.StartGenerationResponse:
+        """Start a job, or return the one already running under this request id."""
+        try:
+            wanted = convert.request_from_pb(request.request, caller().tenant)
+        except errors.GensafeError as error:
+            await status.abort(context, error)
+            raise
+        key = (wanted.tenant, wanted.request_id)
+        if key not in self._jobs:
+            limit = time.monotonic() + self._chain.config.server.default_deadline_s
+            state = pb.Job(request_id=wanted.request_id, state=pb.JOB_STATE_RUNNING)
+            job = self._jobs[key] = _Job(CallControl(limit), state)
+            job.task = asyncio.create_task(self._work(job, wanted))
+        return pb.StartGenerationResponse(job=self._jobs[key].state)
+
+    async def _work(self, job: _Job, wanted: GenerationRequest) -> None:
+        try:
+            async for event in self._run(wanted, job.control):
+                if isinstance(event, Progress):
+                    job.state.progress.CopyFrom(convert.progress_to_pb(event))
+                elif isinstance(event, Stopped):
+                    job.state.blocked.CopyFrom(convert.blocked_to_pb(event))
+                    job.state.state = pb.JOB_STATE_BLOCKED
+                elif isinstance(event, Released):
+                    job.state.completed.CopyFrom(convert.completed_to_pb(event))
+                    job.state.state = pb.JOB_STATE_COMPLETED
+        except errors.Cancelled:
+            job.state.state = pb.JOB_STATE_CANCELLED
+        except errors.GensafeError as error:
+            job.state.state = pb.JOB_STATE_FAILED
+            job.state.error_reason, job.state.error_message = error.reason, str(error)
+        except Exception:
+            log.exception("job %s failed", wanted.request_id)
+            job.state.state = pb.JOB_STATE_FAILED
+            job.state.error_reason, job.state.error_message = "INTERNAL", "internal error"
+        finally:
+            job.done.set()
+
+    async def _job(self, request_id: str, context: Context) -> _Job:
+        job = self._jobs.get((caller().tenant, request_id))
+        if job is None:
+            missing = errors.NotFound(
+                f"no job {request_id!r} in this process", field="request_id", fix="start it again with the same id"
+            )
+            await status.abort(context, missing)
+            raise missing
+        return job
+
+    async def GetGeneration(  # type: ignore[override] # noqa: N802
+        self, request: pb.GetGenerationRequest, context: Context
+    ) -> pb.GetGenerationResponse:
+        """Report a job."""
+        return pb.GetGenerationResponse(job=(await self._job(request.request_id, context)).state)
+
+    async def WaitGeneration(  # type: ignore[override] # noqa: N802
+        self, request: pb.WaitGenerationRequest, context: Context
+    ) -> pb.WaitGenerationResponse:
+        """Wait for a job, at most until shortly before the caller's deadline."""
+        job = await self._job(request.request_id, context)
+        remaining = context.time_remaining()
+        limit = None if remaining is None else max(0.0, remaining - 0.5)
+        try:
+            await asyncio.wait_for(job.done.wait(), limit)
+        except TimeoutError:
+            pass  # still running: the answer says so
+        return pb.WaitGenerationResponse(job=job.state)
+
+    async def CancelGeneration(  # type: ignore[override] # noqa: N802
+        self, request: pb.CancelGenerationRequest, context: Context
+    ) -> pb.CancelGenerationResponse:
+        """Ask a job to stop and wait until it has."""
+        job = await self._job(request.request_id, context)
+        job.control.cancel()
+        await job.done.wait()
+        return pb.CancelGenerationResponse(job=job.state)
+
+    # --- outputs and models ------------------------------------------------------------------------------------------
+
+    async def FetchOutput(
+        self, request: pb.FetchOutputRequest, context: Context
+    ) -> AsyncIterator[pb.FetchOutputResponse]:  # type: ignore[override] # noqa: N802
+        """Send a released output again, from any offset."""
+        try:
+            record, data = await asyncio.to_thread(
+                load_output, self._chain, ids.parse_record_id(request.record_id), caller().tenant
+            )
+            if not 0 <= request.offset <= len(data):
+                raise errors.InvalidRequest(f"the output has {len(data)} bytes", field="offset")
+        except errors.GensafeError as error:
+            await status.abort(context, error)
+            raise
+        for chunk in _chunks(data, request.offset):
+            yield pb.FetchOutputResponse(offset=chunk.offset, data=chunk.data)
+        yield pb.FetchOutputResponse(offset=len(data), digest=record.digest, size=len(data))
+
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # type: ignore[override] # noqa: N802
+        """List the models of every configured backend."""
+        models = []
+        for backend in dict.fromkeys(self._chain.backends.values()):
+            can = backend.capabilities()
+            for name, digest in backend.models().items():
+                models.append(
+                    pb.Model(
+                        name=name,
+                        backend=backend.name,
+                        backend_version=backend.version,
+                        weights_digest=digest,
+                        inputs=[convert.MODALITIES[m] for m in sorted(can.inputs)],
+                        outputs=[convert.MODALITIES[m] for m in sorted(can.outputs)],
+                        sampling_marks=can.sampling_marks,
+                        description=can.description,
+                    )
+                )
+        return pb.ListModelsResponse(models=models)
+
+    async def stop_jobs(self) -> None:
+        """Cancel what still runs and wait for its log entries (shutdown)."""
+        running = [job for job in self._jobs.values() if not job.done.is_set()]
+        for job in running:
+            job.control.cancel()
+        for job in running:
+            await job.done.wait()
+
+
+def _chunks(data: bytes, offset: int = 0) -> list[pb.MediaChunk]:
+    return [pb.MediaChunk(offset=i, data=data[i : i + CHUNK]) for i in range(offset, len(data), CHUNK)]
