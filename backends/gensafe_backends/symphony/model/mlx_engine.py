@@ -1,0 +1,204 @@
+"""``model/spec.py`` in MLX, float32: Apple silicon's GPU through ``mx.fast``; on Linux CPUs a parity engine.
+
+Like the torch engine it evaluates all heads on a static span of the cache (a multiple of 64 tokens, the rest masked),
+so that ``mx.compile`` sees few shapes. A token's own feed-forward weights are chosen by modality; absent ones are not
+read. Nothing here imports mlx until an engine is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from gensafe.core.errors import BackendUnavailable
+from gensafe_backends.symphony.model.engine import (
+    PAGE,
+    Cache,
+    RopeTable,
+    TokenBatch,
+    check_batch,
+    length_scale,
+    live_blocks,
+    present,
+)
+from gensafe_backends.symphony.model.spec import MODALITY_NAMES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gensafe_backends.symphony.config import SymphonyConfig
+
+    F32 = NDArray[np.float32]
+    Array = Any  # mx.array; mlx is an extra and is not imported for types
+
+
+class MlxCache:
+    """Keys and values per layer (kv_heads, capacity, head_dim), growing by whole pages."""
+
+    def __init__(self, mx: Any, config: SymphonyConfig) -> None:  # noqa: ANN401 - the mlx.core module
+        self._mx = mx
+        self._shape = (config.kv_heads, 0, config.head_dim)
+        self.length = 0
+        self.keys = [mx.zeros(self._shape) for _ in range(config.layers)]
+        self.values = [mx.zeros(self._shape) for _ in range(config.layers)]
+        self.modalities = np.zeros(0, np.int32)
+
+    def reserve(self, count: int) -> None:
+        """Make room for ``count`` more tokens."""
+        have, need = len(self.modalities), self.length + count
+        if need <= have:
+            return
+        capacity = -(-max(need, 2 * have) // PAGE) * PAGE
+        room = self._mx.zeros((self._shape[0], capacity - have, self._shape[2]))
+        self.keys = [self._mx.concatenate([k, room], axis=1) for k in self.keys]
+        self.values = [self._mx.concatenate([v, room], axis=1) for v in self.values]
+        self.modalities = np.concatenate([self.modalities, np.zeros(capacity - have, np.int32)])
+
+    def nbytes(self) -> int:
+        """Bytes held by keys and values."""
+        return 2 * len(self.keys) * self._shape[0] * len(self.modalities) * self._shape[2] * 4
+
+    def truncate(self, length: int) -> None:
+        """Forget all tokens from index ``length`` on."""
+        self.length = min(self.length, length)
+
+
+class MlxEngine:
+    """Runs ``tensors`` in MLX.
+
+    Args:
+        config: The model's sizes.
+        tensors: All tensors of ``spec.tensor_shapes``.
+        compile: Fuse the steps between matrix products with ``mx.compile``; falls back to plain MLX where the machine
+            cannot compile.
+
+    Raises:
+        BackendUnavailable: mlx is not installed.
+    """
+
+    name = "mlx"
+
+    def __init__(self, config: SymphonyConfig, tensors: Mapping[str, F32], *, compile: bool = False) -> None:
+        try:
+            import mlx.core as mx
+        except ImportError as error:
+            raise BackendUnavailable("mlx is not installed", fix="pip install 'gensafe[mlx]'") from error
+        self.config = config
+        self._mx = mx
+        self._rope = RopeTable(config)
+        self._w: dict[str, Array] = {name: mx.array(np.asarray(value, np.float32)) for name, value in tensors.items()}
+        for name, value in list(self._w.items()):
+            if value.ndim == 2 and name.startswith("layers.") and not name.endswith("bias"):
+                self._w[name] = mx.contiguous(value.T)  # (in, out): the CPU's matrix product is faster that way round
+        mx.eval(self._w)
+        self._swiglu: Callable[[Array, Array], Array] = self._plain_swiglu
+        if compile:
+            self._swiglu = self._guarded(mx.compile(self._plain_swiglu))
+
+    def _guarded(self, compiled: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
+        """``compiled`` if it runs here, else the plain function."""
+        try:
+            self._mx.eval(compiled(self._mx.zeros((1, 16)), self._mx.zeros((1, 16))))
+        except (RuntimeError, ValueError):
+            return self._plain_swiglu
+        return compiled
+
+    def _plain_swiglu(self, gate: Array, up: Array) -> Array:
+        return gate * self._mx.sigmoid(gate) * up
+
+    def new_cache(self) -> MlxCache:
+        """An empty cache."""
+        return MlxCache(self._mx, self.config)
+
+    def forward(self, batch: TokenBatch, cache: Cache, *, live: range | None = None, last_only: bool = True) -> F32:
+        """See ``Engine.forward``."""
+        check_batch(batch, self.config)
+        blocks, cut = live_blocks(self.config, live)
+        mx, c, w, kv = self._mx, self.config, self._w, cast("MlxCache", cache)
+        kv.reserve(len(batch))
+        n = kv.length + len(batch)
+        kv.modalities[kv.length : n] = batch.modalities
+        span = -(-n // PAGE) * PAGE
+        cos, sin = (mx.array(z)[:, None] for z in self._rope(batch.tyx))
+        scale = mx.array(length_scale(c, kv.length, len(batch)))[:, None, None]
+        seen = (mx.array(batch.modalities), mx.array(kv.modalities[:span]))
+        back = np.arange(kv.length, n)[:, None] - np.arange(span)[None, :]
+        masks = [
+            mx.array(np.where(m, -np.inf, 0.0).astype(np.float32)) for m in (back < 0, (back < 0) | (back >= c.window))
+        ]
+        h = w["embed.weight"][mx.array(batch.ids)] + w["slot.weight"][mx.array(batch.slots)]  # 1
+        for layer in range(c.layers):
+            local = layer not in c.global_layers
+            h = h + self._attention(layer, h, kv, n, span, seen, masks[local], (cos, sin) if local else None, scale)
+            h = h + self._feed_forward(f"layers.{layer}.", h, batch.modalities)
+        kv.length = n
+        final = self._rms(h[-1:] if last_only else h, w["final_norm.weight"])
+        logits = final @ w["embed.weight"][blocks[0].start : blocks[-1].stop].T  # 3
+        mx.eval(logits, kv.keys, kv.values)
+        return cast("F32", np.array(logits)[:, cut])
+
+    def _rms(self, z: Array, weight: Array) -> Array:
+        return self._mx.fast.rms_norm(z, weight, self.config.norm_eps)
+
+    def _rotate(self, u: Array, cos: Array, sin: Array) -> Array:
+        u1, u2 = self._mx.split(u, 2, axis=-1)
+        return self._mx.concatenate([u1 * cos - u2 * sin, u2 * cos + u1 * sin], axis=-1)
+
+    def _attention(
+        self,
+        layer: int,
+        h: Array,
+        kv: MlxCache,
+        n: int,
+        span: int,
+        seen: tuple[Array, Array],
+        mask: Array,
+        angles: tuple[Array, Array] | None,
+        scale: Array,
+    ) -> Array:
+        mx, c, w, p, count = self._mx, self.config, self._w, f"layers.{layer}.", len(h)
+        a = self._rms(h, w[p + "attn_norm.weight"])  # 2a
+        q = self._rms((a @ w[p + "attn.q.weight"]).reshape(count, c.heads, c.head_dim), w[p + "attn.q_norm.weight"])
+        k = self._rms((a @ w[p + "attn.k.weight"]).reshape(count, c.kv_heads, c.head_dim), w[p + "attn.k_norm.weight"])
+        v = (a @ w[p + "attn.v.weight"]).reshape(count, c.kv_heads, c.head_dim)
+        if angles is not None:  # 2d
+            q, k = self._rotate(q, *angles), self._rotate(k, *angles)
+        else:
+            q = q * scale  # c_i of 2e
+        kv.keys[layer][:, n - count : n] = k.transpose(1, 0, 2)
+        kv.values[layer][:, n - count : n] = v.transpose(1, 0, 2)
+
+        chances = mx.softmax(a @ w[p + "router.weight"] + w[p + "router.bias"][seen[0]], axis=-1)  # 2g
+        index = mx.arange(c.routed_heads)
+        higher = (chances[:, None, :] > chances[:, :, None]) | (
+            (chances[:, None, :] == chances[:, :, None]) & (index[None, None, :] < index[None, :, None])
+        )
+        kept = mx.where(higher.sum(axis=-1) < c.active_routed, chances, 0.0)
+        routed = c.active_routed * kept / kept.sum(axis=-1, keepdims=True)
+        gate = mx.concatenate([mx.ones((count, c.shared_heads)), routed], axis=-1)
+
+        beta = w[p + "attn.beta"][:, seen[0]][:, :, seen[1]]
+        o = mx.fast.scaled_dot_product_attention(
+            q.transpose(1, 0, 2)[None],
+            kv.keys[layer][None, :, :span],
+            kv.values[layer][None, :, :span],
+            scale=c.head_dim**-0.5,
+            mask=(beta + mask)[None],
+        )[0].transpose(1, 0, 2)  # 2e, 2f
+        return (o * gate[:, :, None]).reshape(count, -1) @ w[p + "attn.o.weight"]  # 2h
+
+    def _feed_forward(self, p: str, h: Array, modalities: NDArray[np.int64]) -> Array:
+        mx = self._mx
+        f = self._rms(h, self._w[p + "ffn_norm.weight"])  # 2i
+        out = self._branch(p + "ffn.shared.", f)
+        found = present(modalities)
+        for m in found:
+            own = self._branch(p + f"ffn.{MODALITY_NAMES[m]}.", f)
+            out = out + (own if len(found) == 1 else mx.where(mx.array(modalities == m)[:, None], own, 0.0))
+        return out
+
+    def _branch(self, p: str, f: Array) -> Array:
+        w = self._w
+        return self._swiglu(f @ w[p + "gate.weight"], f @ w[p + "up.weight"]) @ w[p + "down.weight"]
