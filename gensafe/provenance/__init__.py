@@ -1,0 +1,29 @@
+"""C2PA provenance: sign outputs, read manifests, judge trust. See docs/verification.md."""
+
+from gensafe.provenance.a8 import A8Wrapper, TextWrapperInvalid, parse_a8, strip_a8, wrap_a8
+from gensafe.provenance.read import read_asset
+from gensafe.provenance.sign import IN_BAND, sign_asset
+from gensafe.provenance.trust import TrustList, TrustStore, import_trust_list
+from gensafe.provenance.tsa import HttpTimeStamper, LocalTimeStamper, TimeStamper
+from gensafe.provenance.types import ClaimFacts, InputFact, ManifestReading, ManifestState
+
+__all__ = [
+    "IN_BAND",
+    "A8Wrapper",
+    "ClaimFacts",
+    "HttpTimeStamper",
+    "InputFact",
+    "LocalTimeStamper",
+    "ManifestReading",
+    "ManifestState",
+    "TextWrapperInvalid",
+    "TimeStamper",
+    "TrustList",
+    "TrustStore",
+    "import_trust_list",
+    "parse_a8",
+    "read_asset",
+    "sign_asset",
+    "strip_a8",
+    "wrap_a8",
+]
