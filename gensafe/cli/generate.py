@@ -11,6 +11,21 @@ from gensafe.core import ids
 from gensafe.core.errors import InvalidRequest, SafetyBlocked
 from gensafe.core.types import GenerationRequest, InputMedia, Modality, Progress
 
+SUFFIXES = {
+    ".txt": "text/plain",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".wav": "audio/wav",
+    ".mp3": "audio/mpeg",
+    ".flac": "audio/flac",
+    ".ogg": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
+}
+
 
 def add_parser(commands: Commands) -> None:
     """Declare the command."""

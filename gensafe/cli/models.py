@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json, read_config, say
 
@@ -22,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
 
     backend = open_backend(read_config(args))
     can = backend.capabilities()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "model": name,
             "backend": backend.name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from gensafe.registry import Registry
 from gensafe.safety import SafetyRunner, load_policy
 
 PASSPHRASE_VARIABLE = "GENSAFE_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable, not a secret
-_KEK_CONTEXT = b"gensafe/registry"
 
 
 def open_chain(config: Config, *, at: Callable[[str], None] = no_fault) -> Chain:
@@ -114,15 +112,8 @@ def open_backend(config: Config) -> Backend:
 
 
 def open_registry(keys: KeyRing, data_dir: Path) -> Registry:
-    """Open the registry; its own key lies beside it, wrapped by the key-encryption key."""
-    directory = data_dir / "registry"
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    wrapped = directory / "key.wrapped"
-    if not wrapped.exists():
-        partial = wrapped.with_suffix(".part")
-        partial.write_bytes(keys.kek().wrap(secrets.token_bytes(32), _KEK_CONTEXT))
-        partial.replace(wrapped)
-    return Registry.open(directory, kek=keys.kek().unwrap(wrapped.read_bytes(), _KEK_CONTEXT))
+    """Open the registry of the data directory."""
+    return Registry.open(data_dir / "registry", kek=keys.kek())
 
 
 def own_trust(keys: KeyRing) -> TrustStore:

@@ -8,7 +8,7 @@ from gensafe.audit import entries
 from gensafe.core import ids
 from gensafe.core.digest import sha256
 from gensafe.core.errors import SigningFailed
-from gensafe.core.types import Image, Marked, MarkLevel, Media, Recorded, Signed, Text
+from gensafe.core.types import Audio, Image, Marked, MarkLevel, Media, Recorded, Signed, Text, Video
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Released
 from gensafe.provenance import (
@@ -17,6 +17,7 @@ from gensafe.provenance import (
     ClaimFacts,
     InputFact,
     sign_asset,
+    strip_a8,
 )
 from gensafe.registry import IntentState, Record
 from gensafe.safety import verdict_digest
@@ -121,8 +122,16 @@ def _facts(chain: Chain, marked: Marked) -> ClaimFacts:
 
 
 def _same_content(a: Media, b: Media) -> bool:
-    if isinstance(a, Text) and isinstance(b, Text):
-        return codecs.visible_text(a.text) == codecs.visible_text(b.text)
-    if isinstance(a, Image) and isinstance(b, Image):
-        return a.pixels.tobytes() == b.pixels.tobytes()
-    return codecs.same_samples(a, b)
+    match a, b:
+        case Text(), Text():
+            return strip_a8(a.text) == strip_a8(b.text)
+        case Image(), Image():
+            return a.pixels.tobytes() == b.pixels.tobytes()
+        case Audio(), Audio():
+            return a.rate == b.rate and a.samples.tobytes() == b.samples.tobytes()
+        case Video(), Video():
+            same_sound = a.audio is b.audio or (
+                a.audio is not None and b.audio is not None and _same_content(a.audio, b.audio)
+            )
+            return same_sound and a.fps == b.fps and a.frames.tobytes() == b.frames.tobytes()
+    return False

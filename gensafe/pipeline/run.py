@@ -105,7 +105,8 @@ def _blocked(
         )
     )
     chain.registry.close_intent(request.request_id, IntentState.BLOCKED, appended.index)
-    return Stopped(request.request_id, blocked.verdict, appended.index, blocked.offset if streamed else -1)
+    retract = blocked.offset if streamed and blocked.offset is not None else -1
+    return Stopped(request.request_id, blocked.verdict, appended.index, retract)
 
 
 def _close(

@@ -27,7 +27,7 @@ class ProvenanceServicer(provenance_pb2_grpc.ProvenanceServiceServicer):
         self._chain = chain
         self._verify_context = verify_context
 
-    async def Verify(self, requests: AsyncIterator[pb.VerifyRequest], context: Context) -> pb.VerifyResponse:  # type: ignore[override] # noqa: N802
+    async def Verify(self, requests: AsyncIterator[pb.VerifyRequest], context: Context) -> pb.VerifyResponse:  # noqa: N802
         """Verify one file."""
         limit = self._chain.config.server.max_request_bytes
         options = pb.VerifyOptions()
@@ -55,7 +55,7 @@ class ProvenanceServicer(provenance_pb2_grpc.ProvenanceServiceServicer):
             response.crjson = report.crjson
         return response
 
-    async def Resolve(self, request: pb.ResolveRequest, context: Context) -> pb.ResolveResponse:  # type: ignore[override] # noqa: N802
+    async def Resolve(self, request: pb.ResolveRequest, context: Context) -> pb.ResolveResponse:  # noqa: N802
         """Find a record by id, digest or payload."""
         try:
             record = await asyncio.to_thread(self._find, request)
@@ -69,7 +69,7 @@ class ProvenanceServicer(provenance_pb2_grpc.ProvenanceServiceServicer):
             media_type=record.media_type,
             digest=record.digest,
             manifest_label=record.manifest_label,
-            manifest=manifest,
+            manifest=manifest or b"",
             log_index=record.log_index,
             leaf_hash=record.leaf_hash,
             created=iso(record.created_ms),

@@ -34,7 +34,13 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
     prepare(out)
     show = progress()
-    scenario = Scenario(out, lambda line: (show("", 0, 0), say(line))[0] if not args.json else None, show)
+
+    def tell(line: str) -> None:
+        show("", 0, 0)
+        if not args.json:
+            say(line)
+
+    scenario = Scenario(out, tell, show)
     report = scenario.run()
     (out / REPORT).write_text(json.dumps(report, indent=2, sort_keys=True) + "\n", "utf-8")
     (out / "index.html").write_text(render(report), "utf-8")

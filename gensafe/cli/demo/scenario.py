@@ -30,6 +30,8 @@ from gensafe.client import Client, Output
 from gensafe.client.statuses import Blocked
 from gensafe.core.errors import BackendUnavailable
 from gensafe.core.types import Image, Modality, Text
+from gensafe.media.transform import resize
+from gensafe.provenance import strip_a8
 
 READY_TIMEOUT_S = 120.0
 SEED = 20261121
@@ -217,9 +219,9 @@ def attack(modality: Modality, data: bytes, media_type: str) -> bytes:
     decoded = media.decode(data, media_type)
     match decoded:
         case Text():
-            return media.encode(Text(media.visible_text(decoded.text)), "text/plain")
+            return media.encode(Text(strip_a8(decoded.text)), "text/plain")
         case Image():
-            return media.encode(media.resize(decoded, 0.75), "image/jpeg", quality=70)
+            return media.encode(resize(decoded, 0.75), "image/jpeg", quality=70)
     return media.encode(
         decoded, {"audio": "audio/mpeg", "video": "video/mp4"}[modality], quality=LOSSY_QUALITY[modality]
     )
