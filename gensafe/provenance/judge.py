@@ -32,6 +32,7 @@ from gensafe.provenance.types import (
 )
 
 _TEXT_COMPLAINT: Final = "data hash exclusion does not match the manifest location"
+_UNTRUSTED: Final = "signingCredential.untrusted"
 _BINDINGS: Final = ("assertion.dataHash.match", "assertion.bmffHash.match", "assertion.boxesHash.match")
 
 Object = Mapping[str, Any]
@@ -53,7 +54,7 @@ def judge(
     manifest = _object(_object(report.get("manifests")).get(label))
     results = _object(report.get("validation_results"))
     active = _object(results.get("activeManifest"))
-    successes, informational = _statuses(active, "success"), _statuses(active, "informational")
+    successes = _statuses(active, "success")
     failures = list(_statuses(active, "failure"))
 
     # text: the library cannot bless a wrapper it did not find itself; our strict checks can (C2PA 2.4 annex A.8)
@@ -61,9 +62,9 @@ def judge(
     if wrapper is not None:
         held = _text_binding_holds(reading, label, wrapper, successes, failures)
         failures = [f for f in failures if not (held and _TEXT_COMPLAINT in f.explanation)]
-        if held and not failures:
+        if held and not _breaking(failures):
             state = "Trusted" if any(s.code == "signingCredential.trusted" for s in successes) else "Valid"
-        elif not failures:
+        elif not _breaking(failures):
             failures.append(Status("assertion.dataHash.mismatch", "", "the text wrapper is not where the claim says"))
 
     # the certificate: what we see must be what the library names
@@ -76,17 +77,18 @@ def judge(
 
     # trust: only through a signer list of ours
     trust_list = trust.signer_list(_text(results.get("trustListUri"))) if state == "Trusted" else None
-    if failures or state == "Invalid":
+    if _breaking(failures) or state == "Invalid":
         verdict = ManifestState.INVALID
         trust_list = None
     else:
         verdict = ManifestState.TRUSTED if trust_list is not None else ManifestState.VALID
-    if verdict is not ManifestState.TRUSTED and state == "Trusted":
+    if verdict is not ManifestState.TRUSTED:
         successes = tuple(s for s in successes if s.code != "signingCredential.trusted")
-        informational = (*informational, Status("signingCredential.untrusted", "", "not on one of our signer lists"))
+    if verdict is ManifestState.VALID and state == "Trusted":
+        failures.append(Status(_UNTRUSTED, "", "the signer is not on one of our signer lists"))
     ingredients, delta_failures = _ingredients(manifest, results)
-    if verdict is ManifestState.INVALID and not failures:
-        failures = list(delta_failures) or [Status("general.error", "", "the library gave no reason")]
+    if verdict is ManifestState.INVALID and not _breaking(failures):
+        failures += list(delta_failures) or [Status("general.error", "", "the library gave no reason")]
 
     return ManifestReading(
         state=verdict,
@@ -96,7 +98,7 @@ def judge(
         signer=signer,
         trust_list=trust_list,
         successes=successes,
-        informational=informational,
+        informational=_statuses(active, "informational"),
         failures=tuple(failures),
         time_stamp=_time_stamp(manifest, successes, cose),
         title=_text(manifest.get("title")),
@@ -114,6 +116,11 @@ def judge(
         raw=report,
         crjson=reading.crjson,
     )
+
+
+def _breaking(failures: list[Status]) -> list[Status]:
+    """Failures that break a manifest; an unknown signer alone does not."""
+    return [f for f in failures if f.code != _UNTRUSTED]
 
 
 def _text_binding_holds(
@@ -216,9 +223,8 @@ def _ingredients(manifest: Object, results: Object) -> tuple[tuple[IngredientRea
         failures += [_status(s) for s in _objects(item.get("validation_status"))]
         failures += deltas.get(_text(item.get("label")), [])
         trusted = any(s.code == "signingCredential.trusted" for s in _statuses(recorded, "success"))
-        broken = [f for f in failures if f.code != "signingCredential.untrusted"]
         state: ManifestState | None
-        if broken:
+        if _breaking(failures):
             state = ManifestState.INVALID
         elif not item.get("active_manifest"):
             state = None

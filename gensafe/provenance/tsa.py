@@ -49,8 +49,8 @@ class LocalTimeStamper:
         certificates = x509.load_pem_x509_certificates(chain)
         self._chain = [c.public_bytes(serialization.Encoding.DER) for c in certificates]
 
-    def stamp(self, imprint: bytes) -> bytes:
-        """Time-stamp a SHA-256 digest."""
+    def stamp(self, imprint: bytes, nonce: int | None = None) -> bytes:
+        """Time-stamp a SHA-256 digest; ``nonce`` is echoed when this serves somebody else's request."""
         # 1. TSTInfo (RFC 3161 section 2.4.2)
         info = tsp.TSTInfo(
             {
@@ -60,6 +60,7 @@ class LocalTimeStamper:
                 "serial_number": secrets.randbits(120) | 1,
                 "gen_time": datetime.fromtimestamp(self._clock.now_ms() // 1000, UTC),
                 "accuracy": {"seconds": 1},
+                "nonce": nonce,
             }
         ).dump()
         # 2. signed attributes: content type, digest, and the certificate that signed (RFC 5816)

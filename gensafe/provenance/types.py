@@ -123,6 +123,7 @@ class IngredientReading:
 class ManifestReading:
     """What a manifest store says about one file, and how far that holds.
 
+    ``failures`` may hold "signingCredential.untrusted" on an intact manifest (VALID): an unknown signer breaks nothing.
     ``state`` is this package's own verdict; ``library_state`` what the C2PA library said before our stricter rules.
     """
 
