@@ -16,7 +16,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "classify",
         help="judge a file or a text under the policy",
-        description="Judge one file or text. Exit: 0 allowed, 2 blocked or held for review, 3 unreadable or refused, 64 usage.",
+        description="Judge one file or text. "
+        "Exit: 0 allowed, 2 blocked or held for review, 3 unreadable or refused, 64 usage.",
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("file", nargs="?", metavar="FILE")

@@ -67,7 +67,10 @@ def report_error(error: GensafeError) -> None:
 
 
 def progress() -> Callable[[str, int, int], None]:
-    """A progress line on a terminal; nothing in a pipe. Call with (stage, done, total); total 0 = unknown; ("",0,0) clears."""
+    """A progress line on a terminal; nothing in a pipe.
+
+    Call it with (stage, done, total); total 0 = unknown; ("", 0, 0) clears the line.
+    """
     if not sys.stderr.isatty():
         return lambda _stage, _done, _total: None
 

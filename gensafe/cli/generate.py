@@ -142,7 +142,8 @@ def _remote(args: argparse.Namespace, target: Path) -> int:
 
 def _local(args: argparse.Namespace, target: Path) -> int:
     from gensafe.client.messages import read_media
-    from gensafe.pipeline import CallControl, Released, Stopped, open_chain, run as run_pipeline
+    from gensafe.pipeline import CallControl, Released, Stopped, open_chain
+    from gensafe.pipeline import run as run_pipeline
 
     inputs = [read_media(Path(path)) for path in args.input]
     request = GenerationRequest(

@@ -19,7 +19,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "keys",
         help="make, list, rotate and revoke keys",
-        description=f"Manage the four separate keys. {PASSPHRASE_VARIABLE} seals them at rest. Exit: 0, 1 failed, 64 usage.",
+        description=f"Manage the four separate keys. {PASSPHRASE_VARIABLE} seals them at rest. "
+        "Exit: 0, 1 failed, 64 usage.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, summary in (("init", "make what is missing"), ("list", "list every key this installation ever had")):

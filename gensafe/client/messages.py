@@ -68,7 +68,7 @@ class Output:
 
 
 def channel_options() -> list[tuple[str, int | str]]:
-    """gRPC channel options: large messages in, and retries of calls that never reached the application."""
+    """GRPC channel options: large messages in, and retries of calls that never reached the application."""
     retry = {
         "methodConfig": [
             {

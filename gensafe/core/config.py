@@ -112,6 +112,8 @@ def check_config(config: Config) -> None:
         raise ConfigError(
             f"{config.environment!r} is not an environment", field="environment", fix="development or production"
         )
+    if config.environment == "production" and config.generation.backend == "simulator":
+        raise ConfigError("the simulator is no model", field="generation.backend", fix="configure a real backend")
     server = config.server
     if bool(server.tls_certificate) != bool(server.tls_key):
         raise ConfigError("certificate and key go together", field="server.tls_certificate", fix="set both tls_* files")

@@ -136,7 +136,7 @@ class PluginError(GensafeError):
     reason = "PLUGIN_BROKEN"
 
 
-class KeyError_(GensafeError):  # noqa: N801, N818 - the trailing underscore keeps the builtin visible
+class KeyError_(GensafeError):  # noqa: N801 - the trailing underscore keeps the builtin visible
     """A key is missing, unreadable, of the wrong kind, or a development key in production."""
 
     reason = "KEY_UNUSABLE"

@@ -1,4 +1,7 @@
-"""Load one named plugin from an entry-point group. Never "all installed" (a signing process must not run strangers' code)."""
+"""Load one named plugin from an entry-point group.
+
+Never "all installed": a process that holds signing keys must not run strangers' code.
+"""
 
 from __future__ import annotations
 

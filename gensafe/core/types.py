@@ -1,6 +1,6 @@
 """The values that flow through GenSafe. All frozen; protobuf and C2PA types stop at their adapters.
 
-``GenerationRequest`` -> ``Admission`` -> ``Draft`` -> ``Judged`` -> ``Marked`` -> ``Signed`` -> ``Recorded`` -> released.
+``GenerationRequest`` -> ``Admission`` -> ``Draft`` -> ``Judged`` -> ``Marked`` -> ``Signed`` -> ``Recorded``.
 Each stage of ``gensafe.pipeline`` is a function from one of these types to the next, so that the type checker holds
 the order. Arrays appear only as type annotations: this module does not import numpy.
 """
@@ -411,7 +411,7 @@ class Recorded:
 class Outcome(StrEnum):
     """What one check saw."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 - not a password
     FAIL = "fail"
     ABSENT = "absent"
     UNSUPPORTED = "unsupported"

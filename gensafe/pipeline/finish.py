@@ -11,14 +11,8 @@ from gensafe.core.errors import SigningFailed
 from gensafe.core.types import Audio, Image, Marked, MarkLevel, Media, Recorded, Signed, Text, Video
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Released
-from gensafe.provenance import (
-    COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA,
-    TRAINED_ALGORITHMIC_MEDIA,
-    ClaimFacts,
-    InputFact,
-    sign_asset,
-    strip_a8,
-)
+from gensafe.provenance import ClaimFacts, InputFact, sign_asset, strip_a8
+from gensafe.provenance.types import COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA, TRAINED_ALGORITHMIC_MEDIA
 from gensafe.registry import IntentState, Record
 from gensafe.safety import verdict_digest
 

@@ -4,7 +4,7 @@ For every intent that is still open:
 1. find the entry that closed it in the log, if the crash came between the leaf and the registry row
 2. released: rebuild the registry row from the entry and the stored bytes, so that the output can be fetched
 3. closed otherwise: take over that state
-4. not closed at all: log ``generation.aborted``; nothing of it was released (text may have streamed: the opened entry says so)
+4. not closed at all: log ``generation.aborted``; no media of it left (text may have streamed before the crash)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One request from prompt to released bytes. The procedure:
+"""One request from prompt to released bytes.
 
 1.  check the request                         -> GenerationJob
 2.  claim the request id                      -> Claimed, or replay what was released under it

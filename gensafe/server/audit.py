@@ -30,7 +30,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
 
-    async def Query(self, request: pb.QueryRequest, context: Context) -> pb.QueryResponse:  # noqa: N802
+    async def Query(self, request: pb.QueryRequest, context: Context) -> pb.QueryResponse:
         """Page through entries."""
         try:
             return await asyncio.to_thread(self._query, request)
@@ -59,7 +59,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         start = log.index_at(_milliseconds(since, "from")) if since else 0
         return start, (log.index_at(_milliseconds(until, "to")) if until else log.size)
 
-    async def Export(self, request: pb.ExportRequest, context: Context) -> AsyncIterator[pb.ExportResponse]:  # noqa: N802
+    async def Export(self, request: pb.ExportRequest, context: Context) -> AsyncIterator[pb.ExportResponse]:
         """Make an export bundle and stream its files."""
         with tempfile.TemporaryDirectory(prefix="gensafe-export-") as folder:
             directory = Path(folder) / "bundle"
@@ -83,7 +83,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
                         yield pb.ExportResponse(file=name, offset=offset, data=chunk)
                         offset += len(chunk)
 
-    async def GetProof(self, request: pb.GetProofRequest, context: Context) -> pb.GetProofResponse:  # noqa: N802
+    async def GetProof(self, request: pb.GetProofRequest, context: Context) -> pb.GetProofResponse:
         """The offline proof of an entry, by index or by record."""
         try:
             return await asyncio.to_thread(self._proof, request)
@@ -109,9 +109,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
             entry_json=logged.data.decode(),
         )
 
-    async def GetCheckpoint(  # noqa: N802
-        self, request: pb.GetCheckpointRequest, context: Context
-    ) -> pb.GetCheckpointResponse:
+    async def GetCheckpoint(self, request: pb.GetCheckpointRequest, context: Context) -> pb.GetCheckpointResponse:
         """The newest checkpoint, with a consistency proof if asked."""
         log = self._chain.log
         try:

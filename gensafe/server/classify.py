@@ -28,7 +28,7 @@ class SafetyServicer(safety_pb2_grpc.SafetyServiceServicer):
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
 
-    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:  # noqa: N802
+    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """Judge a batch; an unreadable item fails alone."""
         if not 0 < len(request.items) <= MAX_ITEMS:
             await status.abort(context, errors.InvalidRequest(f"send 1 to {MAX_ITEMS} items", field="items"))
@@ -47,7 +47,7 @@ class SafetyServicer(safety_pb2_grpc.SafetyServiceServicer):
             return pb.ClassifyResult(error_reason=error.reason, error_message=str(error))
         return pb.ClassifyResult(verdict=convert.verdict_to_pb(verdict))
 
-    async def ClassifyStream(  # noqa: N802
+    async def ClassifyStream(
         self, requests: AsyncIterator[pb.ClassifyStreamRequest], context: Context
     ) -> AsyncIterator[pb.ClassifyStreamResponse]:
         """Release a growing text piece by piece, as the generator's own text is."""

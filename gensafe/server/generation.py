@@ -44,7 +44,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         self._scheduler = scheduler
         self._jobs: dict[tuple[str, str], _Job] = {}
 
-    async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateResponse]:  # noqa: N802
+    async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateResponse]:
         """Stream one generation."""
         try:
             wanted = convert.request_from_pb(request, caller().tenant)
@@ -72,9 +72,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
 
     # --- long jobs ---------------------------------------------------------------------------------------------------
 
-    async def StartGeneration(  # noqa: N802
-        self, request: pb.StartGenerationRequest, context: Context
-    ) -> pb.StartGenerationResponse:
+    async def StartGeneration(self, request: pb.StartGenerationRequest, context: Context) -> pb.StartGenerationResponse:
         """Start a job, or return the one already running under this request id."""
         try:
             wanted = convert.request_from_pb(request.request, caller().tenant)
@@ -122,15 +120,11 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
             raise missing
         return job
 
-    async def GetGeneration(  # noqa: N802
-        self, request: pb.GetGenerationRequest, context: Context
-    ) -> pb.GetGenerationResponse:
+    async def GetGeneration(self, request: pb.GetGenerationRequest, context: Context) -> pb.GetGenerationResponse:
         """Report a job."""
         return pb.GetGenerationResponse(job=(await self._job(request.request_id, context)).state)
 
-    async def WaitGeneration(  # noqa: N802
-        self, request: pb.WaitGenerationRequest, context: Context
-    ) -> pb.WaitGenerationResponse:
+    async def WaitGeneration(self, request: pb.WaitGenerationRequest, context: Context) -> pb.WaitGenerationResponse:
         """Wait for a job, at most until shortly before the caller's deadline."""
         job = await self._job(request.request_id, context)
         remaining = context.time_remaining()
@@ -141,7 +135,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
             pass  # still running: the answer says so
         return pb.WaitGenerationResponse(job=job.state)
 
-    async def CancelGeneration(  # noqa: N802
+    async def CancelGeneration(
         self, request: pb.CancelGenerationRequest, context: Context
     ) -> pb.CancelGenerationResponse:
         """Ask a job to stop and wait until it has."""
@@ -154,7 +148,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
 
     async def FetchOutput(
         self, request: pb.FetchOutputRequest, context: Context
-    ) -> AsyncIterator[pb.FetchOutputResponse]:  # noqa: N802
+    ) -> AsyncIterator[pb.FetchOutputResponse]:
         """Send a released output again, from any offset."""
         try:
             record, data = await asyncio.to_thread(
@@ -169,7 +163,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
             yield pb.FetchOutputResponse(offset=chunk.offset, data=chunk.data)
         yield pb.FetchOutputResponse(offset=len(data), digest=record.digest, size=len(data))
 
-    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:  # noqa: N802
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         """List the models of every configured backend."""
         models = []
         for backend in dict.fromkeys(self._chain.backends.values()):

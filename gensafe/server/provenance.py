@@ -27,7 +27,7 @@ class ProvenanceServicer(provenance_pb2_grpc.ProvenanceServiceServicer):
         self._chain = chain
         self._verify_context = verify_context
 
-    async def Verify(self, requests: AsyncIterator[pb.VerifyRequest], context: Context) -> pb.VerifyResponse:  # noqa: N802
+    async def Verify(self, requests: AsyncIterator[pb.VerifyRequest], context: Context) -> pb.VerifyResponse:
         """Verify one file."""
         limit = self._chain.config.server.max_request_bytes
         options = pb.VerifyOptions()
@@ -55,7 +55,7 @@ class ProvenanceServicer(provenance_pb2_grpc.ProvenanceServiceServicer):
             response.crjson = report.crjson
         return response
 
-    async def Resolve(self, request: pb.ResolveRequest, context: Context) -> pb.ResolveResponse:  # noqa: N802
+    async def Resolve(self, request: pb.ResolveRequest, context: Context) -> pb.ResolveResponse:
         """Find a record by id, digest or payload."""
         try:
             record = await asyncio.to_thread(self._find, request)

@@ -50,9 +50,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         say()
         say(f"{len(report['expectations']) - len(failed)} of {len(report['expectations'])} expectations held")
-        say(
-            f"look at {out / 'index.html'}; check a file yourself: gensafe verify {out / 'image.png'} --data-dir {out / 'data'}"
-        )
+        say(f"look at {out / 'index.html'}")
+        say(f"check a file yourself: gensafe verify {out / 'image.png'} --data-dir {out / 'data'}")
     for expectation in failed:
         note(f"failed: {expectation['name']}: wanted {expectation['wanted']}, got {expectation['got']}")
     return Exit.FAILED if failed else Exit.OK

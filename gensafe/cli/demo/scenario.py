@@ -51,7 +51,7 @@ class Piece:
 
 PIECES = (
     Piece(Modality.TEXT, "tell a long story", "story.txt", "story.txt", "invisible characters removed, saved again"),
-    Piece(Modality.IMAGE, "a red circle and a blue square", "image.png", "image.jpg", "re-encoded as JPEG quality 70 at 0.75 size"),
+    Piece(Modality.IMAGE, "a red circle and a blue square", "image.png", "image.jpg", "JPEG quality 70 at 0.75 size"),
     Piece(Modality.AUDIO, "say three five", "sound.wav", "sound.mp3", "re-encoded as MP3 128 kbit/s"),
     Piece(Modality.VIDEO, "a green triangle moving right", "clip.mp4", "clip.mp4", "re-encoded as MP4 at low quality"),
 )  # fmt: skip
@@ -231,8 +231,7 @@ LOSSY_QUALITY = {Modality.AUDIO: 128, Modality.VIDEO: 28}
 
 
 def flip_byte(modality: Modality, output: Output) -> bytes:
-    """Change one byte of the content, away from the manifest: the last letter of a text, one byte in the middle of a file's
-    largest data region."""
+    """Change one byte of the content, away from the manifest."""
     data = bytearray(output.data)
     if modality is Modality.TEXT:
         at = output.text.encode().index(b" ") + 1

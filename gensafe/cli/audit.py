@@ -1,0 +1,283 @@
+"""``gensafe audit``: export, verify, prove, fsck, report, checkpoint, publish.
+
+Exit status: 0 done or holds · 1 failed or does not hold · 2 nothing found (prove) · 3 unreadable · 64 usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gensafe.audit import AuditLog, LogReader, entries, fsck, standalone
+from gensafe.audit.export import Manifest, export_jsonl
+from gensafe.audit.note import NoteKey
+from gensafe.audit.publish import publish
+from gensafe.core import plugins
+from gensafe.core.errors import GensafeError, InvalidRequest, LogUnavailable
+from gensafe.core.ids import parse_record_id
+from gensafe.keys import KeyRing
+from gensafe.registry import Registry
+
+DEFAULT_DATA_DIR = Path("gensafe-data")
+REGIMES = ("eu-ai-act", "ca-sb942", "cn-gb45438", "kr-ai-basic", "in-it-rules", "iso-42001")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the main parser; ``run`` is set as the default ``handler``."""
+    parser = subparsers.add_parser("audit", help="the tamper-evident log: export, verify, prove, check, report")
+    verbs = parser.add_subparsers(dest="audit_command", required=True, metavar="COMMAND")
+
+    export = verbs.add_parser("export", help="write a bundle that an auditor can check alone")
+    export.add_argument("--format", action="append", choices=("jsonl", "csv", "parquet", "ocsf"), dest="formats")
+    export.add_argument("--from", dest="start", metavar="TIME", help="first time included, e.g. 2026-11-01 (UTC)")
+    export.add_argument("--to", dest="end", metavar="TIME", help="first time no longer included")
+    export.add_argument("--tenant", default="", help="disclose only this tenant; others stay as hashes")
+    export.add_argument("--previous", type=Path, metavar="DIR", help="an earlier export to prove continuity from")
+    export.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+
+    verify = verbs.add_parser("verify", help="check an export alone")
+    verify.add_argument("directory", type=Path)
+    verify.add_argument("--log-key", type=Path, metavar="FILE", help="the log's public key, got out of band")
+    verify.add_argument("--previous", type=Path, metavar="DIR", help="an earlier export that this one must continue")
+
+    prove = verbs.add_parser("prove", help="write the .tlog-proof of one output")
+    prove.add_argument("id", help="record id, request id, output digest, or log index")
+    prove.add_argument("-o", "--out", type=Path, metavar="FILE")
+
+    verbs.add_parser("fsck", help="rebuild the whole tree from the entries and compare")
+    verbs.add_parser("checkpoint", help="print the newest signed checkpoint and the log's verifier key")
+
+    report = verbs.add_parser("report", help="duties of a law, the evidence found, and what software cannot prove")
+    report.add_argument("--regime", required=True, choices=REGIMES)
+    report.add_argument("--from", dest="start", metavar="TIME")
+    report.add_argument("--to", dest="end", metavar="TIME")
+    report.add_argument("--tenant", default="")
+    report.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help=".json, .html or .pdf")
+
+    static = verbs.add_parser("publish", help="write the log as static C2SP tiles")
+    static.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
+
+    for name, verb in verbs.choices.items():
+        if name != "verify":
+            verb.add_argument("--data-dir", type=Path, default=DEFAULT_DATA_DIR, metavar="DIR")
+        verb.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(handler=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run ``gensafe audit …``; returns the exit status."""
+    try:
+        return _COMMANDS[args.audit_command](args)
+    except InvalidRequest as error:
+        print(f"gensafe audit: {error}", file=sys.stderr)
+        return 64
+    except GensafeError as error:
+        print(f"gensafe audit: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"gensafe audit: {error.strerror}: {error.filename}", file=sys.stderr)
+        return 3
+
+
+def _export(args: argparse.Namespace) -> int:
+    formats = args.formats or ["jsonl"]
+    views = [plugins.load("gensafe.exporters", name) for name in formats if name != "jsonl"]
+    start, end = parse_time(args.start), parse_time(args.end)
+    ring = _ring(args.data_dir)
+
+    def make(log: LogReader) -> Manifest:
+        return export_jsonl(
+            log,
+            args.out,
+            start_ms=start,
+            end_ms=end,
+            tenant=args.tenant,
+            previous=args.previous,
+            views=views,
+            key=ring.checkpoint_private_key() if ring else None,
+            known_keys=[NoteKey(log.origin, k).vkey for k in ring.checkpoint_public_keys()] if ring else (),
+            progress=progress("export"),
+        )
+
+    writer = _writer(args.data_dir, ring)
+    if writer is None:
+        with AuditLog.open_readonly(args.data_dir / "log") as log:
+            manifest = make(log)
+        note = "the log is in use or has no key here, so this export is not itself logged"
+    else:
+        with writer:
+            manifest = make(writer)
+            checkpoint = (args.out / "checkpoint").read_bytes()
+            writer.keep_checkpoint(checkpoint)
+            span = manifest.data["range"]
+            writer.append(
+                entries.export_made(
+                    start=span["start"],
+                    stop=span["stop"],
+                    size=manifest.data["checkpoint"]["size"],
+                    tenant=args.tenant,
+                    formats=sorted(set(formats)),
+                    manifest_digest=manifest.digest,
+                )
+            )
+        note = ""
+    data: dict[str, Any] = {"directory": str(args.out), "manifest": manifest.digest, "signed": manifest.signed}
+    data |= {"range": manifest.data["range"], "counts": manifest.data["counts"], "note": note}
+    counts = manifest.data["counts"]
+    text = f"{args.out}: {counts['disclosed']} entries, {counts['withheld']} withheld, {counts['pruned']} pruned"
+    _say(args, data, text + (f"\nnote: {note}" if note else ""))
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    arguments = [str(args.directory)]
+    arguments += ["--log-key", str(args.log_key)] if args.log_key else []
+    arguments += ["--previous", str(args.previous)] if args.previous else []
+    return standalone.main([*arguments, "--json"] if args.json else arguments)
+
+
+def _prove(args: argparse.Namespace) -> int:
+    with AuditLog.open_readonly(args.data_dir / "log") as log:
+        index = _index_of(args.id, args.data_dir)
+        if index is None or index >= log.size:
+            _say(args, {"found": False, "id": args.id}, f"{args.id}: nothing found in the log")
+            return 2
+        proof = log.tlog_proof(index)
+        logged = log.entry(index)
+    if args.out:
+        args.out.write_bytes(proof)
+    data = {
+        "found": True,
+        "index": index,
+        "leaf_hash": logged.leaf_hash,
+        "proof": proof.decode(),
+        "entry": logged.entry,
+    }
+    _say(args, data, f"{args.out}: entry {index}, leaf {logged.leaf_hash}" if args.out else proof.decode().rstrip("\n"))
+    return 0
+
+
+def _fsck(args: argparse.Namespace) -> int:
+    ring = _ring(args.data_dir)
+    keys = ring.checkpoint_public_keys() if ring else ()
+    report = fsck(args.data_dir / "log", keys=keys, progress=progress("fsck"))
+    data = {"ok": report.ok, "origin": report.origin, "size": report.size, "pruned": report.pruned}
+    data |= {"root": report.root, "signed": report.signed, "findings": list(report.findings)}
+    lines = [f"{report.origin}: {report.size} entries, {'sound' if report.ok else 'does not hold'}"]
+    lines += [f"  FAIL {finding}" for finding in report.findings]
+    _say(args, data, "\n".join(lines))
+    return 0 if report.ok else 1
+
+
+def _checkpoint(args: argparse.Namespace) -> int:
+    ring = _ring(args.data_dir)
+    with AuditLog.open_readonly(args.data_dir / "log") as log:
+        note, origin = log.checkpoint().decode(), log.origin
+    keys = [NoteKey(origin, key).vkey for key in ring.checkpoint_public_keys()] if ring else []
+    _say(args, {"checkpoint": note, "keys": keys}, note + "".join(f"key: {key}\n" for key in keys))
+    return 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    from gensafe.compliance.report import make_report, write_report
+
+    ring = _ring(args.data_dir)
+    with AuditLog.open_readonly(args.data_dir / "log") as log:
+        keys = ring.checkpoint_public_keys() if ring else ()
+        integrity = fsck(args.data_dir / "log", keys=keys, progress=progress("fsck"))
+        report = make_report(
+            log, args.regime, start_ms=parse_time(args.start), end_ms=parse_time(args.end), tenant=args.tenant,
+            integrity=integrity,
+        )  # fmt: skip
+    write_report(report, args.out)
+    _say(args, report.as_json(), f"{args.out}: {report.summary}")
+    return 0
+
+
+def _publish(args: argparse.Namespace) -> int:
+    with AuditLog.open_readonly(args.data_dir / "log") as log:
+        written = publish(log, args.out)
+    _say(args, {"directory": str(args.out), "written": written}, f"{args.out}: {written} files written")
+    return 0
+
+
+def parse_time(text: str | None) -> int | None:
+    """Milliseconds since the epoch of an ISO 8601 date or time; without a zone it is UTC.
+
+    Raises:
+        InvalidRequest: not one.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest(
+            f"{text!r} is not a date or time", fix="write 2026-11-01 or 2026-11-01T12:00:00Z"
+        ) from None
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def progress(what: str) -> Callable[[int, int], None] | None:
+    """A progress line on a terminal; None in a pipe."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, total: int) -> None:
+        end = "\n" if done >= total else ""
+        print(f"\r{what}: {done:,} of {total:,}", end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def _ring(data_dir: Path) -> KeyRing | None:
+    try:
+        return KeyRing.open(data_dir / "keys", create=False)
+    except GensafeError:
+        return None
+
+
+def _writer(data_dir: Path, ring: KeyRing | None) -> AuditLog | None:
+    """The log for writing, so that the export itself is logged; None where a server holds it or there is no key."""
+    if ring is None or not (data_dir / "log").is_dir():
+        return None
+    try:
+        key, known = ring.checkpoint_private_key(), ring.checkpoint_public_keys()
+        return AuditLog.open(data_dir / "log", origin=ring.origin, key=key, previous_keys=known)
+    except LogUnavailable:
+        return None
+
+
+def _index_of(text: str, data_dir: Path) -> int | None:
+    if text.isascii() and text.isdigit() and len(text) < 13:
+        return int(text)
+    with Registry.open(data_dir / "registry", readonly=True) as registry:
+        if text.startswith("sha256:"):
+            record = registry.by_digest(text)
+        elif len(text) == 13:
+            record = registry.by_record_id(parse_record_id(text))
+        else:
+            record = registry.by_request_id(text)
+            if record is None and (intent := registry.intent(text)) is not None and intent.final_index >= 0:
+                return intent.final_index
+    return None if record is None else record.log_index
+
+
+def _say(args: argparse.Namespace, data: dict[str, Any], text: str) -> None:
+    print(json.dumps(data, indent=2, ensure_ascii=False) if args.json else text)
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "export": _export,
+    "verify": _verify,
+    "prove": _prove,
+    "fsck": _fsck,
+    "checkpoint": _checkpoint,
+    "report": _report,
+    "publish": _publish,
+}
