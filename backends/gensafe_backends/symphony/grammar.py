@@ -1,8 +1,8 @@
 """What may come next: a finite-state machine that makes every answer well-formed by construction.
 
 An answer is ``<span> eos`` after ``asst`` (see ``sequence.py``). Places whose token is certain are *forced*: the model
-is not asked. Elsewhere the machine names the live range, over which the softmax is normalised (the model was trained that
-way), and within it the ids allowed here.
+is not asked. Elsewhere the machine names the live range, over which the softmax is normalised (the model was trained
+that way), and within it the ids allowed here.
 """
 
 from __future__ import annotations
