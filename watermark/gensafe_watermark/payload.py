@@ -91,8 +91,8 @@ def decode_many(llrs: NDArray[np.float32], key: bytes, medium: str, list_size: i
         return []
     # 1. a common scale per word, so that metrics cannot overflow; 2. undo the whitening
     scale = np.abs(soft).mean(axis=1, keepdims=True)
-    soft = soft / np.where(scale > 0, scale, np.float32(1))
-    soft = soft * (1 - 2 * _whitening(key, medium, soft.shape[1]).astype(np.float32))
+    sign = 1 - 2 * _whitening(key, medium, soft.shape[1]).astype(np.float32)
+    soft = np.asarray(soft / np.where(scale > 0, scale, 1) * sign, np.float32)
     # 3. list decoding; 4. the first candidate whose tag holds
     blocks = np.packbits(polar.decode(soft, BLOCK_BITS, list_size).bits, axis=-1)
     found: list[Decoded | None] = []

@@ -1,0 +1,219 @@
+"""The carrier of the picture and film marks: a keyed, band-limited tile that repeats over the picture.
+
+The tile is a sum of sinusoids at integer frequencies (cycles per tile) inside an annulus. Most of them carry payload:
+the real and imaginary part of each is one chip, a keyed sign times a coded bit, and every coded bit owns about two
+chips. A keyed handful, the *comb*, has fixed phases and more power: its magnitudes survive any shift, so a search
+over the power spectrum finds scale, turn and aspect (after Pereira and Pun, "Robust template matching", IEEE Trans.
+IP 9(6), 2000), and its phases then give the shift. The side of a tile is the picture's short side divided by a small
+integer, so scaling the picture scales the mark with it.
+
+Which of ``VARIANTS`` layouts, and the tile's phase, turn and mirror, follow from the payload by a keyed hash:
+pictures of one key do not share a pattern that averaging would bring out, and the detector finds all of these for
+free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from gensafe_watermark import payload as coding
+from gensafe_watermark import prf
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RADIUS: Final = 19  # highest frequency, cycles per tile
+_INNER: Final = 3.0  # below this the picture itself drowns the mark
+_OUTER: Final = 19.2
+_COMB_BAND: Final = (5.0, 14.0)
+COMB_LINES: Final = 24
+COMB_POWER: Final = 0.2
+VARIANTS: Final = 2
+ORIENTATIONS: Final = 8
+GRID: Final = 2 * RADIUS + 1
+_SHIFTS: Final = 128  # resolution of the search over tile phases
+PHASES: Final = 1024.0
+"""Independent phases that search amounts to: about (2 x highest comb frequency)^2, rounded up."""
+
+
+def _half_plane() -> NDArray[np.intp]:
+    axis = np.arange(-RADIUS, RADIUS + 1)
+    ky, kx = np.meshgrid(axis, axis, indexing="ij")
+    radius = np.hypot(kx, ky)
+    keep = (radius >= _INNER) & (radius <= _OUTER) & ((ky > 0) | ((ky == 0) & (kx > 0)))
+    return np.stack([kx[keep], ky[keep]], axis=1).astype(np.intp)
+
+
+FREQUENCIES: Final = _half_plane()
+"""(F, 2) integer (kx, ky) of one half plane; the other half is the conjugate."""
+MAGNITUDE: Final = np.hypot(FREQUENCIES[:, 0], FREQUENCIES[:, 1])
+
+
+@dataclass(frozen=True, eq=False)
+class Carrier:
+    """One keyed layout. Index arrays refer to ``FREQUENCIES``."""
+
+    variant: int
+    comb: NDArray[np.intp]  # (COMB_LINES,)
+    comb_phasor: NDArray[np.complex64]  # (COMB_LINES,), unit modulus
+    carried: NDArray[np.intp]  # (chips,) frequency of each chip
+    imaginary: NDArray[np.bool_]  # (chips,) whether the chip is the imaginary part
+    slot: NDArray[np.intp]  # (chips,) coded bit of each chip
+    chip: NDArray[np.float32]  # (chips,) keyed sign
+
+    def coefficients(self, coded: NDArray[np.uint8], gain: NDArray[np.float32] | None = None) -> NDArray[np.complex64]:
+        """Spectrum (F,) of the tile for ``coded`` bits; ``gain`` (CODED_BITS,) scales bits. Unit variance in space."""
+        value = (1.0 - 2.0 * coded.astype(np.float32))[self.slot] * self.chip
+        if gain is not None:
+            value = value * gain[self.slot]
+        spectrum = np.zeros(len(FREQUENCIES), np.complex64)
+        np.add.at(spectrum, self.carried, np.where(self.imaginary, 1j * value, value).astype(np.complex64))
+        spectrum *= np.sqrt(2 * (1 - COMB_POWER) / np.sum(np.abs(spectrum) ** 2))
+        spectrum[self.comb] = self.comb_phasor * np.float32(np.sqrt(2 * COMB_POWER / COMB_LINES))
+        return spectrum
+
+    def chips(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
+        """(CODED_BITS,) soft values of a measured, aligned spectrum (F,)."""
+        taken = spectrum[self.carried]
+        value = np.where(self.imaginary, taken.imag, taken.real) * self.chip
+        return np.bincount(self.slot, value, coding.CODED_BITS).astype(np.float32)
+
+    def align(self, spectrum: NDArray[np.complex64]) -> tuple[float, float, float]:
+        """Find the tile phase of a measured spectrum (F,) whose noise has unit power.
+
+        Returns:
+            (z, px, py): correlation of the comb in standard deviations of noise, and the phase in tiles.
+        """
+        lines = spectrum[self.comb] * np.conj(self.comb_phasor)
+        kx, ky = FREQUENCIES[self.comb, 0], FREQUENCIES[self.comb, 1]
+        field = np.zeros((_SHIFTS, _SHIFTS), np.complex64)
+        field[ky, kx] = lines
+        correlation = np.fft.fft2(field).real
+        iy, ix = np.unravel_index(int(np.argmax(correlation)), correlation.shape)
+        px, py = float(ix) / _SHIFTS, float(iy) / _SHIFTS
+        for _ in range(3):  # Newton steps on the correlation
+            turned = lines * np.exp(-2j * np.pi * (kx * px + ky * py))
+            gradient = 2 * np.pi * np.array([np.sum(kx * turned.imag), np.sum(ky * turned.imag)])
+            weight = np.maximum(turned.real, 0)
+            hessian = (
+                4
+                * np.pi**2
+                * np.array(
+                    [
+                        [np.sum(kx * kx * weight), np.sum(kx * ky * weight)],
+                        [np.sum(kx * ky * weight), np.sum(ky * ky * weight)],
+                    ]
+                )
+            )
+            step = np.linalg.solve(hessian + 1e-3 * np.trace(hessian) * np.eye(2) + 1e-12 * np.eye(2), gradient)
+            px, py = px + float(np.clip(step[0], -0.01, 0.01)), py + float(np.clip(step[1], -0.01, 0.01))
+        peak = np.sum((lines * np.exp(-2j * np.pi * (kx * px + ky * py))).real)
+        return float(peak / np.sqrt(COMB_LINES / 2)), px % 1.0, py % 1.0
+
+
+def shift(spectrum: NDArray[np.complex64], px: float, py: float) -> NDArray[np.complex64]:
+    """Multiply (F,) coefficients by the phase ramp of a displacement of (px, py) tiles."""
+    ramp = np.exp(2j * np.pi * (FREQUENCIES[:, 0] * px + FREQUENCIES[:, 1] * py))
+    return np.asarray(spectrum * ramp, np.complex64)
+
+
+@lru_cache(maxsize=64)
+def carrier(key: bytes, medium: str, variant: int) -> Carrier:
+    """The keyed layout number ``variant`` (0 .. VARIANTS - 1) of a medium."""
+    label = ("carrier", medium, str(variant))
+    band = np.flatnonzero((MAGNITUDE >= _COMB_BAND[0]) & (MAGNITUDE <= _COMB_BAND[1]))
+    comb = np.sort(band[prf.permutation(key, len(band), *label, "comb")[:COMB_LINES]])
+    angle = prf.integers(key, COMB_LINES, *label, "phase").astype(np.float64) * (2 * np.pi / 2.0**64)
+    free = np.setdiff1d(np.arange(len(FREQUENCIES)), comb)
+    order = prf.permutation(key, 2 * len(free), *label, "chips")
+    return Carrier(
+        variant=variant,
+        comb=comb,
+        comb_phasor=np.exp(1j * angle).astype(np.complex64),
+        carried=np.repeat(free, 2)[order],
+        imaginary=(np.arange(2 * len(free)) % 2 == 1)[order],
+        slot=np.arange(2 * len(free)) % coding.CODED_BITS,
+        chip=prf.signs(key, (2 * len(free),), *label, "signs"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How one asset's tile lies: layout, orientation (0..7) and phase in tiles."""
+
+    variant: int
+    orientation: int
+    px: float
+    py: float
+
+
+def placement(key: bytes, medium: str, payload: bytes, segment: int = 0) -> Placement:
+    """The placement that belongs to a payload (and, in a film, to a segment) under a key."""
+    draw = [int(v) for v in prf.integers(key, 4, "placement", medium, payload.hex(), str(segment))]
+    return Placement(draw[0] % VARIANTS, draw[1] % ORIENTATIONS, draw[2] / 2.0**64, draw[3] / 2.0**64)
+
+
+def to_grid(spectrum: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """Half-plane coefficients (F,) as a full Hermitian grid (GRID, GRID) indexed [ky + RADIUS, kx + RADIUS]."""
+    grid = np.zeros((GRID, GRID), np.complex64)
+    kx, ky = FREQUENCIES[:, 0], FREQUENCIES[:, 1]
+    grid[ky + RADIUS, kx + RADIUS] = spectrum
+    grid[RADIUS - ky, RADIUS - kx] = np.conj(spectrum)
+    return grid
+
+
+def from_grid(grid: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """Inverse of ``to_grid``."""
+    return grid[FREQUENCIES[:, 1] + RADIUS, FREQUENCIES[:, 0] + RADIUS]
+
+
+def orient(grid: NDArray[np.complex64], orientation: int) -> NDArray[np.complex64]:
+    """Apply one of the eight turns and mirrors to a grid."""
+    turned = grid[:, ::-1] if orientation >= 4 else grid
+    return np.rot90(turned, orientation % 4)
+
+
+def unorient(grid: NDArray[np.complex64], orientation: int) -> NDArray[np.complex64]:
+    """Inverse of ``orient``."""
+    turned = np.rot90(grid, -(orientation % 4))
+    return turned[:, ::-1] if orientation >= 4 else turned
+
+
+def _waves(length: int, tile: float, sign: float) -> NDArray[np.complex64]:
+    axis = np.arange(-RADIUS, RADIUS + 1)
+    return np.asarray(np.exp(sign * 2j * np.pi / tile * np.outer(axis, np.arange(length))), np.complex64)
+
+
+def render(grid: NDArray[np.complex64], shape: tuple[int, int], tile: float) -> NDArray[np.float32]:
+    """Draw a Hermitian grid as a periodic pattern (H, W) with square tiles of ``tile`` pixels."""
+    height, width = shape
+    rows, cols = _waves(height, tile, 1.0)[RADIUS:], _waves(width, tile, 1.0)
+    half = grid[RADIUS:].copy()
+    half[0, :RADIUS] = 0  # ky = 0: keep one of each conjugate pair
+    wave = half @ cols
+    drawn = rows.real.T @ wave.real - rows.imag.T @ wave.imag
+    return np.asarray(drawn, np.float32)
+
+
+def analyse(residual: NDArray[np.float32], tile: tuple[float, float]) -> NDArray[np.complex64]:
+    """Correlate (H, W) with every lattice frequency of an axis-aligned tile (width, height): a Hermitian grid."""
+    height, width = residual.shape
+    cols = _waves(width, tile[0], -1.0)
+    inner = residual @ cols.real.T + 1j * (residual @ cols.imag.T)
+    half = _waves(height, tile[1], -1.0)[RADIUS:] @ inner.astype(np.complex64)
+    return np.concatenate([np.conj(half[:0:-1, ::-1]), half], axis=0)
+
+
+def whiten(spectrum: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """Scale a measured spectrum (F,) so that its noise has unit power at every radius (robust ring estimate)."""
+    power = np.abs(spectrum) ** 2
+    ring = np.array([np.median(power[_RING[r]]) for r in range(RADIUS + 1)]) / np.log(2)
+    level = np.interp(MAGNITUDE, np.arange(RADIUS + 1), ring)
+    return np.asarray(spectrum / np.sqrt(np.maximum(level, 1e-12)), np.complex64)
+
+
+_RING: Final = [np.flatnonzero(np.abs(MAGNITUDE - max(r, _INNER)) <= 1.5) for r in range(RADIUS + 1)]

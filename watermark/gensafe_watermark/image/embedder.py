@@ -1,0 +1,147 @@
+"""The embedder: informed by the picture it marks, checked against what pictures go through, as strong as that needs.
+
+Informed embedding (improved spread spectrum: Malvar and Florencio, IEEE Trans. SP 51(4), 2003): what the picture
+itself adds to every coded bit is measured through the detector's own front end, and power moves from bits the picture
+favours to bits it opposes, at the same total power.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from gensafe.core.errors import CannotCarry
+from gensafe_watermark import payload as coding
+from gensafe_watermark.image import carrier as tiles
+from gensafe_watermark.image import perception, selfcheck
+from gensafe_watermark.image.layout import MIN_SIDE, reduction, tile_count
+from gensafe_watermark.image.reading import Alignment, Reader
+from gensafe_watermark.image.residual import residual
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+START_PSNR: Final = 43.0  # dB at strength 1, before the check raises it
+STEP: Final = 1.18  # 1.4 dB
+MOST_STEPS: Final = 2
+MARGIN: Final = (
+    0.95  # mean / standard deviation of the soft bits asked for after every quick attack; decoding needs 0.55
+)
+LEAST: Final = 0.6  # what the last step must reach, or the picture is refused
+_MOST_SATURATED: Final = 0.8
+_PASSES: Final = 1
+_PULL: Final = 0.5
+_GAIN: Final = (0.5, 1.6)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is constant while the strength of one asset is chosen."""
+
+    payload: bytes
+    key: bytes
+    medium: str
+    coded: NDArray[np.uint8]
+    place: tiles.Placement
+    tile: float  # pixels
+
+    def pattern(self, shape: tuple[int, int], gain: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """The unit-variance mark (H, W)."""
+        layout = tiles.carrier(self.key, self.medium, self.place.variant)
+        spectrum = tiles.shift(layout.coefficients(self.coded, gain), self.place.px, self.place.py)
+        return tiles.render(tiles.orient(tiles.to_grid(spectrum), self.place.orientation), shape, self.tile)
+
+    def soft(self, planes: list[NDArray[np.float32]], scale: float = 1.0) -> NDArray[np.float32]:
+        """Soft bits, positive where right, that the detector's nominal step sees in frames scaled by ``scale``."""
+        factor = reduction(round(min(planes[0].shape)), max(1, round(min(planes[0].shape) / (self.tile * scale))))
+        side = self.tile * scale / factor
+        total = sum(residual(perception.reduce_by(plane, factor), side) for plane in planes)
+        grid = tiles.analyse(np.asarray(total, np.float32), (side, side))
+        reader = Reader(self.key, self.medium, "")
+        place = self.place
+        soft = reader.soft(grid, Alignment(0.0, place.variant, place.orientation, place.px, place.py))
+        return np.asarray((1.0 - 2.0 * self.coded.astype(np.float32)) * soft, np.float32)
+
+
+def margin(soft: NDArray[np.float32]) -> float:
+    """Mean over standard deviation of sign-corrected soft bits; about 0.55 is the decoder's limit."""
+    return float(soft.mean() / (soft.std() + 1e-9))
+
+
+def plan(shape: tuple[int, int], payload: bytes, key: bytes, medium: str, segment: int = 0) -> Plan:
+    """Lay out a mark for pictures of ``shape`` (H, W); ``segment`` numbers the stretches of a film.
+
+    Raises:
+        CannotCarry: too small.
+    """
+    short = min(shape)
+    if short < MIN_SIDE:
+        raise CannotCarry(f"the short side has {short} pixels; a mark needs {MIN_SIDE}")
+    coded = coding.encode(payload, key, medium)
+    return Plan(payload, key, medium, coded, tiles.placement(key, medium, payload, segment), short / tile_count(short))
+
+
+def embed(pixels: NDArray[np.uint8], payload: bytes, key: bytes, medium: str, strength: float) -> NDArray[np.uint8]:
+    """Mark one picture; see ``gensafe_watermark.image.embed``."""
+    # 1. refuse what cannot carry a mark
+    layout = plan(pixels.shape[:2], payload, key, medium)
+    plane = perception.luma(pixels)
+    check_range(plane)
+    # 2. mask and informed pattern
+    amplitude = perception.mask(plane, layout.tile)
+    level = strength * start_level(amplitude)
+    pattern = informed(layout, [plane], [np.float32(level) * amplitude])
+    # 3. raise the strength until the detector's own view of attacked copies is clear enough
+    for step in range(MOST_STEPS + 1):
+        marked = perception.add(pixels, np.float32(level) * amplitude * pattern)
+        reached = weakest(layout, perception.luma(marked))
+        if reached >= MARGIN:
+            return marked
+        if step < MOST_STEPS:
+            level *= STEP
+    if reached < LEAST:
+        raise CannotCarry(f"too flat or too busy: soft-bit margin {reached:.2f} of {LEAST} at full strength")
+    return marked
+
+
+def start_level(amplitude: NDArray[np.float32]) -> float:
+    """Factor on the mask at which a unit-variance pattern costs START_PSNR."""
+    per_luma = float(np.mean(perception.COLOUR**2))  # squared error over R, G, B per squared luma change
+    return float(255 * 10 ** (-START_PSNR / 20) / np.sqrt(per_luma * np.mean(amplitude**2)))
+
+
+def check_range(plane: NDArray[np.float32]) -> None:
+    """Refuse pictures with hardly a pixel that can go both up and down.
+
+    Raises:
+        CannotCarry: more than 80 % of the pixels are black or white.
+    """
+    saturated = float(np.mean((plane < 2) | (plane > 253)))
+    if saturated > _MOST_SATURATED:
+        raise CannotCarry(f"{saturated:.0%} of the pixels are black or white")
+
+
+def informed(
+    layout: Plan, planes: list[NDArray[np.float32]], amplitudes: list[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """The pattern whose bits are reweighted against what the picture (or these frames together) contribute."""
+    shape = planes[0].shape[:2]
+    pattern, gain = layout.pattern((shape[0], shape[1])), np.ones(coding.CODED_BITS, np.float32)
+    for _ in range(_PASSES):
+        soft = layout.soft([np.clip(np.rint(p + a * pattern), 0, 255) for p, a in zip(planes, amplitudes, strict=True)])
+        mean = float(soft.mean())
+        if mean <= 0:
+            break
+        gain = np.clip(gain + _PULL * (1 - soft / mean), *_GAIN).astype(np.float32)
+        pattern = layout.pattern((shape[0], shape[1]), gain)
+    return pattern
+
+
+def weakest(layout: Plan, plane: NDArray[np.float32]) -> float:
+    """Smallest margin over the quick attack set."""
+    return min(
+        margin(layout.soft([attacked], min(attacked.shape) / min(plane.shape)))
+        for attacked in selfcheck.quick_set(plane)
+    )

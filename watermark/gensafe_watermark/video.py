@@ -1,0 +1,160 @@
+"""Film mark: the picture carrier, held still for a segment of frames and read from averaged residuals.
+
+    marked = embed(frames, payload, key, fps=25)
+    found = detect(marked, key)
+
+Nothing has to be synchronised in time: within a segment every frame carries the same pattern, so dropped, repeated or
+blended frames cost only their share. Averaging residuals over frames is what carries the mark through strong inter-
+frame coding. Segments differ in layout, phase and turn, so that averaging a whole film does not bring one pattern
+out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from gensafe.core.errors import CannotCarry, InvalidRequest
+from gensafe.core.types import Detection, MarkLevel
+from gensafe_watermark.image import detector, embedder, perception, selfcheck
+from gensafe_watermark.prf import check_key
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SCHEME: Final = "gensafe-video-1"
+MEDIUM: Final = "video"
+SEGMENT: Final = 64
+"""Frames under one pattern."""
+
+_WINDOW: Final = 48  # frames the detector looks at together
+_WINDOWS: Final = 8
+_FRAMES: Final = 24  # of a window, evenly spaced
+_CHECKED: Final = 4  # frames of a segment the embedder tests itself on
+
+
+def embed(
+    frames: NDArray[np.uint8], payload: bytes, key: bytes, fps: float = 25.0, strength: float = 1.0
+) -> NDArray[np.uint8]:
+    """Mark a film.
+
+    Args:
+        frames: uint8 (n, H, W, 3), sRGB.
+        payload: PAYLOAD_BYTES bytes.
+        key: 32 bytes.
+        fps: frames per second (the mark itself does not depend on it).
+        strength: factor on the starting amplitude; raise it once if the mark is gone after the final encoding.
+
+    Returns:
+        Marked frames of the same shape.
+
+    Raises:
+        CannotCarry: frames too small, or every segment too flat or saturated.
+        InvalidRequest: not uint8 (n, H, W, 3), or a bad strength.
+        KeyError_: the key is not 32 bytes.
+    """
+    check_key(key)
+    _check(frames)
+    if not 0.1 <= strength <= 10 or fps <= 0:
+        raise InvalidRequest("strength lies between 0.1 and 10, fps above 0", field="strength")
+    out, refusals = np.empty_like(frames), []
+    starts = range(0, len(frames), SEGMENT)
+    for number, start in enumerate(starts):
+        part = frames[start : start + SEGMENT]
+        try:
+            out[start : start + SEGMENT] = _embed_segment(part, payload, key, number, strength)
+        except CannotCarry as refusal:  # a black or white stretch in a film that carries elsewhere
+            out[start : start + SEGMENT] = part
+            refusals.append(refusal)
+    if len(refusals) == len(starts):
+        raise refusals[0]
+    return out
+
+
+def _embed_segment(
+    frames: NDArray[np.uint8], payload: bytes, key: bytes, number: int, strength: float
+) -> NDArray[np.uint8]:
+    # 1. lay out; look at a few frames
+    layout = embedder.plan(frames.shape[1:3], payload, key, MEDIUM, number)
+    chosen = np.unique(np.linspace(0, len(frames) - 1, _CHECKED).astype(int))
+    planes = [perception.luma(frames[i]) for i in chosen]
+    for plane in planes:
+        embedder.check_range(plane)
+    masks = [perception.mask(plane, layout.tile) for plane in planes]
+    # 2. a pattern informed by those frames together
+    level = strength * float(np.mean([embedder.start_level(mask) for mask in masks]))
+    pattern = embedder.informed(layout, planes, [np.float32(level) * mask for mask in masks])
+    # 3. raise the strength until heavily coded copies of those frames, averaged, read clearly
+    for step in range(embedder.MOST_STEPS + 1):
+        marked = [np.clip(np.rint(p + level * m * pattern), 0, 255) for p, m in zip(planes, masks, strict=True)]
+        coded = [selfcheck.jpeg(np.asarray(plane, np.float32), 25) for plane in marked]
+        reached = embedder.margin(layout.soft(coded))
+        if reached >= embedder.MARGIN:
+            break
+        if step < embedder.MOST_STEPS:
+            level *= embedder.STEP
+    else:
+        if reached < embedder.LEAST:
+            raise CannotCarry(f"too flat or too busy: soft-bit margin {reached:.2f} of {embedder.LEAST}")
+    # 4. every frame under its own mask
+    out = np.empty_like(frames)
+    for i, frame in enumerate(frames):
+        amplitude = perception.mask(perception.luma(frame), layout.tile)
+        out[i] = perception.add(frame, np.float32(level) * amplitude * pattern)
+    return out
+
+
+def detect(frames: NDArray[np.uint8], key: bytes) -> Detection:
+    """Search a film for a mark under ``key``.
+
+    Args:
+        frames: uint8 (n, H, W, 3), sRGB, consecutive or thinned out.
+        key: 32 bytes.
+
+    Returns:
+        As ``gensafe_watermark.image.detect``; the p-value holds all windows.
+
+    Raises:
+        InvalidRequest: not uint8 (n, H, W, 3).
+        KeyError_: the key is not 32 bytes.
+    """
+    check_key(key)
+    _check(frames)
+    best: Detection | None = None
+    attempts, windows = 0, _windows(len(frames))
+    done = 0
+    for chosen in windows:
+        done += 1
+        planes = [perception.luma(frames[i]) for i in chosen]
+        found = detector.detect_planes(planes, key, MEDIUM, SCHEME)
+        attempts += found.attempts
+        if best is None or _order(found) > _order(best):
+            best = found
+        if found.level is MarkLevel.RECORD:
+            break
+    assert best is not None
+    p = min(1.0, best.p_value * (attempts / best.attempts if best.level is MarkLevel.RECORD else done))
+    detail = {**best.detail, "windows": done}
+    return Detection(best.level, best.payload, p, SCHEME, attempts, detail)
+
+
+def _order(found: Detection) -> tuple[int, float]:
+    levels = (MarkLevel.UNDECIDABLE, MarkLevel.NONE, MarkLevel.PRESENT, MarkLevel.RECORD)
+    return levels.index(found.level), -found.p_value
+
+
+def _windows(count: int) -> list[NDArray[np.intp]]:
+    """Indices of the frames of each window: the whole of a short film, up to eight stretches of a long one."""
+    if count <= SEGMENT + _WINDOW // 2:
+        spans = [(0, count)]
+    else:
+        number = min(_WINDOWS, count // _WINDOW)
+        starts = np.linspace(0, count - _WINDOW, number).astype(int)
+        spans = [(int(s), int(s) + _WINDOW) for s in starts]
+    return [np.unique(np.linspace(a, b - 1, min(_FRAMES, b - a)).astype(np.intp)) for a, b in spans]
+
+
+def _check(frames: NDArray[np.uint8]) -> None:
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
+        raise InvalidRequest(f"expected uint8 (n, H, W, 3), got {frames.dtype} {frames.shape}", field="frames")
