@@ -67,8 +67,16 @@ def test_tls_without_identity_is_refused_off_loopback(tmp_path):
 
 @pytest.mark.parametrize(
     ("address", "expected"),
-    [("127.0.0.1:1", True), ("[::1]:1", True), ("localhost:1", True), ("127.9.9.9:1", True), ("0.0.0.0:1", False), ("[::]:1", False), ("example.org:1", False)],
-)  # fmt: skip
+    [
+        ("127.0.0.1:1", True),
+        ("[::1]:1", True),
+        ("localhost:1", True),
+        ("127.9.9.9:1", True),
+        ("0.0.0.0:1", False),
+        ("[::]:1", False),
+        ("example.org:1", False),
+    ],
+)
 def test_loopback(address, expected):
     assert is_loopback(address) is expected
 
