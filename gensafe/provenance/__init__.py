@@ -1,7 +1,8 @@
 """C2PA provenance: sign outputs, read manifests, judge trust. See docs/verification.md."""
 
 from gensafe.provenance.a8 import A8Wrapper, TextWrapperInvalid, parse_a8, strip_a8, wrap_a8
-from gensafe.provenance.read import read_asset
+from gensafe.provenance.judge import hard_binding_holds
+from gensafe.provenance.read import read_asset, read_store
 from gensafe.provenance.sign import IN_BAND, sign_asset
 from gensafe.provenance.trust import TrustList, TrustStore, import_trust_list
 from gensafe.provenance.tsa import HttpTimeStamper, LocalTimeStamper, TimeStamper
@@ -20,9 +21,11 @@ __all__ = [
     "TimeStamper",
     "TrustList",
     "TrustStore",
+    "hard_binding_holds",
     "import_trust_list",
     "parse_a8",
     "read_asset",
+    "read_store",
     "sign_asset",
     "strip_a8",
     "wrap_a8",

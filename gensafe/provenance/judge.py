@@ -33,13 +33,24 @@ from gensafe.provenance.types import (
 
 _TEXT_COMPLAINT: Final = "data hash exclusion does not match the manifest location"
 _UNTRUSTED: Final = "signingCredential.untrusted"
+_UNBOUND: Final = (
+    "assertion.dataHash.mismatch",
+    "assertion.bmffHash.mismatch",
+    "assertion.boxesHash.mismatch",
+    "assertion.collectionHash.mismatch",
+)
 _BINDINGS: Final = ("assertion.dataHash.match", "assertion.bmffHash.match", "assertion.boxesHash.match")
 
 Object = Mapping[str, Any]
 
 
 def judge(
-    reading: LibraryReading, store: bytes, trust: TrustStore, wrapper: A8Wrapper | None = None
+    reading: LibraryReading,
+    store: bytes,
+    trust: TrustStore,
+    wrapper: A8Wrapper | None = None,
+    *,
+    claim_only: bool = False,
 ) -> ManifestReading:
     """Judge what the library reported.
 
@@ -48,6 +59,7 @@ def judge(
         store: The manifest store as we found it ourselves; b"" where we cannot find it in this container.
         trust: Trust lists.
         wrapper: The text wrapper the store came from, for text.
+        claim_only: There is no asset; judge signature and assertions, and leave the hard binding out.
     """
     report = reading.report
     label = _text(report.get("active_manifest"))
@@ -66,6 +78,11 @@ def judge(
             state = "Trusted" if any(s.code == "signingCredential.trusted" for s in successes) else "Valid"
         elif not _breaking(failures):
             failures.append(Status("assertion.dataHash.mismatch", "", "the text wrapper is not where the claim says"))
+
+    if claim_only:
+        failures = [f for f in failures if f.code not in _UNBOUND]
+        if not _breaking(failures):
+            state = "Trusted" if any(s.code == "signingCredential.trusted" for s in successes) else "Valid"
 
     # the certificate: what we see must be what the library names
     cose = _cose(store, label)

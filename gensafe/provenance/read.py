@@ -16,7 +16,7 @@ from gensafe.core.errors import ManifestInvalid
 from gensafe.provenance import a8, c2pa_adapter, containers
 from gensafe.provenance.a8 import A8Wrapper, TextWrapperInvalid
 from gensafe.provenance.c2pa_adapter import LibraryReading
-from gensafe.provenance.judge import judge
+from gensafe.provenance.judge import hard_binding_holds, judge
 from gensafe.provenance.trust import TrustStore
 from gensafe.provenance.types import ManifestReading, ManifestState, Status
 
@@ -50,6 +50,18 @@ def read_asset(
     return None if reading is None else judge(reading, sidecar, trust)
 
 
+def read_store(store: bytes, trust: TrustStore) -> ManifestReading:
+    """Read a manifest store without its asset: who signed it and what it says, but not what it is about.
+
+    Raises:
+        ManifestInvalid: too damaged to be read.
+    """
+    reading = c2pa_adapter.read(store, "application/c2pa", trust)
+    if reading is None:
+        raise ManifestInvalid("the manifest store is empty")
+    return judge(reading, store, trust, claim_only=True)
+
+
 def _read_text(data: bytes, sidecar: bytes | None, trust: TrustStore) -> ManifestReading | None:
     try:
         text = unicodedata.normalize("NFC", data.decode("utf-8"))
@@ -61,7 +73,12 @@ def _read_text(data: bytes, sidecar: bytes | None, trust: TrustStore) -> Manifes
     if wrapper is None:
         if sidecar is None:
             return None
-        # the wrapper was stripped but its content kept: put it back and judge the whole
+        # a sidecar made for these very bytes (JSON and other text that is not signed by wrapper)
+        detached = c2pa_adapter.read(data, None, trust, sidecar)
+        direct = None if detached is None else judge(detached, sidecar, trust)
+        if direct is not None and hard_binding_holds(direct):
+            return direct
+        # or the wrapper was stripped but its content kept: put it back and judge the whole
         visible = text.encode()
         wrapper = A8Wrapper(text, sidecar, len(visible), a8.wrapper_length(sidecar))
         text += a8.wrap_a8(sidecar)

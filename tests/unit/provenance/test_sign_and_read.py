@@ -9,7 +9,7 @@ from PIL import Image
 
 from gensafe.core.digest import sha256
 from gensafe.core.errors import ManifestInvalid, SigningFailed
-from gensafe.provenance import IN_BAND, InputFact, ManifestState, TrustStore, read_asset
+from gensafe.provenance import IN_BAND, InputFact, ManifestState, TrustStore, read_asset, read_store
 from gensafe.provenance.judge import hard_binding_holds
 
 TYPES = [
@@ -223,3 +223,22 @@ def test_garbage_sidecar_raises_only_our_error(bench):
     for junk in (b"", b"junk", b"\x00\x00\x00\x10jumb" + bytes(8)):
         with pytest.raises(ManifestInvalid):
             read_asset(b"{}", "application/json", sidecar=junk, trust=bench.trust)
+
+
+def test_store_without_its_asset_still_says_who_signed(signed, bench):
+    for media_type in TYPES:
+        _, manifest = signed[media_type]
+        reading = read_store(manifest.data, bench.trust)
+        assert reading.state is ManifestState.TRUSTED
+        assert reading.manifest_digest == manifest.digest
+        assert not hard_binding_holds(reading)
+    damaged = bytearray(signed["image/png"][1].data)
+    damaged[damaged.index(b"hmac-sha256:bbbb") + 20] ^= 1
+    assert read_store(bytes(damaged), bench.trust).state is ManifestState.INVALID
+    assert read_store(signed["image/png"][1].data, TrustStore()).state is ManifestState.VALID
+
+
+def test_sidecar_for_text_like_bytes(signed, bench):
+    """JSON looks like plain text to anyone who goes by the bytes."""
+    data, manifest = signed["application/json"]
+    assert read_asset(data, "text/plain", sidecar=manifest.data, trust=bench.trust).state is ManifestState.TRUSTED
