@@ -1,0 +1,1 @@
+"""How the shipped text weights were made. Not imported by the service; needs scikit-learn, torch and onnx."""
