@@ -82,6 +82,12 @@ class ServerProcess:
         return (self.data_dir / "server.log").read_text()
 
 
+@pytest.fixture(scope="session")
+def server_process() -> type[ServerProcess]:
+    """The class, for fixtures in other folders."""
+    return ServerProcess
+
+
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator:
     """Start servers that are stopped at the end of the test: start_server(*arguments, data_dir=..., **environment)."""

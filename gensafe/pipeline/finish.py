@@ -105,7 +105,9 @@ def _facts(chain: Chain, marked: Marked) -> ClaimFacts:
         digital_source_type=(
             COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA if admission.request.inputs else TRAINED_ALGORITHMIC_MEDIA
         ),
-        soft_binding_alg=SOFT_BINDING_PREFIX + receipt.scheme if receipt.payload and receipt.scheme else "",
+        soft_binding_alg=SOFT_BINDING_PREFIX + receipt.scheme.removeprefix("gensafe-")
+        if receipt.payload and receipt.scheme
+        else "",
         soft_binding_value=receipt.payload.hex() if receipt.scheme else "",
         watermark_note=receipt.note,
         inputs=tuple(
