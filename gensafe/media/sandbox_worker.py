@@ -1,0 +1,120 @@
+"""The child process behind ``gensafe.media.sandbox``: lock the door, then serve calls from standard input."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import resource
+import struct
+import sys
+from typing import IO, Any, Final
+
+from gensafe.core.errors import GensafeError, MediaLimitExceeded, UnreadableMedia
+
+_HEADER: Final = struct.Struct(">Q")
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    requests, answers = _take_pipes()
+    memory_bytes, open_files = pickle.loads(_read(requests))  # noqa: S301 - from our own parent
+    _write(answers, pickle.dumps(lock_down(memory_bytes, open_files)))
+    while True:
+        try:
+            request = _read(requests)
+        except EOFError:
+            return
+        target, args, cpu_s, output_bytes = pickle.loads(request)  # noqa: S301 - from our own parent
+        _allow_cpu(cpu_s)
+        _write(answers, _answer(target, args, output_bytes))
+
+
+def _answer(target: str, args: tuple[Any, ...], output_bytes: int) -> bytes:
+    error: GensafeError
+    try:
+        module, _, name = target.partition(":")
+        answer = pickle.dumps(("value", getattr(importlib.import_module(module), name)(*args)), protocol=5)
+        if len(answer) <= output_bytes:
+            return answer
+        error = MediaLimitExceeded(f"the answer has {len(answer)} bytes", field="output_bytes")
+    except GensafeError as known:
+        error = known
+    except MemoryError:
+        error = MediaLimitExceeded("decoding needs more memory than it may have", field="memory_bytes")
+    except Exception as stray:
+        error = UnreadableMedia(f"decoding failed: {type(stray).__name__}: {stray}"[:500])
+    return pickle.dumps(("error", error), protocol=5)
+
+
+def lock_down(memory_bytes: int, open_files: int) -> dict[str, bool]:
+    """Give up what a decoder does not need. Returns which protections took effect."""
+    for kind, value in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, open_files),
+        (resource.RLIMIT_AS, memory_bytes),
+    ):
+        _lower(kind, value)
+    _block_python_sockets()
+    from gensafe.media import sandbox_seccomp
+
+    return {"rlimits": True, "seccomp": sandbox_seccomp.install(), "python_socket_block": True}
+
+
+def _lower(kind: int, value: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    try:
+        resource.setrlimit(kind, (value, value))
+    except (ValueError, OSError):  # macOS refuses RLIMIT_AS; time and output limits still hold
+        return
+
+
+def _allow_cpu(seconds: int) -> None:
+    """Let the process use ``seconds`` more than it has; the kernel ends it with SIGXCPU after that."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime) + seconds + 1
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+def _block_python_sockets() -> None:
+    import socket
+
+    def refuse(*_args: object, **_options: object) -> None:
+        raise PermissionError("no network in a media worker")
+
+    socket.socket.__init__ = refuse  # type: ignore[method-assign]
+
+
+def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:
+    """Keep the two pipes for the protocol; whatever a library prints goes nowhere."""
+    requests, answers = os.dup(0), os.dup(1)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    return os.fdopen(requests, "rb"), os.fdopen(answers, "wb")
+
+
+def _read(stream: IO[bytes]) -> bytes:
+    head = stream.read(_HEADER.size)
+    if len(head) < _HEADER.size:
+        raise EOFError
+    (size,) = _HEADER.unpack(head)
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+def _write(stream: IO[bytes], data: bytes) -> None:
+    stream.write(_HEADER.pack(len(data)))
+    stream.write(data)
+    stream.flush()
+
+
+if __name__ == "__main__":
+    main()
+    sys.exit(0)
