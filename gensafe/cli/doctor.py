@@ -1,0 +1,128 @@
+"""``gensafe doctor``: look for gaps between what this installation promises and what it has."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gensafe import __version__
+from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json, read_config, say
+from gensafe.core import plugins
+from gensafe.core.config import Config, check_config
+from gensafe.core.errors import GensafeError
+from gensafe.core.hazards import CATEGORIES
+from gensafe.core.types import Modality
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the examination. ``level``: ok | note | gap."""
+
+    level: str
+    about: str
+    text: str
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "doctor",
+        help="look for gaps in this installation",
+        description="Examine configuration, keys, plugins, policy coverage and the sandbox. Changes nothing. "
+        "Exit: 0 no gap, 1 gaps, 64 configuration.",
+    )
+    add_config_arguments(parser)
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Examine."""
+    config = read_config(args)
+    check_config(config)
+    findings = [
+        Finding("note", "version", f"gensafe {__version__}, Python {platform.python_version()}, {sys.platform}")
+    ]
+    for name, examine in EXAMINATIONS:
+        try:
+            findings += examine(config)
+        except GensafeError as error:
+            findings.append(Finding("gap", name, str(error)))
+    if args.json:
+        print_json([asdict(f) for f in findings])
+    else:
+        for finding in findings:
+            say(f"{finding.level:4} {finding.about:12} {finding.text}")
+    return Exit.FAILED if any(f.level == "gap" for f in findings) else Exit.OK
+
+
+def _keys(config: Config) -> Iterator[Finding]:
+    from gensafe.keys import KeyRing
+
+    directory = Path(config.data_dir) / "keys"
+    if not (directory / "keyring.json").exists():
+        yield Finding("note", "keys", f"none in {directory} yet; made on first run")
+        return
+    ring = KeyRing.open(directory, environment=config.environment, create=False)
+    if ring.development:
+        yield Finding("note", "keys", "development keys: signatures prove nothing to third parties")
+    else:
+        yield Finding("ok", "keys", "claims are signed by an imported key")
+    if directory.stat().st_mode & 0o077:
+        yield Finding("gap", "keys", f"{directory} can be read by others; chmod 700")
+
+
+def _backend(config: Config) -> Iterator[Finding]:
+    from gensafe.pipeline.assemble import open_backend
+
+    backend = open_backend(config)
+    made = ", ".join(sorted(backend.capabilities().outputs))
+    yield Finding("ok", "backend", f"{backend.name} {backend.version}: {', '.join(backend.models())} makes {made}")
+    if not backend.capabilities().sampling_marks:
+        yield Finding("note", "backend", "text is not marked by sampling; it is found again by fingerprint only")
+
+
+def _watermarks(config: Config) -> Iterator[Finding]:
+    for modality in Modality:
+        scheme = plugins.load("gensafe.watermarks", modality.value).scheme
+        yield Finding("ok", "watermark", f"{modality}: {scheme}")
+
+
+def _policy(config: Config) -> Iterator[Finding]:
+    from gensafe.safety import SafetyRunner, load_policy
+
+    policy = load_policy(config.safety.policy or None)
+    runner = SafetyRunner.from_policy(policy)
+    for modality in Modality:
+        loaded = runner.classifiers(modality)
+        covered = {category for classifier in loaded for category in classifier.card().categories}
+        missing = sorted(set(policy.categories) & set(CATEGORIES) - covered)
+        names = ", ".join(classifier.name for classifier in loaded)
+        yield Finding("ok", "policy", f"{modality}: {names}")
+        if missing:
+            level = "gap" if config.environment == "production" else "note"
+            listed = ", ".join(f"{c} ({CATEGORIES[c]})" for c in missing)
+            yield Finding(level, "policy", f"{modality}: no installed classifier covers {listed}")
+    if policy.monitor:
+        yield Finding("gap", "policy", "monitor mode: findings are noted, nothing is blocked")
+
+
+def _sandbox(config: Config) -> Iterator[Finding]:
+    from gensafe.media.sandbox import default_pool
+
+    for name, active in default_pool().status().items():
+        yield Finding(
+            "ok" if active else "note", "sandbox", f"{name}: {'in force' if active else 'not available here'}"
+        )
+
+
+EXAMINATIONS: tuple[tuple[str, Callable[[Config], Iterator[Finding]]], ...] = (
+    ("keys", _keys),
+    ("backend", _backend),
+    ("watermark", _watermarks),
+    ("policy", _policy),
+    ("sandbox", _sandbox),
+)
