@@ -8,6 +8,7 @@
 
 from gensafe.media.codecs import decode, encode
 from gensafe.media.limits import LIMITS, Limits
+from gensafe.media.sandbox import decode_untrusted
 from gensafe.media.sniff import DEFAULT_MEDIA_TYPE, ENCODABLE, READABLE, canonical_type, modality_of, sniff
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Limits",
     "canonical_type",
     "decode",
+    "decode_untrusted",
     "encode",
     "modality_of",
     "sniff",
