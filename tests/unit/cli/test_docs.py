@@ -1,0 +1,50 @@
+"""Documents say what the program says."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.skipif(sys.version_info[:2] not in ((3, 11), (3, 12)), reason="argparse lays help out differently here")
+def test_cli_page_is_current():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "generate_cli_docs.py"), "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_readme_holds_exactly_the_two_commands():
+    for name in ("demo", "tests"):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "scripts" / "readme_command.py"), name], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("python3 -m venv .venv && ")
+
+
+def test_links_in_documents_lead_somewhere():
+    missing = []
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+            if "://" not in target and not (page.parent / target).exists():
+                missing.append(f"{page.relative_to(ROOT)}: {target}")
+    assert not missing
+
+
+def test_no_machine_paths_in_the_tree():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split(
+        "\n"
+    )
+    if not any(tracked):
+        pytest.skip("not a git checkout")
+    home = re.compile(rb"/(home|root|work)/[a-z]")
+    bad = [
+        name for name in tracked
+        if name and not name.endswith((".png", ".safetensors", ".svg")) and home.search((ROOT / name).read_bytes())
+    ]  # fmt: skip
+    assert not [b for b in bad if b != "tests/unit/cli/test_docs.py"]
