@@ -135,7 +135,7 @@ class StreamGate:
 
     def _score(self, end: int) -> None:
         start = max(0, end - self._parameters.window_words)
-        window = Span(self._units[start][0] if start else 0, self._units[end - 1][1])
+        window = Span(self._with_pem(self._units[start][0] if start else 0), self._units[end - 1][1])
         verdict = self._runner.judge(Text(self._text[window.start : window.end]), self._stage, streaming=True)
         verdict = _shifted(verdict, window.start)
         self._accept(verdict, window)
@@ -188,6 +188,11 @@ class StreamGate:
         if begin < 0 or offset <= begin or len(self._text) - begin > RUN_LIMIT:
             return offset
         return offset if self._text.find("-----END", begin) >= 0 else begin
+
+    def _with_pem(self, start: int) -> int:
+        """``start``, or the beginning of the PEM block that is open there: its rule needs to see the whole block."""
+        begin = self._text.rfind("-----BEGIN", max(0, start - RUN_LIMIT), start)
+        return begin if begin >= 0 and self._text.find("-----END", begin, start) < 0 else start
 
     def _release(self, offset: int) -> str:
         if offset <= self._released:

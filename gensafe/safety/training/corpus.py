@@ -63,10 +63,12 @@ def read_all(folder: Path, contrastive: Sequence[Path] = ()) -> list[Example]:
     return [e for e in found if len(e.text.strip()) >= 3]
 
 
-def read_contrastive(path: Path) -> Iterator[Example]:
-    """The project's own set: JSON lines with text, labels, family, split."""
+def read_contrastive(path: Path, split: str = "train") -> Iterator[Example]:
+    """The project's own set: JSON lines with text, labels, family, split; only the rows of ``split``."""
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
+        if row["split"] != split:
+            continue
         labels = {c: 1.0 for c in row["labels"] if c in HEADS}
         unknown = tuple(h for h in REQUEST_HARM if labels and h not in labels)
         yield example(row["text"], "contrastive", 1.0, unknown=unknown, group=row["family"], **labels)
