@@ -100,9 +100,10 @@ def opened(
 def released(
     signed: Signed,
     *,
-    labels: Mapping[str, str | int | bool] | None = None,
+    labels: Mapping[str, object] | None = None,
     layers: Sequence[str] = (),
     decoded_digest: str = "",
+    timestamp: str = "",
     environment: str = "",
 ) -> Entry:
     """An output that is about to leave: everything later questions need, by digest.
@@ -112,6 +113,7 @@ def released(
         labels: What the label profile wrote (profile, fields, measured sizes).
         layers: Marks seen again on the final bytes, e.g. ("c2pa", "watermark").
         decoded_digest: Digest of the decoded samples, if one was taken.
+        timestamp: Who time-stamped the manifest's signature (name of the authority), "" if nobody did.
         environment: "production" or "development".
     """
     judged = signed.marked.judged
@@ -136,7 +138,7 @@ def released(
         entry["labels"] = dict(labels)
     if decoded_digest:
         entry["output_decoded"] = decoded_digest
-    return entry | _given(environment=environment)
+    return entry | _given(timestamp=timestamp, environment=environment)
 
 
 def blocked(

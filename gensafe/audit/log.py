@@ -64,6 +64,7 @@ class LogReader:
     def __init__(self, store: LogStore) -> None:
         self._store = store
         self._tree = tiles.TileTree(self._load_tile)
+        self._edge: tuple[int, dict[int, bytes]] = (0, {})  # right-edge hashes of the last size asked for
         head = store.state()
         if head is None:
             raise LogUnavailable("there is no log here")
@@ -131,7 +132,11 @@ class LogReader:
         size = self._size_up_to(size)
         if not 0 <= index < size:
             raise AuditError(f"entry {index} is not in a tree of {size}")
-        return tuple(merkle.inclusion_proof(self._tree.node, index, size))
+        edge_size, ragged = self._edge
+        if edge_size != size:
+            ragged = {}
+            self._edge = (size, ragged)
+        return tuple(merkle.inclusion_proof(self._tree.node, index, size, ragged))
 
     def consistency(self, old: int, new: int | None = None) -> tuple[bytes, ...]:
         """The proof that the tree of ``old`` is a prefix of the tree of ``new`` (default: now).

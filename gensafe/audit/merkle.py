@@ -7,7 +7,7 @@ hashes of *complete* subtrees through ``NodeReader``; whatever is ragged at the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Final, TypeAlias
 
 HASH_BYTES: Final = 32
@@ -115,8 +115,16 @@ def subtree_hash(read: NodeReader, start: int, stop: int) -> bytes:
     return digest
 
 
-def inclusion_proof(read: NodeReader, index: int, size: int) -> list[bytes]:
+def inclusion_proof(
+    read: NodeReader, index: int, size: int, ragged: MutableMapping[int, bytes] | None = None
+) -> list[bytes]:
     """The audit path of leaf ``index`` in the tree of ``size`` leaves (RFC 9162, section 2.1.3.1).
+
+    Args:
+        read: Hashes of complete subtrees.
+        index: Which leaf.
+        size: In which tree.
+        ragged: Remembers the incomplete subtrees at the right edge, for more proofs of the same ``size``.
 
     Raises:
         ValueError: no such leaf in a tree of that size.
@@ -126,13 +134,22 @@ def inclusion_proof(read: NodeReader, index: int, size: int) -> list[bytes]:
     path: list[bytes] = []
     start, stop = 0, size
     while stop - start > 1:
-        split = start + (1 << (stop - start - 1).bit_length() - 1)
-        if index < split:
-            path.append(subtree_hash(read, split, stop))
-            stop = split
-        else:
-            path.append(subtree_hash(read, start, split))
+        level = (stop - start - 1).bit_length() - 1
+        split = start + (1 << level)
+        if index >= split:
+            path.append(read(level, start >> level))
             start = split
+            continue
+        if stop - split == 1 << level:
+            path.append(read(level, split >> level))
+        else:
+            found = ragged.get(split) if ragged is not None else None
+            if found is None:
+                found = subtree_hash(read, split, stop)
+                if ragged is not None:
+                    ragged[split] = found
+            path.append(found)
+        stop = split
     path.reverse()
     return path
 

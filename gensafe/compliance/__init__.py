@@ -1,0 +1,1 @@
+"""From the log to what auditors and regulators ask for: export formats and reports per regime."""
