@@ -14,7 +14,7 @@ from gensafe.core.errors import BackendError, BackendUnavailable
 from gensafe_backends.symphony.config import NANO, PICO
 from gensafe_backends.symphony.model.engine import Feeder
 from gensafe_backends.symphony.model.native import build
-from gensafe_backends.symphony.model.native.engine import NativeEngine
+from gensafe_backends.symphony.model.native.engine import NativeEngine, Row
 from gensafe_backends.symphony.model.numpy_engine import NumpyEngine
 from gensafe_backends.symphony.model.random_init import random_tensors
 from gensafe_backends.symphony.vocab import BOA, BOI, BOS, EOI, USER, vocabulary
@@ -73,6 +73,47 @@ def test_long_context_grows_pages_and_respects_the_window():
     assert cache.nbytes() == page
     again = native.forward(Feeder(PICO).push(ids).part(10, len(ids)), cache)
     np.testing.assert_array_equal(again, got)
+
+
+def test_single_steps_follow_a_cache_that_grew_and_was_cut():
+    tensors = random_tensors(PICO, seed=5)
+    engine, ids = NativeEngine(PICO, tensors), [BOS, *([70, 71, 72, 73, 74] * 130)]
+    cache, batch = engine.new_cache(), Feeder(PICO).push(ids)
+    engine.forward(batch.part(0, 1), cache)
+    engine.forward(batch.part(1, 600), cache)  # the page table moves here
+    cache.truncate(5)
+    for i in range(5, 10):
+        last = engine.forward(batch.part(i, i + 1), cache)
+    np.testing.assert_array_equal(last, engine.forward(batch.part(0, 10), engine.new_cache()))
+
+
+def test_a_pass_over_many_sequences_is_bit_identical_to_one_after_another(pair):
+    config, _, native = pair
+    rng = np.random.default_rng(0)
+    feeders = [Feeder(config) for _ in range(5)]
+    mixed, alone = [native.new_cache() for _ in range(5)], [native.new_cache() for _ in range(5)]
+    for _ in range(6):  # prompts and single steps side by side, each with its own live range
+        rows = []
+        for i in rng.permutation(5)[: rng.integers(1, 6)]:
+            count = int(rng.choice([1, 1, 5, 30]))
+            live = (V.image, V.audio, range(0, V.text.stop))[int(rng.integers(3))]
+            batch = feeders[i].push(int(t) for t in rng.integers(V.text.start, V.text.stop, count))
+            rows.append((i, Row(batch, mixed[i], live, bool(rng.integers(2)))))
+        got = native.forward_many([row for _, row in rows])
+        for (i, row), scores in zip(rows, got, strict=True):
+            want = native.forward(row.batch, alone[i], live=row.live, last_only=row.last_only)
+            np.testing.assert_array_equal(scores, want)
+
+
+def test_a_pass_refuses_too_much_and_the_same_cache_twice(pair):
+    config, _, native = pair
+    cache, batch = native.new_cache(), Feeder(config).push([70] * 200)
+    with pytest.raises(BackendError):
+        native.forward_many([Row(batch, cache, V.image), Row(batch, native.new_cache(), V.image)])
+    with pytest.raises(BackendError):
+        native.forward_many([Row(batch.part(0, 1), cache, V.image)] * 2)
+    with pytest.raises(BackendError):
+        native.forward_many([])
 
 
 def test_absent_modalities_are_not_packed():

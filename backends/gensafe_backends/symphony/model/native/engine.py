@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
@@ -67,10 +68,31 @@ class _Model(ctypes.Structure):
 
 class _Call(ctypes.Structure):
     _fields_ = (
-        *((n, _I) for n in ("count", "start")),
-        *((n, _P) for n in ("ids", "slots", "modalities", "cos", "sin", "scale", "pages", "seen", "work", "logits")),
-        *((n, _I) for n in ("live_panel", "live_panels", "last_only", "weight_bytes", "heads_run", "heads_skipped")),
+        ("count", _I),
+        *((n, _P) for n in ("ids", "slots", "modalities", "index", "cos", "sin", "scale", "pages", "seen", "work")),
+        *((n, _P) for n in ("logits", "live_panel", "live_panels")),
+        *((n, _I) for n in ("weight_bytes", "heads_run", "heads_skipped")),
     )
+
+
+class _Step:
+    """Buffers and the call structure for single-token passes on one cache, until the cache outgrows ``room``."""
+
+    def __init__(self, kv: NativeCache, config: SymphonyConfig, work: int) -> None:
+        self.room = len(kv.pointers) * PAGE
+        self.ints = np.zeros((6, 1), np.int64)  # id, slot, modality, index, first panel, panels
+        self.angles = np.zeros((2, config.head_dim // 2), np.float32)
+        self.scale = np.zeros(1, np.float32)
+        self.work = np.empty(work, np.float32)
+        self.logits = np.empty(-(-vocabulary(config).size // PANEL) * PANEL, np.float32)
+        self.pages, self.seen = (_P * 1)(ctypes.addressof(kv.pointers)), (_P * 1)(kv.seen.ctypes.data)
+        self.out = (_P * 1)(self.logits.ctypes.data)
+        ints, angles = self.ints.ctypes.data, self.angles.ctypes.data
+        self.call = _Call(
+            1, ints, ints + 8, ints + 16, ints + 24, angles, angles + self.angles.strides[0], self.scale.ctypes.data,
+            ctypes.addressof(self.pages), ctypes.addressof(self.seen), self.work.ctypes.data,
+            ctypes.addressof(self.out), ints + 32, ints + 40, 0, 0, 0,
+        )  # fmt: skip
 
 
 class NativeCache:
@@ -81,6 +103,7 @@ class NativeCache:
         self._pages: list[F32] = []
         self.pointers = (_P * 8)()
         self.seen = np.zeros(8 * PAGE, np.uint8)
+        self.step: _Step | None = None
         self.length = 0
 
     def reserve(self, count: int) -> None:
@@ -89,7 +112,7 @@ class NativeCache:
         if need > len(self.pointers):
             grown = (_P * max(need, 2 * len(self.pointers)))()
             ctypes.memmove(grown, self.pointers, len(self._pages) * ctypes.sizeof(_P))
-            self.pointers = grown
+            self.pointers, self.step = grown, None  # a step's buffers point at the old table
             self.seen = np.concatenate([self.seen, np.zeros(len(grown) * PAGE - len(self.seen), np.uint8)])
         while len(self._pages) < need:
             page = np.zeros(self._page_values, np.float32)
@@ -104,6 +127,16 @@ class NativeCache:
         """Forget all tokens from index ``length`` on; whole pages beyond are given back."""
         self.length = min(self.length, length)
         del self._pages[-(-self.length // PAGE) :]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One sequence's part of a pass: its next tokens, its cache, and which logits are wanted."""
+
+    batch: TokenBatch
+    cache: Cache
+    live: range
+    last_only: bool = True
 
 
 class NativeEngine:
@@ -152,42 +185,119 @@ class NativeEngine:
 
     def forward(self, batch: TokenBatch, cache: Cache, *, live: range | None = None, last_only: bool = True) -> F32:
         """See ``Engine.forward``."""
-        check_batch(batch, self.config)
         live = range(vocabulary(self.config).size) if live is None else live
-        if live.start < 0 or live.stop > vocabulary(self.config).size or len(live) == 0 or live.step != 1:
-            raise BackendError(f"no such vocabulary range: {live}")
-        for modality in ModalityId if not self.sparse else present(batch.modalities):
-            self._prepare(modality)
-        kv = cast("NativeCache", cache)
-        parts = [self._run(batch.part(i, i + MAX_BATCH), kv, live, last_only) for i in range(0, len(batch), MAX_BATCH)]
+        check_batch(batch, self.config)
+        if len(batch) == 1:
+            return self._step(batch, cast("NativeCache", cache), live)
+        parts = [
+            self.forward_many([Row(batch.part(i, i + MAX_BATCH), cache, live, last_only)])[0]
+            for i in range(0, len(batch), MAX_BATCH)
+        ]
         return parts[-1] if last_only else np.concatenate(parts)
 
-    def _run(self, batch: TokenBatch, kv: NativeCache, live: range, last_only: bool) -> F32:
-        count, start = len(batch), kv.length
-        kv.reserve(count)
-        kv.seen[start : start + count] = batch.modalities
+    def forward_many(self, rows: Sequence[Row]) -> list[F32]:
+        """Append batches of different sequences in one pass: the weights are read once for all of them.
+
+        Bit for bit the same as one ``forward`` after another.
+
+        Args:
+            rows: At most ``MAX_BATCH`` tokens in all, each cache at most once.
+
+        Returns:
+            The logits of every row, as ``forward`` gives them.
+
+        Raises:
+            BackendError: too many tokens, a cache given twice, or ids outside the vocabulary.
+        """
+        total = sum(len(r.batch) for r in rows)
+        if not 0 < total <= MAX_BATCH or len({id(r.cache) for r in rows}) != len(rows):
+            raise BackendError(f"a pass holds 1 to {MAX_BATCH} tokens of different sequences, not {total}")
+        for row in rows:
+            check_batch(row.batch, self.config)
+            self._check_live(row.live)
+        whole = TokenBatch(
+            *(np.concatenate([getattr(r.batch, n) for r in rows]) for n in ("ids", "tyx", "slots", "modalities"))
+        )
+        for modality in ModalityId if not self.sparse else present(whole.modalities):
+            self._prepare(modality)
+        return self._run(rows, whole, total)
+
+    def _step(self, batch: TokenBatch, kv: NativeCache, live: range) -> F32:
+        """One token of one sequence: what ``_run`` does, with buffers that were made once per cache."""
+        self._check_live(live)
+        modality = ModalityId(int(batch.modalities[0]))
+        for each in (modality,) if self.sparse else ModalityId:
+            self._prepare(each)
+        kv.reserve(1)
+        kv.seen[kv.length] = modality
+        if kv.step is None or kv.length >= kv.step.room:
+            room = len(kv.pointers) * PAGE
+            kv.step = _Step(kv, self.config, self._library.symphony_work(ctypes.byref(self._model), 1, room))
+        step = kv.step
         cos, sin = self._rope(batch.tyx)
-        scale = length_scale(self.config, start, count)
-        ids, slots, modalities = (np.ascontiguousarray(x) for x in (batch.ids, batch.slots, batch.modalities))
-        first, last = live.start // PANEL, -(-live.stop // PANEL)
-        logits = np.empty((1 if last_only else count, (last - first) * PANEL), np.float32)
-        # Scratch is made per call: calls of two threads on one engine must not share it.
-        work = np.empty(self._library.symphony_work(ctypes.byref(self._model), count, start + count), np.float32)
-        call = _Call(
-            count, start,
-            *(x.ctypes.data for x in (ids, slots, modalities, cos, sin, scale)),
-            ctypes.addressof(kv.pointers), kv.seen.ctypes.data, work.ctypes.data, logits.ctypes.data,
-            first, last - first, int(last_only), 0, 0, 0,
-        )  # fmt: skip
+        step.ints[:, 0] = (batch.ids[0], batch.slots[0], modality, kv.length, live.start // PANEL,
+                           -(-live.stop // PANEL) - live.start // PANEL)  # fmt: skip
+        step.angles[0], step.angles[1] = cos[0], sin[0]
+        step.scale[0] = length_scale(self.config, kv.length, 1)[0]
+        call = step.call
         if self._library.symphony_forward(ctypes.byref(self._model), ctypes.byref(call)) != 0:
             raise BackendError("the native engine cannot hold a model of this size")
-        kv.length += count
+        kv.length += 1
+        self._count(call, 1)
+        start = live.start % PANEL
+        return step.logits[None, start : start + len(live)].copy()
+
+    def _check_live(self, live: range) -> None:
+        if live.start < 0 or live.stop > vocabulary(self.config).size or not live or live.step != 1:
+            raise BackendError(f"no such vocabulary range: {live}")
+
+    def _count(self, call: _Call, tokens: int) -> None:
         done = self.activity
         done.weight_bytes += call.weight_bytes * (2 if self._half else 1)
         done.heads_run += call.heads_run
         done.heads_skipped += call.heads_skipped
-        done.tokens += count
-        return logits[:, live.start - first * PANEL : live.stop - first * PANEL]
+        done.tokens += tokens
+
+    def _run(self, rows: Sequence[Row], whole: TokenBatch, total: int) -> list[F32]:
+        cos, sin = self._rope(whole.tyx)
+        pages, seen, out = (_P * total)(), (_P * total)(), (_P * total)()
+        index, first, panels = (np.zeros(total, np.int64) for _ in range(3))
+        scale = np.empty(total, np.float32)
+        logits: list[F32] = []
+        at, context = 0, 0
+        for row in rows:
+            kv, count = cast("NativeCache", row.cache), len(row.batch)
+            kv.reserve(count)
+            kv.seen[kv.length : kv.length + count] = row.batch.modalities
+            own = slice(at, at + count)
+            index[own] = np.arange(kv.length, kv.length + count)
+            scale[own] = length_scale(self.config, kv.length, count)
+            wanted = at + count - 1 if row.last_only else at
+            first[wanted : at + count] = row.live.start // PANEL
+            panels[wanted : at + count] = -(-row.live.stop // PANEL) - row.live.start // PANEL
+            scores = np.empty((at + count - wanted, int(panels[wanted]) * PANEL), np.float32)
+            logits.append(scores)
+            address = scores.ctypes.data
+            for i in range(count):
+                pages[at + i], seen[at + i] = ctypes.addressof(kv.pointers), kv.seen.ctypes.data
+                out[at + i] = address + max(0, at + i - wanted) * scores.strides[0]
+            at += count
+            context = max(context, kv.length + count)
+        # Scratch is made per call: calls of two threads on one engine must not share it.
+        work = np.empty(self._library.symphony_work(ctypes.byref(self._model), total, context), np.float32)
+        arrays = [np.ascontiguousarray(x) for x in (whole.ids, whole.slots, whole.modalities, index, cos, sin, scale)]
+        call = _Call(
+            total, *(x.ctypes.data for x in arrays),
+            ctypes.addressof(pages), ctypes.addressof(seen), work.ctypes.data,
+            ctypes.addressof(out), first.ctypes.data, panels.ctypes.data, 0, 0, 0,
+        )  # fmt: skip
+        if self._library.symphony_forward(ctypes.byref(self._model), ctypes.byref(call)) != 0:
+            raise BackendError("the native engine cannot hold a model of this size")
+        for row in rows:
+            row.cache.length += len(row.batch)
+        self._count(call, total)
+        cuts = (r.live.start - r.live.start // PANEL * PANEL for r in rows)
+        return [s[:, cut : cut + len(r.live)] for s, cut, r in zip(logits, cuts, rows, strict=True)]
 
     # --- weights --------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,7 @@
-/* The Symphony forward pass (model/spec.py) in C: one thread, batch rows one after another.
+/* The Symphony forward pass (model/spec.py) in C, on one thread.
+ *
+ * Rows. A batch is any mix of tokens of any sequences (a prompt's chunk, single steps of others), each row with its own
+ * cache and place in it; tokens of one sequence stand in order. No row's result depends on the other rows.
  *
  * Determinism. Every output element is one chain of separately rounded float32 multiplications and additions in index
  * order (compiled with -ffp-contract=off, no fast-math); vector lanes hold independent elements and never share a sum,
@@ -47,7 +50,7 @@ typedef float weight;
 INLINE vf load_weight(const weight *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 #endif
 
-enum { PANEL = 16, PV = PANEL / VL, PAGE = 64, FOLD = 16, MODALITIES = 4, ABI = 3 };
+enum { PANEL = 16, PV = PANEL / VL, PAGE = 64, FOLD = 16, MODALITIES = 4, ABI = 4 };
 
 INLINE vf load(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 INLINE void store(float *p, vf v) { memcpy(p, &v, sizeof v); }
@@ -172,20 +175,20 @@ typedef struct {
 } Model;
 
 typedef struct {
-    int64_t count, start; /* tokens of this batch; tokens already in the cache */
-    const int64_t *ids, *slots, *modalities;
-    const float *cos, *sin, *scale; /* [count, e/2], [count, e/2], [count] */
-    float *const *pages;            /* page p: [layers][kv_heads][keys e*64, values 64*e] */
-    const uint8_t *seen;            /* modality of every cached token, this batch included */
-    float *work;                    /* symphony_work() floats */
-    float *logits;                  /* [rows, live padded to whole panels] */
-    int64_t live_panel, live_panels, last_only;
+    int64_t count;                      /* rows */
+    const int64_t *ids, *slots, *modalities, *index; /* index: the token's place in its own sequence */
+    const float *cos, *sin, *scale;     /* [count, e/2], [count, e/2], [count] */
+    float *const *const *pages;         /* per row: its sequence's pages; page p: [layers][kv_heads][keys e*64, values 64*e] */
+    const uint8_t *const *seen;         /* per row: modality of every token of its sequence, this batch included */
+    float *work;                        /* symphony_work() floats */
+    float *const *logits;               /* per row: live_panels[row] * 16 floats */
+    const int64_t *live_panel, *live_panels; /* per row: 0 panels = no logits wanted */
     int64_t weight_bytes, heads_run, heads_skipped; /* out */
 } Call;
 
 static int64_t round_up(int64_t n, int64_t m) { return (n + m - 1) / m * m; }
 
-/* Floats of scratch memory a call of `count` tokens on a context of `context` tokens needs. */
+/* Floats of scratch memory a call of `count` rows needs whose longest sequence has `context` tokens. */
 int64_t symphony_work(const Model *m, int64_t count, int64_t context) {
     int64_t inner = round_up(m->heads * m->head_dim, 64), kv = round_up(m->kv_heads * m->head_dim, 64);
     int64_t wide = round_up(m->ffn_shared > m->ffn_modality ? m->ffn_shared : m->ffn_modality, 64);
@@ -227,7 +230,7 @@ static void route(const Layer *l, const Model *m, const float *a, int64_t modali
 
 /* Equations 2e and 2f for one head of one query at index i: out[e]. `s` holds the scores. */
 INLINE void attend_e(const Model *m, const Layer *l, int li, int head, const float *q, int64_t i, int modality, float c,
-                     const Call *call, float *s, float *out, const int e) {
+                     float *const *pages, const uint8_t *seen, float *s, float *out, const int e) {
     int group = head / (int)(m->heads / m->kv_heads);
     int64_t first = l->is_local && i - m->window + 1 > 0 ? i - m->window + 1 : 0;
     size_t offset = ((size_t)li * m->kv_heads + group) * 2 * e * PAGE;
@@ -235,7 +238,7 @@ INLINE void attend_e(const Model *m, const Layer *l, int li, int head, const flo
     int64_t page0 = first / PAGE, page1 = i / PAGE;
     float top = -INFINITY;
     for (int64_t p = page0; p <= page1; p++) {
-        const float *keys = call->pages[p] + offset;
+        const float *keys = pages[p] + offset;
         float *sp = s + (p - page0) * PAGE;
         vf acc[PAGE / VL];
         for (int v = 0; v < PAGE / VL; v++) acc[v] = (vf){0};
@@ -249,7 +252,7 @@ INLINE void attend_e(const Model *m, const Layer *l, int li, int head, const flo
             if (at < first || at > i) {
                 sp[j] = -INFINITY;
             } else {
-                sp[j] += beta[call->seen[at]];
+                sp[j] += beta[seen[at]];
                 if (sp[j] > top) top = sp[j];
             }
         }
@@ -258,7 +261,7 @@ INLINE void attend_e(const Model *m, const Layer *l, int li, int head, const flo
     for (int j = 0; j < e / VL; j++) o[j] = (vf){0};
     float lanes[PAGE] = {0};
     for (int64_t p = page0; p <= page1; p++) {
-        const float *values = call->pages[p] + offset + (size_t)e * PAGE;
+        const float *values = pages[p] + offset + (size_t)e * PAGE;
         float *sp = s + (p - page0) * PAGE;
         for (int v = 0; v < PAGE / VL; v++) {
             sum = vexp(load(sp + v * VL) - top);
@@ -278,12 +281,12 @@ INLINE void attend_e(const Model *m, const Layer *l, int li, int head, const flo
 
 /* The common head widths get their own copy, in which the compiler can keep the sums in registers. */
 static void attend(const Model *m, const Layer *l, int li, int head, const float *q, int64_t i, int modality, float c,
-                   const Call *call, float *s, float *out) {
+                   float *const *pages, const uint8_t *seen, float *s, float *out) {
     switch (m->head_dim) {
-    case 16: attend_e(m, l, li, head, q, i, modality, c, call, s, out, 16); break;
-    case 32: attend_e(m, l, li, head, q, i, modality, c, call, s, out, 32); break;
-    case 64: attend_e(m, l, li, head, q, i, modality, c, call, s, out, 64); break;
-    default: attend_e(m, l, li, head, q, i, modality, c, call, s, out, (int)m->head_dim);
+    case 16: attend_e(m, l, li, head, q, i, modality, c, pages, seen, s, out, 16); break;
+    case 32: attend_e(m, l, li, head, q, i, modality, c, pages, seen, s, out, 32); break;
+    case 64: attend_e(m, l, li, head, q, i, modality, c, pages, seen, s, out, 64); break;
+    default: attend_e(m, l, li, head, q, i, modality, c, pages, seen, s, out, (int)m->head_dim);
     }
 }
 
@@ -299,9 +302,9 @@ static void attention(const Model *m, int li, Call *c, float *h, float *a, float
     matmul(l->v, kvw, d, a, ldd, v, ldk, n);
     c->weight_bytes += 2 * (int64_t)kvw * d * sizeof(weight);
     for (int t = 0; t < n; t++) {
-        int64_t at = c->start + t;
+        int64_t at = c->index[t];
         for (int g = 0; g < m->kv_heads; g++) {
-            float *kg = k + t * ldk + g * e, *page = c->pages[at / PAGE] + ((size_t)li * m->kv_heads + g) * 2 * e * PAGE;
+            float *kg = k + t * ldk + g * e, *page = c->pages[t][at / PAGE] + ((size_t)li * m->kv_heads + g) * 2 * e * PAGE;
             rms(kg, l->k_norm, kg, e, m->eps);
             if (l->is_local) rotate(kg, c->cos + t * (e / 2), c->sin + t * (e / 2), e);
             for (int j = 0; j < e; j++) page[j * PAGE + at % PAGE] = kg[j];
@@ -326,7 +329,7 @@ static void attention(const Model *m, int li, Call *c, float *h, float *a, float
             float *qx = q + x * e;
             rms(qx, l->q_norm, qx, e, m->eps);
             if (l->is_local) rotate(qx, c->cos + t * (e / 2), c->sin + t * (e / 2), e);
-            attend(m, l, li, heads[x], qx, c->start + t, (int)modality, scale, c, s, o + heads[x] * e);
+            attend(m, l, li, heads[x], qx, c->index[t], (int)modality, scale, c->pages[t], c->seen[t], s, o + heads[x] * e);
             for (int j = 0; j < e; j++) o[heads[x] * e + j] *= gate[heads[x]];
         }
         int total = d / PANEL;
@@ -380,7 +383,7 @@ static void swiglu(const Model *m, const Ffn *w, int width, Call *c, const float
     c->weight_bytes += 3 * (int64_t)width * d * sizeof(weight);
 }
 
-/* Append a batch (count <= 256) to the cache and write logits. Returns 0, or -1 for sizes this build cannot hold. */
+/* Append rows (at most 256) to their caches and write the logits that are wanted. Returns 0, or -1 for sizes this build cannot hold. */
 int symphony_forward(const Model *m, Call *c) {
     int d = (int)m->dim, e = (int)m->head_dim, n = (int)c->count;
     if (n < 1 || n > 256 || d % PANEL || e % PANEL || e > 256 || m->heads > 64 || m->heads * e / PANEL > 4 * 64 ||
@@ -407,10 +410,11 @@ int symphony_forward(const Model *m, Call *c) {
             if (any || !m->sparse) swiglu(m, &layer->own[x], (int)m->ffn_modality, c, a, h, u, g, y, wanted, 0.0f);
         }
     }
-    int from = c->last_only ? n - 1 : 0;
-    for (int t = from; t < n; t++) rms(h + t * ldd, m->final_norm, a + t * ldd, d, m->eps);
-    matmul(m->head + (size_t)c->live_panel * d * PANEL, (int)c->live_panels * PANEL, d, a + from * ldd, ldd, c->logits,
-           c->live_panels * PANEL, n - from);
-    c->weight_bytes += c->live_panels * PANEL * d * (int64_t)sizeof(weight);
+    for (int t = 0; t < n; t++) {
+        if (!c->live_panels[t]) continue;
+        rms(h + t * ldd, m->final_norm, a, d, m->eps);
+        matmul(m->head + (size_t)c->live_panel[t] * d * PANEL, (int)c->live_panels[t] * PANEL, d, a, ldd, c->logits[t], 0, 1);
+        c->weight_bytes += c->live_panels[t] * PANEL * d * (int64_t)sizeof(weight);
+    }
     return 0;
 }
