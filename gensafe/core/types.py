@@ -451,3 +451,4 @@ class VerificationReport:
     checks: tuple[Check, ...]
     media_type: str = ""
     digest: str = ""
+    crjson: str = ""  # the manifest in the C2PA crJSON form; "" without one

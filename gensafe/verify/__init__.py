@@ -1,0 +1,7 @@
+"""Verification: every layer of evidence about a file, and one conclusion. See docs/verification.md."""
+
+from gensafe.verify.conclusion import EXIT_CODES, worst_exit
+from gensafe.verify.context import VerifyContext, open_context
+from gensafe.verify.verifier import verify_bytes
+
+__all__ = ["EXIT_CODES", "VerifyContext", "open_context", "verify_bytes", "worst_exit"]

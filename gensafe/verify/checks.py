@@ -1,0 +1,186 @@
+"""One line per layer: each function looks at what was found and words one ``Check``. Nothing is decided here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gensafe.core.types import Check, Outcome
+from gensafe.provenance import ManifestReading, ManifestState, TrustStore, hard_binding_holds
+from gensafe.verify.conclusion import Container
+from gensafe.verify.inspect import UNKNOWN_TYPE, Inspection
+
+AI_SOURCES: Final = (
+    "trainedAlgorithmicMedia",
+    "compositeWithTrainedAlgorithmicMedia",
+    "compositeSynthetic",
+    "algorithmicMedia",
+    "trainedAlgorithmicData",
+)
+CAPTURE_SOURCES: Final = ("digitalCapture", "computationalCapture", "negativeFilm", "positiveFilm", "print")
+_SIGNATURE_FAILURES: Final = ("claimSignature.", "claim.", "assertion.hashedURI", "manifest.", "general.")
+_TRUST_FAILURES: Final = ("signingCredential.",)
+
+
+def container(found: Inspection) -> Check:
+    """Could the bytes be decoded as what they are?"""
+    evidence = {"media_type": found.media_type, "bytes": found.size}
+    if found.container is Container.OK:
+        return Check("container", Outcome.PASS, f"{found.media_type}, {found.size} bytes", evidence)
+    if found.container is Container.UNSUPPORTED:
+        return Check("container", Outcome.UNSUPPORTED, found.problem, evidence)
+    return Check("container", Outcome.FAIL, found.problem, evidence)
+
+
+def manifest(found: Inspection) -> Check:
+    """Is there a manifest, and could it be read?"""
+    reading = found.reading
+    if reading is None and found.manifest_problem and found.media_type != UNKNOWN_TYPE:
+        return Check("manifest", Outcome.ERROR, found.manifest_problem)
+    if reading is None:
+        return Check("manifest", Outcome.ABSENT, "no C2PA manifest in the file")
+    evidence = {
+        "label": reading.label,
+        "digest": reading.manifest_digest,
+        "title": reading.title,
+        "generator": reading.generator,
+        "manifests": reading.manifests,
+        "embedded": reading.embedded,
+        "assertions": list(reading.assertions),
+    }
+    if reading.remote_url:
+        evidence["remote_url"] = reading.remote_url  # named, never fetched
+    if not reading.label:
+        return Check("manifest", Outcome.FAIL, f"damaged: {', '.join(reading.failure_codes())}", evidence)
+    where = "in the file" if reading.embedded else "in a sidecar"
+    return Check("manifest", Outcome.PASS, f"found {where}, written by {reading.generator or 'unknown'}", evidence)
+
+
+def manifest_details(reading: ManifestReading | None, trust: TrustStore) -> list[Check]:
+    """The lines that only exist with a manifest; all absent without one."""
+    names = (
+        "claim signature",
+        "hard binding",
+        "signer trust",
+        "revocation",
+        "time-stamp",
+        "ingredients",
+        "AI assertions",
+    )
+    if reading is None or not reading.label:
+        return [Check(name, Outcome.ABSENT, "no readable manifest") for name in names]
+    return [
+        _claim_signature(reading),
+        _hard_binding(reading),
+        _signer_trust(reading),
+        _revocation(reading, trust),
+        _time_stamp(reading),
+        _ingredients(reading),
+        ai_assertions(reading),
+    ]
+
+
+def _claim_signature(reading: ManifestReading) -> Check:
+    signer = reading.signer
+    evidence = {
+        "signer": signer.subject if signer else "",
+        "issuer": signer.issuer if signer else "",
+        "serial": signer.serial if signer else "",
+        "fingerprint": signer.fingerprint if signer else "",
+        "algorithm": signer.algorithm if signer else "",
+    }
+    failures = [c for c in reading.failure_codes() if c.startswith(_SIGNATURE_FAILURES)]
+    if failures or not reading.has_success("claimSignature.validated"):
+        return Check("claim signature", Outcome.FAIL, ", ".join(failures) or "not validated", evidence)
+    return Check("claim signature", Outcome.PASS, f"signed by {signer.subject if signer else 'unknown'}", evidence)
+
+
+def _hard_binding(reading: ManifestReading) -> Check:
+    failures = [c for c in reading.failure_codes() if c.endswith(("Hash.mismatch", "Hash.malformed"))]
+    if failures:
+        return Check("hard binding", Outcome.FAIL, f"the bytes are not those that were signed: {', '.join(failures)}")
+    if hard_binding_holds(reading):
+        return Check("hard binding", Outcome.PASS, "the bytes are those that were signed")
+    return Check("hard binding", Outcome.UNSUPPORTED, "no hard binding of a kind that is checked here")
+
+
+def _signer_trust(reading: ManifestReading) -> Check:
+    codes = [c for c in reading.failure_codes() if c.startswith(_TRUST_FAILURES)]
+    evidence = {"list": reading.trust_list or "", "development": reading.development}
+    if reading.trust_list is not None:
+        note = " (a development key: proves nothing to third parties)" if reading.development else ""
+        return Check("signer trust", Outcome.PASS, f"on the list {reading.trust_list!r}{note}", evidence)
+    broken = [c for c in codes if c != "signingCredential.untrusted"]
+    if broken:
+        return Check("signer trust", Outcome.FAIL, ", ".join(broken), evidence)
+    if reading.state is ManifestState.INVALID and "signingCredential.untrusted" not in codes:
+        return Check("signer trust", Outcome.FAIL, "the manifest is broken: trust was not granted", evidence)
+    return Check("signer trust", Outcome.FAIL, "the signer is on none of the trust lists used here", evidence)
+
+
+def _revocation(reading: ManifestReading, trust: TrustStore) -> Check:
+    codes = {s.code for s in (*reading.successes, *reading.informational, *reading.failures)}
+    if "signingCredential.revoked" in codes or "signingCredential.ocsp.revoked" in codes:
+        return Check("revocation", Outcome.FAIL, "the signer's certificate was revoked")
+    if "signingCredential.ocsp.notRevoked" in codes:
+        return Check("revocation", Outcome.PASS, "an OCSP response in the manifest says: not revoked")
+    if reading.signer is not None and reading.signer.fingerprint and trust.revoked:
+        return Check("revocation", Outcome.PASS, "not among the certificates revoked here")
+    return Check("revocation", Outcome.ABSENT, "no revocation information; none is fetched")
+
+
+def _time_stamp(reading: ManifestReading) -> Check:
+    stamp = reading.time_stamp
+    if stamp is None:
+        bad = [s.code for s in (*reading.informational, *reading.failures) if s.code.startswith("timeStamp.")]
+        if bad:
+            return Check("time-stamp", Outcome.FAIL, ", ".join(dict.fromkeys(bad)))
+        return Check("time-stamp", Outcome.ABSENT, "no trusted time: only the signer's word for when it was signed")
+    evidence = {"time": stamp.time, "authority": stamp.authority, "trusted": stamp.trusted}
+    if stamp.trusted:
+        return Check(
+            "time-stamp", Outcome.PASS, f"{stamp.time} by {stamp.authority or 'a trusted authority'}", evidence
+        )
+    return Check("time-stamp", Outcome.FAIL, f"{stamp.time}, by an authority on none of the lists", evidence)
+
+
+def _ingredients(reading: ManifestReading) -> Check:
+    if not reading.ingredients:
+        return Check("ingredients", Outcome.ABSENT, "none recorded")
+    items = [
+        {
+            "title": i.title,
+            "media_type": i.media_type,
+            "relationship": i.relationship,
+            "state": i.state.value if i.state else "no manifest",
+            "failures": sorted({f.code for f in i.failures}),
+        }
+        for i in reading.ingredients
+    ]
+    broken = [i.title for i in reading.ingredients if i.state is ManifestState.INVALID]
+    summary = f"{len(items)} recorded" + (f"; broken: {', '.join(broken)}" if broken else "")
+    return Check("ingredients", Outcome.FAIL if broken else Outcome.PASS, summary, {"ingredients": items})
+
+
+def ai_assertions(reading: ManifestReading) -> Check:
+    """What the manifest says about how the content came to be."""
+    sources = [a.digital_source_type.rsplit("/", 1)[-1] for a in reading.actions if a.digital_source_type]
+    evidence = {
+        "actions": [
+            {"action": a.action, "source": a.digital_source_type, "agent": a.software_agent, "when": a.when}
+            for a in reading.actions
+        ],
+        "disclosure": dict(reading.ai_disclosure),
+        "generation": dict(reading.generation),
+        "moderation": dict(reading.moderation),
+    }
+    if states_ai(reading):
+        model = next((a.software_agent for a in reading.actions if a.software_agent), "an unnamed model")
+        return Check("AI assertions", Outcome.PASS, f"says it was generated by AI: {model}", evidence)
+    if any(s in CAPTURE_SOURCES for s in sources):
+        return Check("AI assertions", Outcome.ABSENT, f"says it was captured: {', '.join(sources)}", evidence)
+    return Check("AI assertions", Outcome.ABSENT, "says nothing about AI", evidence)
+
+
+def states_ai(reading: ManifestReading) -> bool:
+    """Whether any action carries an AI digital source type."""
+    return any(a.digital_source_type.rsplit("/", 1)[-1] in AI_SOURCES for a in reading.actions)

@@ -1,0 +1,112 @@
+"""What a verification may use: trust lists, keys, registry, log. Built once, shared by all verifications."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gensafe.audit import LogReader
+from gensafe.core import plugins
+from gensafe.core.errors import PluginError
+from gensafe.core.ports import SamplingWatermark, TextTokenizer, Watermarker
+from gensafe.core.types import Detection, Media, Modality, Text
+from gensafe.keys import KeyRing
+from gensafe.media.limits import LIMITS, Limits
+from gensafe.provenance import TrustList, TrustStore, strip_a8
+from gensafe.verify.log import AuditLogProver
+from gensafe.verify.ports import KeyLookup, LogProver, MarkDetector, Records
+
+MARK_PREFIX = "org.gensafe."
+"""Soft-binding algorithms under this prefix are ours: a promised mark that is not found is a contradiction."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyContext:
+    """Everything optional that a verification may use.
+
+    Args:
+        trust: Trust lists; an empty store trusts nobody.
+        detectors: Watermark search by modality; a modality without one is reported as unsupported.
+        key_for: Watermark keys by modality and epoch; None = watermarks are not searched.
+        epochs: Epochs to search, newest first.
+        records: The registry.
+        log: The log.
+        limits: Bounds on what is decoded.
+        contained: Parse in a worker process (the default). Switch off only for bytes of one's own making.
+    """
+
+    trust: TrustStore = field(default_factory=TrustStore)
+    detectors: Mapping[Modality, MarkDetector] = field(default_factory=dict)
+    key_for: KeyLookup | None = None
+    epochs: tuple[int, ...] = ()
+    records: Records | None = None
+    log: LogProver | None = None
+    limits: Limits = LIMITS
+    contained: bool = True
+
+
+def open_context(
+    keys: KeyRing | None,
+    *,
+    registry: Records | None = None,
+    log: LogReader | None = None,
+    tokenizer: TextTokenizer | None = None,
+    trust_lists: tuple[TrustList, ...] = (),
+    time_stamp_lists: tuple[TrustList, ...] = (),
+    contained: bool = True,
+) -> VerifyContext:
+    """Build a context from an installation's parts.
+
+    Args:
+        keys: The key ring: own trust anchors, revocations and watermark keys. None = outside trust lists only.
+        registry: The registry, read-only.
+        log: The log, read-only.
+        tokenizer: The tokenizer of the model that wrote the texts; without it text marks are not searched.
+        trust_lists: Further signer lists.
+        time_stamp_lists: Further time-stamp lists.
+        contained: As in ``VerifyContext``.
+
+    Raises:
+        PluginError: an installed watermark plugin is broken.
+    """
+    if keys is None:
+        return VerifyContext(TrustStore(trust_lists, time_stamp_lists), contained=contained)
+    signers, stamps = keys.trust_anchors(), keys.tsa_anchors()
+    trust = TrustStore(
+        signers=((TrustList("own", signers),) if signers else ()) + trust_lists,
+        time_stamps=((TrustList("own-tsa", stamps),) if stamps else ()) + time_stamp_lists,
+        revoked=keys.revoked_signers(),
+    )
+    return VerifyContext(
+        trust=trust,
+        detectors=load_detectors(tokenizer),
+        key_for=keys.watermark_key,
+        epochs=keys.watermark_epochs(),
+        records=registry,
+        log=AuditLogProver(log, keys.checkpoint_public_keys(), keys.origin) if log is not None else None,
+        contained=contained,
+    )
+
+
+def load_detectors(tokenizer: TextTokenizer | None = None) -> dict[Modality, MarkDetector]:
+    """The installed watermark plugins as detectors."""
+    detectors: dict[Modality, MarkDetector] = {}
+    for modality in (Modality.IMAGE, Modality.AUDIO, Modality.VIDEO):
+        if not any(p.name == modality.value for p in plugins.list_plugins("gensafe.watermarks")):
+            continue
+        watermarker: Watermarker = plugins.load("gensafe.watermarks", modality.value)
+        detectors[modality] = watermarker.detect
+    if tokenizer is not None:
+        detectors[Modality.TEXT] = _text_detector(tokenizer)
+    return detectors
+
+
+def _text_detector(tokenizer: TextTokenizer) -> MarkDetector:
+    scheme: SamplingWatermark = plugins.load("gensafe.watermarks", Modality.TEXT.value)
+
+    def detect(content: Media, key: bytes) -> Detection:
+        if not isinstance(content, Text):
+            raise PluginError("the text detector was handed something else than text")
+        return scheme.detect(tokenizer.encode(strip_a8(content.text)), key)
+
+    return detect

@@ -1,0 +1,99 @@
+"""Search the content for our watermark, under every epoch's key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gensafe.core.errors import GensafeError
+from gensafe.core.ids import record_id_text, unpack_payload
+from gensafe.core.types import Check, Detection, MarkLevel, Media, Modality, Outcome
+from gensafe.verify.conclusion import MarkFact
+from gensafe.verify.context import VerifyContext
+
+_RANK = (MarkLevel.NONE, MarkLevel.UNDECIDABLE, MarkLevel.PRESENT, MarkLevel.RECORD)
+
+
+@dataclass(frozen=True, slots=True)
+class MarkSearch:
+    """What the search found. ``epoch`` and ``record_id`` only with level RECORD; ``searched`` False = not possible."""
+
+    searched: bool
+    problem: str = ""
+    detection: Detection | None = None
+    epoch: int = -1
+    record_id: int = 0
+
+    @property
+    def fact(self) -> MarkFact:
+        """The search as the conclusion sees it."""
+        if self.detection is None:
+            return MarkFact.NONE
+        return {MarkLevel.RECORD: MarkFact.RECORD, MarkLevel.PRESENT: MarkFact.PRESENT}.get(
+            self.detection.level, MarkFact.NONE
+        )
+
+
+def search(content: Media | None, context: VerifyContext) -> MarkSearch:
+    """Search ``content`` under each epoch's key, newest first, and keep the strongest answer.
+
+    Every further key is a further chance of a false alarm, so the p-value is multiplied by the number of keys tried
+    (union bound). A payload that names another epoch than the key that opened it is not ours.
+    """
+    if content is None:
+        return MarkSearch(False, "the content could not be decoded")
+    modality: Modality = content.modality
+    detector = context.detectors.get(modality)
+    if detector is None:
+        missing = "the tokenizer of the model that wrote it" if modality is Modality.TEXT else "a watermark plugin"
+        return MarkSearch(False, f"searching {modality.value} needs {missing}")
+    if context.key_for is None or not context.epochs:
+        return MarkSearch(False, "no watermark key: only the deployment that marked a file can find its mark")
+    best: tuple[Detection, int] | None = None
+    tried = 0
+    try:
+        for epoch in context.epochs:
+            tried += 1
+            detection = detector(content, context.key_for(modality, epoch))
+            if detection.level is MarkLevel.RECORD and detection.payload is not None:
+                record_id, named = unpack_payload(detection.payload)
+                if named == epoch:
+                    return MarkSearch(True, "", _adjusted(detection, tried), epoch, record_id)
+                detection = replace(detection, level=MarkLevel.NONE, payload=None)
+            if best is None or _RANK.index(detection.level) > _RANK.index(best[0].level):
+                best = detection, epoch
+    except GensafeError as error:
+        return MarkSearch(False, error.message)
+    if best is None:
+        return MarkSearch(False, "no watermark key")
+    return MarkSearch(True, "", _adjusted(best[0], tried), best[1])
+
+
+def check(found: MarkSearch) -> Check:
+    """The report's line."""
+    if found.detection is None:
+        return Check("watermark", Outcome.UNSUPPORTED, found.problem)
+    detection = found.detection
+    evidence: dict[str, object] = {
+        "scheme": detection.scheme,
+        "level": detection.level.value,
+        "p_value": detection.p_value,
+        "attempts": detection.attempts,
+        "epoch": found.epoch,
+        **{f"detail.{k}": v for k, v in detection.detail.items()},
+    }
+    bound = f"p ≤ {detection.p_value:.1e}"
+    match detection.level:
+        case MarkLevel.RECORD:
+            evidence["record_id"] = record_id_text(found.record_id)
+            return Check("watermark", Outcome.PASS, f"record {record_id_text(found.record_id)} ({bound})", evidence)
+        case MarkLevel.PRESENT:
+            return Check(
+                "watermark", Outcome.PASS, f"our mark is present, its payload cannot be read ({bound})", evidence
+            )
+        case MarkLevel.UNDECIDABLE:
+            return Check("watermark", Outcome.ABSENT, f"too little material to tell ({bound})", evidence)
+    return Check("watermark", Outcome.ABSENT, "not found; that does not mean the content is not AI-made", evidence)
+
+
+def _adjusted(detection: Detection, tried: int) -> Detection:
+    return replace(detection, p_value=min(1.0, detection.p_value * tried))

@@ -1,0 +1,58 @@
+"""Is the end of a file missing? Tells a cut-off file from an altered one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_MAX_BOXES: Final = 1_000_000
+
+
+def is_truncated(data: bytes, *, decoded: bool) -> bool:
+    """Whether the end of ``data`` is missing. False when that cannot be told (MP3, FLAC, Ogg, text).
+
+    Args:
+        data: The file.
+        decoded: Whether it could be decoded. Where the end is known only by a marker (JPEG, GIF) and not by a
+            length, a file that decodes is taken for whole: many programs append data after the marker.
+    """
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return _png(data)
+    if data[:4] == b"RIFF":
+        declared = int.from_bytes(data[4:8], "little")
+        return declared not in (0, 0xFFFFFFFF) and len(data) < 8 + declared
+    if data[4:8] == b"ftyp":
+        return _bmff(data)
+    if decoded:
+        return False
+    if data.startswith(b"\xff\xd8\xff"):
+        return b"\xff\xd9" not in data[-64:]
+    return data.startswith(b"GIF") and not data.rstrip(b"\0").endswith(b";")
+
+
+def _png(data: bytes) -> bool:
+    at = 8
+    while at + 8 <= len(data):
+        if data[at + 4 : at + 8] == b"IEND":
+            return at + 12 > len(data)
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return True
+
+
+def _bmff(data: bytes) -> bool:
+    at = 0
+    for _ in range(_MAX_BOXES):
+        if at == len(data):
+            return False
+        if at + 8 > len(data):
+            return True
+        length = int.from_bytes(data[at : at + 4], "big")
+        if length == 0:
+            return False
+        if length == 1:
+            length = int.from_bytes(data[at + 8 : at + 16], "big")
+        if length < 8:
+            return False
+        at += length
+        if at > len(data):
+            return True
+    return False
