@@ -8,7 +8,7 @@ from pathlib import Path
 from gensafe.cli.common import Commands, Exit, note, print_json, say
 from gensafe.core.errors import GensafeError, InvalidRequest, MediaError
 from gensafe.core.hazards import CATEGORIES
-from gensafe.core.types import Action, Stage, Text, Verdict
+from gensafe.core.types import Action, Media, Stage, Text, Verdict
 
 
 def add_parser(commands: Commands) -> None:
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     if args.text is not None:
         if not args.text:
             raise InvalidRequest("is empty", field="--text")
-        item: media.Media = Text(args.text)
+        item: Media = Text(args.text)
     else:
         try:
             item = media.decode_untrusted(read_file(Path(args.file)))

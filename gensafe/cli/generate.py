@@ -86,11 +86,9 @@ def media_type_of(path: Path, modality: Modality) -> str:
     suffix = path.suffix.lower()
     if not suffix:
         return ""
-    known = media.SUFFIXES.get(suffix)
-    if known is None or known not in media.ENCODABLE or media.modality_of(known) is not modality:
-        usable = sorted(
-            s for s, t in media.SUFFIXES.items() if t in media.ENCODABLE and media.modality_of(t) is modality
-        )
+    known = SUFFIXES.get(suffix)
+    if known is None or known not in media.ENCODABLE[modality]:
+        usable = sorted(s for s, t in SUFFIXES.items() if t in media.ENCODABLE[modality])
         raise InvalidRequest(f"{suffix} is not a container for {modality}", field="--output", fix=", ".join(usable))
     return known
 

@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
             os.kill(os.getpid(), signal.SIGKILL)
 
     chain = open_chain(config, at=at)
-    context = open_context(chain.keys, registry=chain.registry, log=chain.log)
+    tokenizer = chain.backends[chain.default_model].tokenizer()
+    context = open_context(chain.keys, registry=chain.registry, log=chain.log, tokenizer=tokenizer)
     asyncio.run(serve(chain, context, ready))
     return Exit.OK

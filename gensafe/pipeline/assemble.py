@@ -12,8 +12,8 @@ from gensafe.core import plugins
 from gensafe.core.clock import SystemClock
 from gensafe.core.config import Config, redacted
 from gensafe.core.digest import digest_json
-from gensafe.core.errors import PluginError
-from gensafe.core.ports import Backend, SamplingWatermark, Watermarker
+from gensafe.core.errors import GensafeError, PluginError
+from gensafe.core.ports import Backend, SamplingWatermark, TextTokenizer, Watermarker
 from gensafe.core.types import Modality
 from gensafe.keys import KeyInfo, KeyRing
 from gensafe.marking import Marker
@@ -109,6 +109,14 @@ def open_backend(config: Config) -> Backend:
     """Load the configured backend."""
     backend: Backend = plugins.load("gensafe.backends", config.generation.backend, config.generation.options)
     return backend
+
+
+def text_tokenizer(config: Config) -> TextTokenizer | None:
+    """The tokenizer of the configured backend's texts, for detecting text marks; None if it cannot be loaded here."""
+    try:
+        return open_backend(config).tokenizer()
+    except GensafeError:
+        return None
 
 
 def open_registry(keys: KeyRing, data_dir: Path) -> Registry:

@@ -76,7 +76,7 @@ def load_api_keys(path: Path) -> dict[str, Identity]:
     return keys
 
 
-class AccessInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class AccessInterceptor(grpc.aio.ServerInterceptor):
     """Establishes the identity before a handler runs; health and reflection stay open."""
 
     def __init__(self, config: ServerConfig) -> None:

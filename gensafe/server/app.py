@@ -25,7 +25,6 @@ from gensafe.server.access import AccessInterceptor
 from gensafe.server.audit import AuditServicer
 from gensafe.server.classify import SafetyServicer
 from gensafe.server.generation import GenerationServicer
-from gensafe.server.http import create_app
 from gensafe.server.provenance import ProvenanceServicer
 from gensafe.server.scheduler import Scheduler
 from gensafe.v1 import audit_pb2_grpc, generation_pb2_grpc, provenance_pb2_grpc, safety_pb2_grpc
@@ -120,6 +119,8 @@ async def _start_http(
 ) -> tuple[tuple[uvicorn.Server, asyncio.Task[None]] | None, str]:
     if not config.server.http:
         return None, ""
+    from gensafe.server.http import create_app
+
     host, _, port = config.server.http.rpartition(":")
     settings = uvicorn.Config(
         create_app(verify_context),

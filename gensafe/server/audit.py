@@ -11,8 +11,10 @@ from typing import Any
 
 import grpc
 
-from gensafe.compliance.exports import export_bundle
-from gensafe.core import errors, ids
+from gensafe.audit import entries
+from gensafe.audit.export import export_jsonl
+from gensafe.audit.note import NoteKey
+from gensafe.core import errors, ids, plugins
 from gensafe.pipeline import Chain
 from gensafe.server import status
 from gensafe.v1 import audit_pb2 as pb
@@ -64,15 +66,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         with tempfile.TemporaryDirectory(prefix="gensafe-export-") as folder:
             directory = Path(folder) / "bundle"
             try:
-                since = getattr(request, "from")
-                await asyncio.to_thread(
-                    export_bundle,
-                    self._chain.log,
-                    directory,
-                    formats=(request.format or "jsonl",),
-                    start_ms=_milliseconds(since, "from") if since else None,
-                    end_ms=_milliseconds(request.to, "to") if request.to else None,
-                )
+                await asyncio.to_thread(self._make_export, request, directory)
             except errors.GensafeError as error:
                 await status.abort(context, error)
             for path in sorted(p for p in directory.rglob("*") if p.is_file()):
@@ -82,6 +76,32 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
                     while chunk := file.read(CHUNK):
                         yield pb.ExportResponse(file=name, offset=offset, data=chunk)
                         offset += len(chunk)
+
+    def _make_export(self, request: pb.ExportRequest, directory: Path) -> None:
+        log, keys = self._chain.log, self._chain.keys
+        since = getattr(request, "from")
+        wanted = request.format or "jsonl"
+        views = [] if wanted == "jsonl" else [plugins.load("gensafe.exporters", wanted)]
+        manifest = export_jsonl(
+            log,
+            directory,
+            start_ms=_milliseconds(since, "from") if since else None,
+            end_ms=_milliseconds(request.to, "to") if request.to else None,
+            views=views,
+            key=keys.checkpoint_private_key(),
+            known_keys=[NoteKey(log.origin, key).vkey for key in keys.checkpoint_public_keys()],
+        )
+        span = manifest.data["range"]
+        log.append(
+            entries.export_made(
+                start=span["start"],
+                stop=span["stop"],
+                size=manifest.data["checkpoint"]["size"],
+                tenant="",
+                formats=["jsonl", wanted],
+                manifest_digest=manifest.digest,
+            )
+        )
 
     async def GetProof(self, request: pb.GetProofRequest, context: Context) -> pb.GetProofResponse:
         """The offline proof of an entry, by index or by record."""

@@ -17,6 +17,7 @@ from gensafe.core.types import (
     Progress,
     Recorded,
     Stage,
+    Text,
     Verdict,
     VerificationReport,
 )
@@ -202,7 +203,7 @@ def completed_to_pb(event: Released) -> generation_pb2.Completed:
         ),
         prompt_verdict=verdict_to_pb(admission.prompt_verdict),
         output_verdict=verdict_to_pb(marked.judged.verdict),
-        text=draft.media.text if draft.media.modality is Modality.TEXT else "",
+        text=draft.media.text if isinstance(draft.media, Text) else "",
     )
 
 
