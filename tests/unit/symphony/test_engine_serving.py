@@ -1,0 +1,138 @@
+"""Batching across requests changes nothing but speed; admission keeps to its limit; cancelled requests leave."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from gensafe.core.errors import BackendError, BackendUnavailable, Cancelled
+from gensafe_backends.symphony.config import PICO
+from gensafe_backends.symphony.generate import DecodeParams, decode
+from gensafe_backends.symphony.model.engine import Feeder
+from gensafe_backends.symphony.model.native.build import find_compiler
+from gensafe_backends.symphony.model.native.engine import NativeEngine
+from gensafe_backends.symphony.model.numpy_engine import NumpyEngine
+from gensafe_backends.symphony.model.random_init import random_tensors
+from gensafe_backends.symphony.sampler import Sampler, SamplingParams
+from gensafe_backends.symphony.serving import Admission, SharedEngine, request_bytes
+from gensafe_backends.symphony.vocab import ASST, BOS, USER, ModalityId
+
+WARM = DecodeParams({m: SamplingParams(0.9) for m in ModalityId})
+JOBS = [(seed, list(ModalityId)[seed % 4], [70 + seed] * (5 + 30 * seed)) for seed in range(8)]
+
+
+def never():
+    return False
+
+
+def answer(engine, job, cancelled=never):
+    seed, modality, words = job
+    prompt = [BOS, USER, *words, ASST]
+    return list(decode(engine, prompt, modality, Sampler(seed), WARM, cancelled=cancelled, max_text=40))
+
+
+def together(engine, jobs, cancelled=None):
+    out, barrier = {}, threading.Barrier(len(jobs))
+
+    def work(i, job):
+        barrier.wait()
+        try:
+            out[i] = answer(engine, job, (cancelled or {}).get(i, never))
+        except Cancelled as error:
+            out[i] = error
+
+    threads = [threading.Thread(target=work, args=item) for item in enumerate(jobs)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    return out
+
+
+@pytest.mark.parametrize("kind", ["native", "numpy"])
+def test_answers_given_together_are_those_given_alone(kind):
+    if kind == "native" and find_compiler() is None:
+        pytest.skip("no C compiler on this machine")
+    engine = (NativeEngine if kind == "native" else NumpyEngine)(PICO, random_tensors(PICO, seed=2))
+    shared = SharedEngine(engine)
+    got = together(shared, JOBS)
+    assert got == {i: answer(engine, job) for i, job in enumerate(JOBS)}
+    if kind == "native":
+        assert shared.passes < shared.tokens  # something was really put together
+
+
+def test_a_cancelled_request_leaves_and_the_others_go_on():
+    engine = NumpyEngine(PICO, random_tensors(PICO, seed=2))
+    asked = []
+
+    def gone():
+        asked.append(0)
+        return len(asked) > 10
+
+    got = together(SharedEngine(engine), JOBS[:4], {1: gone})
+    assert isinstance(got[1], Cancelled)
+    assert {i: got[i] for i in (0, 2, 3)} == {i: answer(engine, JOBS[i]) for i in (0, 2, 3)}
+
+
+def test_a_failing_pass_is_an_error_for_those_in_it_and_no_one_hangs():
+    class Broken(NumpyEngine):
+        def forward(self, *args, **kw):
+            raise ZeroDivisionError("wire cut")
+
+    shared = SharedEngine(Broken(PICO, {}))
+    batch = Feeder(PICO).push([70])
+    for _ in range(2):
+        with pytest.raises(BackendError, match="wire cut"):
+            shared.forward(batch, shared.new_cache())
+    with pytest.raises(BackendError, match="range"):
+        shared.forward(batch, shared.new_cache(), live=range(0, 10**6))
+
+
+def test_admission_keeps_to_its_limit_and_to_the_order():
+    admission, entered, peak = Admission(100), [], []
+    gate = threading.Event()
+
+    def work(name, need):
+        with admission.room(need, never):
+            entered.append(name)
+            peak.append(admission.taken)
+            gate.wait(10)
+
+    first = threading.Thread(target=work, args=("a", 80))
+    first.start()
+    while not entered:
+        pass
+    big = threading.Thread(target=work, args=("b", 60))
+    big.start()
+    while len(admission._line) < 1:
+        pass
+    small = threading.Thread(target=work, args=("c", 10))  # would fit, but must not overtake
+    small.start()
+    while len(admission._line) < 2:
+        pass
+    assert entered == ["a"]
+    gate.set()
+    [t.join() for t in (first, big, small)]
+    assert entered == ["a", "b", "c"] and max(peak) <= 100 and admission.taken == 0
+
+
+def test_what_can_never_fit_is_said_and_who_leaves_gives_up_the_place():
+    admission = Admission(100)
+    with pytest.raises(BackendUnavailable, match="101 bytes"), admission.room(101, never):
+        pass
+    with admission.room(100, never):
+        with pytest.raises(Cancelled), admission.room(1, lambda: True):
+            pass
+        assert len(admission._line) == 0
+    with pytest.raises(RuntimeError), admission.room(100, never):
+        raise RuntimeError
+    assert admission.taken == 0
+
+
+def test_stated_memory_is_what_the_cache_takes():
+    if find_compiler() is None:
+        pytest.skip("no C compiler on this machine")
+    engine = NativeEngine(PICO, random_tensors(PICO))
+    for tokens in (1, 64, 65, 300):
+        cache = engine.new_cache()
+        engine.forward(Feeder(PICO).push([70] * tokens), cache)
+        assert cache.nbytes() == request_bytes(PICO, tokens)
