@@ -23,16 +23,17 @@ def create_image(options: Mapping[str, str]) -> Watermarker:
 
 def create_audio(options: Mapping[str, str]) -> Watermarker:
     """Sound mark. Option ``strength``: factor on the amplitude, default 1."""
-    from gensafe_watermark import audio
+    from gensafe_watermark.audio.layout import SCHEME
 
-    return AudioWatermarker(audio.SCHEME, _strength(options))
+    return AudioWatermarker(SCHEME, _strength(options))
 
 
 def create_video(options: Mapping[str, str]) -> Watermarker:
     """Film mark; a sound track of sufficient length is marked with the sound mark too. Option ``strength``."""
-    from gensafe_watermark import audio, video
+    from gensafe_watermark import video
+    from gensafe_watermark.audio.layout import SCHEME
 
-    return VideoWatermarker(f"{video.SCHEME}+{audio.SCHEME}", _strength(options))
+    return VideoWatermarker(f"{video.SCHEME}+{SCHEME}", _strength(options))
 
 
 @dataclass(slots=True)

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 RADIUS: Final = 19  # highest frequency, cycles per tile
 _INNER: Final = 3.0  # below this the picture itself drowns the mark
 _OUTER: Final = 19.2
-_COMB_BAND: Final = (5.0, 14.0)
+COMB_BAND: Final = (5.0, 14.0)
 COMB_LINES: Final = 24
-COMB_POWER: Final = 0.2
+COMB_POWER: Final = 0.33
 VARIANTS: Final = 2
 ORIENTATIONS: Final = 8
 GRID: Final = 2 * RADIUS + 1
@@ -125,7 +125,7 @@ def shift(spectrum: NDArray[np.complex64], px: float, py: float) -> NDArray[np.c
 def carrier(key: bytes, medium: str, variant: int) -> Carrier:
     """The keyed layout number ``variant`` (0 .. VARIANTS - 1) of a medium."""
     label = ("carrier", medium, str(variant))
-    band = np.flatnonzero((MAGNITUDE >= _COMB_BAND[0]) & (MAGNITUDE <= _COMB_BAND[1]))
+    band = np.flatnonzero((MAGNITUDE >= COMB_BAND[0]) & (MAGNITUDE <= COMB_BAND[1]))
     comb = np.sort(band[prf.permutation(key, len(band), *label, "comb")[:COMB_LINES]])
     angle = prf.integers(key, COMB_LINES, *label, "phase").astype(np.float64) * (2 * np.pi / 2.0**64)
     free = np.setdiff1d(np.arange(len(FREQUENCIES)), comb)

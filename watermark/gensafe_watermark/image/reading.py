@@ -13,10 +13,12 @@ from gensafe_watermark import statistics
 from gensafe_watermark.image import carrier as tiles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 _TRIED_PER_SPECTRUM: Final = 2
-_WORTH_DECODING: Final = 3.5  # comb score under which no payload was ever read; saves time, never counts as evidence
+WORTH_DECODING: Final = 3.5  # comb score under which no payload was ever read; saves time, never counts as evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,20 @@ class Reader:
     best_how: str = ""
     detail: dict[str, str | float | int] = field(default_factory=dict)
 
-    def align(self, grid: NDArray[np.complex64]) -> list[Alignment]:
-        """Best phase of the comb for every variant and orientation, best first."""
+    def align(
+        self,
+        grid: NDArray[np.complex64],
+        orientations: Sequence[int] = range(tiles.ORIENTATIONS),
+        variants: Sequence[int] = range(tiles.VARIANTS),
+    ) -> list[Alignment]:
+        """Best phase of the comb for every variant and orientation asked for, best first."""
         found = []
-        for orientation in range(tiles.ORIENTATIONS):
+        for orientation in orientations:
             spectrum = tiles.whiten(tiles.from_grid(tiles.unorient(grid, orientation)))
-            for variant in range(tiles.VARIANTS):
+            for variant in variants:
                 z, px, py = tiles.carrier(self.key, self.medium, variant).align(spectrum)
                 found.append(Alignment(z, variant, orientation, px, py))
-        self.hypotheses += tiles.ORIENTATIONS * tiles.VARIANTS * tiles.PHASES
+        self.hypotheses += len(orientations) * len(variants) * tiles.PHASES
         return sorted(found, key=lambda a: -a.z)
 
     def soft(self, grid: NDArray[np.complex64], alignment: Alignment) -> NDArray[np.float32]:
@@ -65,12 +72,16 @@ class Reader:
         words, scores = [], []
         for grid in grids:
             for alignment in self.align(grid)[:_TRIED_PER_SPECTRUM]:
-                if alignment.z > self.best_z:
-                    self.best_z, self.best_how = alignment.z, how
-                if alignment.z >= _WORTH_DECODING:
+                self.note(alignment.z, how)
+                if alignment.z >= WORTH_DECODING:
                     words.append(self.soft(grid, alignment))
                     scores.append(alignment.z)
         return self.decode(words, scores, how)
+
+    def note(self, z: float, how: str) -> None:
+        """Remember the best comb score seen."""
+        if z > self.best_z:
+            self.best_z, self.best_how = z, how
 
     def decode(self, words: list[NDArray[np.float32]], scores: list[float], how: str) -> Detection | None:
         """Decode soft words; every one counts as an attempt."""
