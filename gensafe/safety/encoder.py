@@ -19,7 +19,7 @@ class Encoder:
     """Texts to pooled features.
 
     Args:
-        model: An ONNX file made by ``gensafe.safety.training.encoder``.
+        model: An ONNX file made by ``benchmarks.text_training.encoder``.
         vocabulary: WordPiece vocabulary in id order.
 
     Raises:

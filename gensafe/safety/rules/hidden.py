@@ -79,7 +79,7 @@ def _kind(text: str, start: int, run: str, rtl: bool) -> str:
         return "bidirectional override"
     if any("\U000e0000" <= c <= "\U000e007f" for c in run):
         return "" if before == "\U0001f3f4" and run[-1] == "\U000e007f" and len(run) <= 8 else "tag characters"
-    if len(selector_bytes(run)) >= 4:
+    if len(selector_bytes(run.lstrip("\ufeff"))) >= 4:
         return "selector payload"
     if all(_selector(c) for c in run):
         return "" if len(run) == 1 and before and not before.isspace() else "invisible characters"

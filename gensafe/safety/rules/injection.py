@@ -26,7 +26,7 @@ _PHRASES: Final[tuple[tuple[str, float, str], ...]] = (
     (
         "override",
         0.75,
-        r"\b(?:ignore|disregard|forget) (?:all |everything |anything |what )(?:that |i |you )?(?:was |were |have been |been )?(?:said|told|written|before|above|prior|previously)\b",
+        r"\b(?:ignore|disregard|forget) (?:all|everything|anything|what)(?: that| i| you| we){0,2}(?: was| were| have been| been| have)?(?: said| told| written| stated| learned| discussed)? (?:before|above|prior|previously|earlier|so far|until now)\b",
     ),
     (
         "override",

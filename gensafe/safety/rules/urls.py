@@ -11,13 +11,12 @@ from gensafe.safety.normalize import script_of
 from gensafe.safety.rules.hit import Hit
 
 _URL: Final = re.compile(r"(?i)(?<![a-z0-9])(?:https?|ftp|wss?)://([^\s<>\"'`\]\[(){}|\\^]{1,2000})")
-_MARKDOWN: Final = re.compile(
-    r"(!?)\[([^\]\[\n]{0,300})\]\(\s{0,3}<?((?:https?|ftp)://[^\s)>]{1,2000})>?[^)\n]{0,200}\)"
-)
+_TARGET: Final = r"((?:https?|ftp)://[^\s()\[\]<>\"']{1,2000}+)"
+_MARKDOWN: Final = re.compile(r"(!?)\[([^\]\[\n]{0,300}+)\]\([ \t]{0,3}<?" + _TARGET)
 _HTML_LINK: Final = re.compile(
-    r"(?i)<a\s[^>]{0,300}?href\s?=\s?[\"']?(https?://[^\"'\s>]{1,2000})[^>]{0,300}>([^<]{1,300})</a>"
+    r"(?i)<a\s[^<>]{0,300}?href\s?=\s?[\"']?" + _TARGET + r"[^<>]{0,300}+>([^<>]{1,300}+)</a>"
 )
-_HTML_IMAGE: Final = re.compile(r"(?i)<img\s[^>]{0,300}?src\s?=\s?[\"']?(https?://[^\"'\s>]{1,2000})")
+_HTML_IMAGE: Final = re.compile(r"(?i)<img\s[^<>]{0,300}?src\s?=\s?[\"']?" + _TARGET)
 _HOST_IN_TEXT: Final = re.compile(r"(?i)(?<![\w@.-])(?:https?://)?((?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24})(?![\w-])")
 _LOADED_QUERY: Final = re.compile(r"[?&/][^=\s]{0,64}=[^&\s]{24,}|\{\{[^}]{1,64}\}\}|%7B%7B")
 
@@ -83,7 +82,7 @@ def _disguised(host: str) -> bool:
 
 
 def _all_lookalike(label: str) -> bool:
-    return all(not c.isalpha() or c in "асеорхуіјѕԁһԛԝмтвнκονατιρυχ" for c in label)
+    return all(not c.isalpha() or c in "асеорхуіјӏѕԁһԛԝмтвнкгκονατιρυχ" for c in label)
 
 
 def _is_ip(host: str) -> bool:

@@ -1,6 +1,6 @@
 """Train the linear screen.
 
-usage: python -m gensafe.safety.training.screen DATA_FOLDER OUT_FOLDER
+usage: python -m benchmarks.text_training.screen DATA_FOLDER OUT_FOLDER
 
 One L2-regularised logistic regression per head over hashed n-grams (liblinear), unknown labels masked; one more head
 imitates the toxicity score of alt-profanity-check (MIT), whose training data (Jigsaw) is too large to be had here. Writes
@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from gensafe.safety.hashing import BUCKETS, grams
 from gensafe.safety.linear import features
 from gensafe.safety.normalize import normalize
-from gensafe.safety.training.corpus import HEADS, Example, read_all
+from benchmarks.text_training.corpus import HEADS, Example, read_all
 
 TEACHER: Final = "apc"
 STRENGTH: Final = 2.0  # liblinear's C
-CONTRASTIVE: Final = Path(__file__).parents[1] / "data" / "contrastive.jsonl"
+CONTRASTIVE: Final = Path(__file__).parents[1] / "text_contrastive" / "contrastive.jsonl"
 SOURCE_WEIGHT: Final[Mapping[str, float]] = {"contrastive": 2.0}
 
 

@@ -1,6 +1,6 @@
 """Write contrastive.jsonl from families.toml and sentences.toml.
 
-usage: python -m gensafe.safety.data.generate [OUT]
+usage: python -m benchmarks.text_contrastive.generate [OUT]
 
 Every thing to do is put into a few question forms, every sentence template is filled a limited number of times, and about
 a third of the rows get an opening or an ending, so that no row repeats. The split is by family item (for verbs) or by

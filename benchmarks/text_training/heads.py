@@ -1,6 +1,6 @@
 """Train the heads on the encoder's pooled features.
 
-usage: python -m gensafe.safety.training.heads DATA_FOLDER ENCODER.onnx VOCAB.txt OUT_FOLDER
+usage: python -m benchmarks.text_training.heads DATA_FOLDER ENCODER.onnx VOCAB.txt OUT_FOLDER
 
 One hidden layer over standardised features, the same heads and masks as the linear screen, the same teacher head. The
 encoder stays frozen: on one processor core, fine-tuning it would take hours; what it reads from a text is cached in OUT_FOLDER.
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from gensafe.safety.encoder import Encoder
 from gensafe.safety.normalize import normalize
-from gensafe.safety.training.corpus import Example, read_all, read_contrastive
-from gensafe.safety.training.screen import CONTRASTIVE, SOURCE_WEIGHT, held_out, teacher_scores
+from benchmarks.text_training.corpus import Example, read_all, read_contrastive
+from benchmarks.text_training.screen import CONTRASTIVE, SOURCE_WEIGHT, held_out, teacher_scores
 
 HIDDEN: Final = 192
 EPOCHS: Final = 14

@@ -1,0 +1,121 @@
+"""Fit the calibration of the screen alone and of screen and encoder together; write the files that ship.
+
+usage: python -m benchmarks.text_training.calibrate DATA_FOLDER SCREEN.safetensors HEADS_FOLDER ENCODER.onnx VOCAB.txt OUT_FOLDER
+
+Fitted on the families of texts that neither model was trained on (``held_out``). Then prints, per category, the scores at
+which given shares of benign texts are exceeded: where the thresholds of the default policy come from.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.text_training.corpus import HEADS, Example, _json, passages, read_contrastive
+from benchmarks.text_training.heads import embed
+from benchmarks.text_training.screen import CONTRASTIVE, SOURCE_WEIGHT, TEACHER, held_out
+from gensafe.core.digest import sha256
+from gensafe.safety.encoder import Encoder, Heads
+from gensafe.safety.ensemble import Calibration, inputs
+from gensafe.safety.linear import LinearScreen
+from gensafe.safety.normalize import normalize
+
+CATEGORIES: Final = tuple(h for h in HEADS if h != "any")
+NAMES: Final = (*HEADS, TEACHER)
+
+
+def fit(z: NDArray[np.float32], examples: Sequence[Example]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(weight, bias) per category by logistic regression; ``z`` (examples, categories, inputs)."""
+    from sklearn.linear_model import LogisticRegression
+
+    weight = np.zeros(z.shape[1:], np.float32)
+    bias = np.zeros(z.shape[1], np.float32)
+    sample_weight = np.array([e.weight * SOURCE_WEIGHT.get(e.source, 1.0) for e in examples])
+    for c, category in enumerate(CATEGORIES):
+        y = np.array([e.labels[HEADS.index(category)] for e in examples])
+        known = ~np.isnan(y)
+        model = LogisticRegression(C=0.1, max_iter=500)
+        model.fit(z[known, c], y[known], sample_weight=sample_weight[known])
+        weight[c], bias[c] = model.coef_[0], model.intercept_[0]
+    return weight, bias
+
+
+def main() -> int:
+    """Fit, write, print."""
+    from safetensors.numpy import load_file, save
+
+    folder, screen_file, cache, onnx, vocabulary, out = (Path(a) for a in sys.argv[1:7])
+    out.mkdir(parents=True, exist_ok=True)
+    tensors = load_file(screen_file)
+    screen = LinearScreen.from_tensors(tensors, NAMES)
+    heads_tensors = load_file(cache / "heads.safetensors")
+    heads = Heads(**heads_tensors)
+    # 1. held-out examples and their features
+    examples: list[Example] = []
+    features = []
+    for name in ("corpus", "contrastive"):
+        found = pickle.loads((cache / f"{name}.pickle").read_bytes())  # noqa: S301 - our own cache
+        use = [i for i, e in enumerate(found) if held_out(e)]
+        examples += [found[i] for i in use]
+        features.append(np.load(cache / f"{name}.npy", mmap_mode="r")[use].astype(np.float32))
+    a = np.stack([screen.logits(normalize(e.text).text) for e in examples])
+    b = heads.logits(np.concatenate(features))
+    # 2. fit both calibrations
+    alone = Calibration(CATEGORIES, NAMES, *fit(inputs(CATEGORIES, NAMES, [a]), examples))
+    both = Calibration(CATEGORIES, NAMES, *fit(inputs(CATEGORIES, NAMES, [a, b]), examples))
+    # 3. write
+    meta = {"heads": " ".join(NAMES), "categories": " ".join(CATEGORIES)}
+    data = {**tensors, "calibration": alone.weight, "calibration_bias": alone.bias}
+    (out / "text_screen.safetensors").write_bytes(save(data, meta))
+    small = {k: v.astype(np.float32) for k, v in heads_tensors.items()}
+    data = {**small, "calibration": both.weight, "calibration_bias": both.bias}
+    meta["encoder"] = sha256(onnx.read_bytes())
+    (out / "text_encoder.safetensors").write_bytes(save(data, meta))
+    # 4. thresholds
+    encoder = Encoder(onnx.read_bytes(), vocabulary.read_text(encoding="utf-8").splitlines())
+    benign = benign_texts(folder / "train", examples)
+    result: dict[str, Any] = {}
+    for group, texts in benign.items():
+        za = np.stack([screen.logits(normalize(t).text) for t in texts])
+        zb = heads.logits(embed(encoder, texts).astype(np.float32))
+        result[group] = {"screen": alone.scores([za]), "both": both.scores([za, zb])}
+    table(result, examples, alone.scores([a]), both.scores([a, b]))
+    np.savez(out / "calibration.npz", **{f"{g}_{k}": v for g, r in result.items() for k, v in r.items()})
+    return 0
+
+
+def benign_texts(train: Path, examples: Sequence[Example]) -> dict[str, list[str]]:
+    """Benign texts for thresholds, none of them trained on and none of them in an evaluation set."""
+    clinc = _json(train / "benign_clinc" / "data_full.json")
+    requests = [row[0] for part in ("val", "oos_val") for row in clinc[part]]
+    books = [p for b, s in (("1342", 77), ("140", 78)) for p in passages(train / "benign_books" / f"{b}.txt", 800, s)]
+    gsm = [json.loads(line)["question"] for line in (train / "benign_gsm8k" / "test.jsonl").read_text().splitlines()]
+    held = [e.text for e in examples if e.source in ("banking", "wiki", "self_instruct", "mitre_frr")]
+    alike = [e.text for e in examples if e.source == "contrastive" and e.labels[HEADS.index("any")] == 0.0]
+    return {"everyday": requests[:2500] + gsm[:600] + held + books, "alike": alike}
+
+
+def table(result: Any, examples: Sequence[Example], alone: NDArray[np.float32], both: NDArray[np.float32]) -> None:  # noqa: ANN401
+    """Quantiles of benign scores, and recall on the held-out positives at the 99.8 % quantile."""
+    for kind, scores in (("screen", alone), ("both", both)):
+        print(kind)
+        for c, category in enumerate(CATEGORIES):
+            y = np.array([e.labels[HEADS.index(category)] for e in examples])
+            everyday = result["everyday"][kind][:, c]
+            q = np.quantile(everyday, (0.99, 0.995, 0.998, 0.999, 0.9995))
+            alike = np.quantile(result["alike"][kind][:, c], (0.95, 0.98))
+            recall = [(scores[y == 1, c] >= t).mean() for t in q]
+            print(category, (y == 1).sum(), np.round(q, 3), "alike", np.round(alike, 3), "recall", np.round(recall, 2))
+        for t in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95):
+            print(t, {g: round(float((r[kind].max(1) >= t).mean()), 4) for g, r in result.items()})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""``audio_signal``: loudness, clipping, silence, inaudible bands, channels that cancel. Looks at every sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from gensafe.core.errors import SafetyUnavailable
+from gensafe.core.ports import Card
+from gensafe.core.types import (
+    Assessment,
+    Audio,
+    ClassifierId,
+    Coverage,
+    Finding,
+    Media,
+    Modality,
+    Stage,
+    TimeRange,
+)
+from gensafe.safety.cards import read_card
+from gensafe.safety.signals.clipping import clipped_share
+from gensafe.safety.signals.loudness import measure_loudness
+from gensafe.safety.signals.spectrum import find_ultrasound, infrasonic_share, side_excess_db
+
+NAME: Final = "audio_signal"
+VERSION: Final = "1"
+LOUD_NOTE_LUFS: Final = -9.0  # louder than any delivery standard; a half-scale tone reaches it
+LOUD_LUFS: Final = -2.5  # louder than a full-scale sine (-3.01): clipped through and through
+JUMP_LU: Final = 30.0  # a bang out of near-silence
+JUMP_TO_LUFS: Final = -9.0
+SILENT: Final = 10 ** (-70 / 20)
+DC_NOTE: Final = 0.05
+DC_BROKEN: Final = 0.5
+CLIPPED_NOTE: Final = 0.001
+CLIPPED_BROKEN: Final = 0.25
+INFRASONIC: Final = 0.5
+SIDE_DB: Final = 10.0
+
+
+class AudioSignal:
+    """Signal checks as a Classifier."""
+
+    name = NAME
+    modality = Modality.AUDIO
+
+    def identity(self) -> ClassifierId:
+        """Rules have no weights."""
+        return ClassifierId(NAME, VERSION)
+
+    def card(self) -> Card:
+        """The card in docs/cards."""
+        return read_card(NAME)
+
+    def assess(self, item: Media, stage: Stage) -> Assessment:
+        """Check one sound.
+
+        Raises:
+            SafetyUnavailable: not a sound of float32 (channels, n).
+        """
+        if not isinstance(item, Audio):
+            raise SafetyUnavailable("audio_signal reads sound")
+        return Assessment(sound_findings(item, stage, track=False), sound_coverage(NAME, item))
+
+
+def sound_coverage(classifier: str, audio: Audio) -> tuple[Coverage, ...]:
+    """Every sample of every channel."""
+    channels, count = audio.samples.shape
+    return Coverage(classifier, "samples", count * channels, count * channels), Coverage(
+        classifier, "channels", channels, channels
+    )
+
+
+def sound_findings(audio: Audio, stage: Stage, *, track: bool, classifier: str = NAME) -> tuple[Finding, ...]:
+    """All findings for one sound.
+
+    Args:
+        audio: float32 (channels, n).
+        stage: A broken sound weighs only where it is our output.
+        track: The sound belongs to a video, where silence and faintness are no failure.
+        classifier: The name findings carry.
+
+    Raises:
+        SafetyUnavailable: wrong array.
+    """
+    samples = audio.samples
+    if samples.ndim != 2 or 0 in samples.shape or samples.dtype != np.float32 or audio.rate < 1:
+        raise SafetyUnavailable("a sound is float32 (channels, n)")
+    ours = stage is Stage.OUTPUT
+    found: list[Finding] = []
+
+    def add(category: str, score: float, detail: str, start_s: float | None = None, end_s: float = 0.0) -> None:
+        times = () if start_s is None else (TimeRange(round(start_s, 3), round(end_s, 3)),)
+        found.append(Finding(category, score, classifier, detail, times=times))
+
+    # 1. values that are no numbers: nothing else can be said
+    if not np.isfinite(samples).all():
+        add("bad", 1.0, "the sound holds values that are not numbers")
+        return tuple(found)
+    # 2. silence
+    centred = samples - samples.mean(axis=1, keepdims=True)
+    if float(np.sqrt((centred.astype(np.float64) ** 2).mean(axis=1)).max()) < SILENT:
+        if not track:
+            add("bad", 1.0 if ours else 0.2, "the sound is silent")
+        return tuple(found)
+    # 3. damage: offset, clipping
+    offset = float(np.abs(samples.mean(axis=1)).max())
+    if offset > DC_NOTE:
+        add("bad", (0.95 if ours else 0.3) if offset > DC_BROKEN else 0.2, f"constant offset of {offset:.2f}")
+    clipped = clipped_share(samples)
+    if clipped > CLIPPED_NOTE:
+        add("bad", 0.6 if clipped > CLIPPED_BROKEN and ours else 0.2, f"{100 * clipped:.1f} % of the samples clip")
+    # 4. loudness
+    loud = measure_loudness(samples, audio.rate)
+    if loud.integrated_lufs > LOUD_NOTE_LUFS:
+        score = 0.9 if loud.integrated_lufs > LOUD_LUFS else 0.2
+        add("phy", score, f"programme loudness {loud.integrated_lufs:.1f} LUFS")
+    if loud.jump_lu >= JUMP_LU and loud.momentary_max_lufs > JUMP_TO_LUFS:
+        at = loud.jump_at_s
+        add("phy", 0.3, f"loudness rises by {loud.jump_lu:.0f} LU within a second", at, at + 0.4)
+    if loud.true_peak_dbtp > -1.0:
+        add("phy", 0.1, f"true peak {loud.true_peak_dbtp:+.1f} dBTP")
+    # 5. what nobody hears, per channel and for the difference of a stereo pair
+    views = {f"channel {i + 1}": channel for i, channel in enumerate(samples)}
+    if len(samples) == 2:
+        views |= {"left minus right": samples[0] - samples[1]}
+    for name, view in views.items():
+        carrier = find_ultrasound(view, audio.rate)
+        if carrier is not None and carrier.suspicious:
+            where = f"a carrier at {carrier.carrier_hz / 1000:.1f} kHz" if carrier.carrier_hz else "power above 18 kHz"
+            add("hid", 0.9, f"{where} in {name}, {carrier.level_dbfs:.0f} dBFS", carrier.at_s, carrier.at_s + 1.0)
+        share = infrasonic_share(view, audio.rate)
+        if share > INFRASONIC and not track:
+            add("hid", 0.6, f"{100 * share:.0f} % of the power of {name} lies below 20 Hz")
+    excess = side_excess_db(samples)
+    if excess > SIDE_DB:
+        add("hid", 0.6, f"the channels cancel in mono ({excess:.0f} dB)")
+    return tuple(found)
+
+
+def create(options: Mapping[str, str]) -> AudioSignal:
+    """Entry point; takes no options."""
+    return AudioSignal()

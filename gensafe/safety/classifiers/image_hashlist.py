@@ -1,0 +1,77 @@
+"""``image_hashlist``: is this picture on one of the operator's PDQ block lists, turned or mirrored as it may be?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gensafe.core.errors import SafetyUnavailable
+from gensafe.core.ports import Card
+from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Image, Media, Modality, Stage
+from gensafe.safety.cards import read_card
+from gensafe.safety.signals.hashlist import QUALITY_MIN, PdqIndex, read_lists
+from gensafe.safety.signals.pdq_views import dihedral_hashes
+
+NAME: Final = "image_hashlist"
+VERSION: Final = "1"
+
+
+class ImageHashlist:
+    """Looks a picture up in block lists.
+
+    Args:
+        index: The listed hashes.
+    """
+
+    name = NAME
+    modality = Modality.IMAGE
+
+    def __init__(self, index: PdqIndex) -> None:
+        self._index = index
+
+    def identity(self) -> ClassifierId:
+        """No weights; which lists are loaded is the policy's options and thereby in its digest."""
+        return ClassifierId(NAME, VERSION)
+
+    def card(self) -> Card:
+        """The card in docs/cards."""
+        return read_card(NAME)
+
+    def assess(self, item: Media, stage: Stage) -> Assessment:
+        """Compare with every listed hash.
+
+        Raises:
+            SafetyUnavailable: not a picture.
+        """
+        if not isinstance(item, Image):
+            raise SafetyUnavailable("image_hashlist reads images")
+        count = len(self._index.entries)
+        return Assessment(self.look_up(item.pixels), (Coverage(NAME, "listed hashes", count, count),))
+
+    def look_up(self, pixels: NDArray[np.uint8]) -> tuple[Finding, ...]:
+        """One finding for each category with a match; none for a picture too plain to hash (quality below 50)."""
+        if not self._index.entries:
+            return ()
+        digests, quality = dihedral_hashes(pixels)
+        if quality < QUALITY_MIN:
+            return ()
+        found: dict[str, Finding] = {}
+        for hit in self._index.search(digests):
+            detail = f"{hit.distance} bits from {hit.entry.label}"
+            found.setdefault(hit.entry.category, Finding(hit.entry.category, 1.0, NAME, detail))
+        return tuple(found.values())
+
+
+def create(options: Mapping[str, str]) -> ImageHashlist:
+    """Entry point.
+
+    Args:
+        options: ``lists`` = "[category=]path,..." (docs/safety-media.md); without it the classifier finds nothing.
+
+    Raises:
+        ConfigError: a list cannot be read.
+    """
+    return ImageHashlist(PdqIndex(read_lists(options.get("lists", ""))))

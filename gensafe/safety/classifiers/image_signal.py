@@ -1,0 +1,68 @@
+"""``image_signal``: a blank or white-noise picture is a failed output. Looks at every pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gensafe.core.errors import SafetyUnavailable
+from gensafe.core.ports import Card
+from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Image, Media, Modality, Stage
+from gensafe.media.shrink import shrink
+from gensafe.safety.cards import read_card
+from gensafe.safety.signals.still import is_blank, is_noise
+
+NAME: Final = "image_signal"
+VERSION: Final = "1"
+CELL: Final = 8
+BLANK_SCORE: Final = 1.0
+NOISE_SCORE: Final = 0.6
+ELSEWHERE_SCORE: Final = 0.2  # a blank picture somebody hands in is no failure of ours
+
+
+class ImageSignal:
+    """Signal checks as a Classifier."""
+
+    name = NAME
+    modality = Modality.IMAGE
+
+    def identity(self) -> ClassifierId:
+        """Rules have no weights."""
+        return ClassifierId(NAME, VERSION)
+
+    def card(self) -> Card:
+        """The card in docs/cards."""
+        return read_card(NAME)
+
+    def assess(self, item: Media, stage: Stage) -> Assessment:
+        """Check one picture.
+
+        Raises:
+            SafetyUnavailable: not a picture of uint8 (H, W, 3).
+        """
+        if not isinstance(item, Image):
+            raise SafetyUnavailable("image_signal reads images")
+        pixels = item.pixels
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
+            raise SafetyUnavailable("a picture is uint8 (H, W, 3)")
+        area = pixels.shape[0] * pixels.shape[1]
+        return Assessment(picture_findings(pixels, stage), (Coverage(NAME, "pixels", area, area),))
+
+
+def picture_findings(pixels: NDArray[np.uint8], stage: Stage) -> tuple[Finding, ...]:
+    """Blank and white-noise findings for uint8 (H, W, 3) pixels; they weigh only where the picture is our output."""
+    ours = stage is Stage.OUTPUT
+    height, width = (max(2, -(-side // CELL)) for side in pixels.shape[:2])
+    if is_blank(shrink(pixels[None], height, width)[0]):
+        return (Finding("bad", BLANK_SCORE if ours else ELSEWHERE_SCORE, NAME, "the picture is one plain colour"),)
+    if is_noise(pixels):
+        return (Finding("bad", NOISE_SCORE if ours else ELSEWHERE_SCORE, NAME, "the picture is white noise"),)
+    return ()
+
+
+def create(options: Mapping[str, str]) -> ImageSignal:
+    """Entry point; takes no options."""
+    return ImageSignal()

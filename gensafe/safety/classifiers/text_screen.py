@@ -1,0 +1,183 @@
+"""``text_screen``: a linear model over hashed n-grams. Below a millisecond a sentence, with spans from its own weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gensafe.core.digest import sha256
+from gensafe.core.errors import SafetyUnavailable
+from gensafe.core.ports import Card
+from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Media, Modality, Span, Stage, Text
+from gensafe.safety.cards import WEIGHTS, read_card
+from gensafe.safety.ensemble import Calibration
+from gensafe.safety.linear import LinearScreen
+from gensafe.safety.minors import mentions_minor
+from gensafe.safety.normalize import Normalized
+from gensafe.safety.variants import readings
+
+NAME: Final = "text_screen"
+VERSION: Final = "1"
+FILE: Final = "text_screen.safetensors"
+WINDOW: Final = 700  # characters, about 120 words: longer texts are scored in windows that overlap by half
+REPORT: Final = 0.05  # scores below this are not reported
+SPAN_FROM: Final = 0.5
+MAX_SPANS: Final = 5
+MAX_CHARS: Final = 2_000_000
+SEXUAL: Final = ("sxc", "src")
+
+
+@dataclass(frozen=True)
+class ScreenWeights:
+    """What the weights file holds."""
+
+    model: LinearScreen
+    calibration: Calibration
+    digest: str
+
+
+def load_screen(path: Path = WEIGHTS / FILE) -> ScreenWeights:
+    """Read the weights file.
+
+    Raises:
+        SafetyUnavailable: missing, damaged or of another version.
+    """
+    try:
+        from safetensors.numpy import load
+
+        data = path.read_bytes()
+        tensors = load(data)
+        meta = metadata(data)
+        heads, categories = tuple(meta["heads"].split()), tuple(meta["categories"].split())
+        calibration = Calibration(categories, heads, tensors["calibration"], tensors["calibration_bias"])
+        return ScreenWeights(LinearScreen.from_tensors(tensors, heads), calibration, sha256(data))
+    except Exception as error:
+        raise SafetyUnavailable(f"the weights of text_screen cannot be read: {type(error).__name__}") from error
+
+
+def metadata(data: bytes) -> dict[str, str]:
+    """The string metadata in the header of a safetensors file."""
+    length = int.from_bytes(data[:8], "little")
+    found: dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
+    return found
+
+
+def windows(text: str, size: int = WINDOW) -> Iterator[tuple[int, int]]:
+    """[start, end) windows over ``text`` that overlap by half and begin at words; together they cover everything."""
+    start = 0
+    while True:
+        end = min(len(text), start + size)
+        yield start, end
+        if end == len(text):
+            return
+        middle = start + size // 2
+        space = text.find(" ", middle, middle + size // 4)
+        start = space + 1 if space >= 0 else middle
+
+
+class TextScreen:
+    """The linear screen as a Classifier."""
+
+    name = NAME
+    modality = Modality.TEXT
+
+    def __init__(self, weights: ScreenWeights) -> None:
+        self._model = weights.model
+        self._calibration = weights.calibration
+        self._digest = weights.digest
+
+    def identity(self) -> ClassifierId:
+        """With the digest of the weights file."""
+        return ClassifierId(NAME, VERSION, self._digest)
+
+    def card(self) -> Card:
+        """The card in docs/cards."""
+        return read_card(NAME)
+
+    def assess(self, item: Media, stage: Stage) -> Assessment:
+        """Score every window of every reading; a category's score is the highest.
+
+        Raises:
+            SafetyUnavailable: not a text, or longer than MAX_CHARS.
+        """
+        text = checked_text(item)
+        found = readings(text)
+        pieces = [(r, *w) for r in found for w in windows(r.text)]
+        logits = np.stack([self._model.logits(r.text[a:b]) for r, a, b in pieces])
+        scores = self._calibration.scores([logits])
+        return Assessment(
+            tuple(report(NAME, self._calibration.categories, scores, pieces, text, self._spans)),
+            (Coverage(NAME, "characters", len(text), len(text)),),
+        )
+
+    def _spans(self, reading: Normalized, start: int, end: int, category: str) -> tuple[Span, ...]:
+        return word_spans(self._model, reading, start, end, category)
+
+
+Piece = tuple[Normalized, int, int]
+
+
+def checked_text(item: Media) -> str:
+    """The text of ``item``.
+
+    Raises:
+        SafetyUnavailable: not a text, or longer than MAX_CHARS.
+    """
+    if not isinstance(item, Text):
+        raise SafetyUnavailable("this classifier reads text")
+    if len(item.text) > MAX_CHARS:
+        raise SafetyUnavailable(f"a text of more than {MAX_CHARS} characters is not examined")
+    return item.text
+
+
+def report(
+    name: str,
+    categories: tuple[str, ...],
+    scores: NDArray[np.float32],
+    pieces: list[Piece],
+    text: str,
+    spans: Any,  # noqa: ANN401 - a callable (reading, start, end, category) -> spans
+) -> Iterator[Finding]:
+    """Findings for the best piece of each category, and ``cse`` where a sexual score meets a mention of a minor."""
+    for column, category in enumerate(categories):
+        best = int(scores[:, column].argmax())
+        score = float(scores[best, column])
+        if score >= REPORT:
+            where = spans(*pieces[best], category) if score >= SPAN_FROM else ()
+            yield Finding(category, score, name, "", where)
+    sexual = [i for i, c in enumerate(categories) if c in SEXUAL]
+    for row, (reading, start, end) in enumerate(pieces):
+        score = float(scores[row, sexual].max())
+        if score >= SPAN_FROM and mentions_minor(reading.text[start:end]):
+            yield Finding("cse", score, name, "sexual content with a mention of a minor", (reading.span(start, end),))
+            return
+
+
+def word_spans(model: LinearScreen, reading: Normalized, start: int, end: int, category: str) -> tuple[Span, ...]:
+    """Up to MAX_SPANS words of the window that add most to the category's logit, as offsets in the source."""
+    text = reading.text[start:end]
+    share = model.contributions(text, model.heads.index(category))
+    words: list[tuple[float, int, int]] = []
+    position = 0
+    for word in text.split(" "):
+        if word:
+            words.append((float(share[position : position + len(word)].sum()), position, position + len(word)))
+        position += len(word) + 1
+    words.sort(reverse=True)
+    kept = [w for w in words[:MAX_SPANS] if w[0] > 0 and w[0] >= 0.25 * words[0][0]]
+    return tuple(sorted((reading.span(start + a, start + b) for _, a, b in kept), key=lambda s: s.start))
+
+
+def create(options: Mapping[str, str]) -> TextScreen:
+    """Entry point; no options.
+
+    Raises:
+        SafetyUnavailable: the weights cannot be read.
+    """
+    return TextScreen(load_screen())
