@@ -16,6 +16,7 @@ import platform
 import statistics
 import time
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def logits(engine: Engine, ids: list[int]) -> Any:
 
 def greedy(engine: Engine, prompt: list[int], live: range, count: int) -> list[int]:
     """``count`` greedy ids inside one live range."""
-    cache, feeder, out, pending = engine.new_cache(), Feeder(engine.config), [], list(prompt)
+    cache, feeder, pending = engine.new_cache(), Feeder(engine.config), list(prompt)
+    out: list[int] = []
     while len(out) < count:
         row = engine.forward(feeder.push(pending), cache, live=live)[0]
         out.append(live.start + int(np.argmax(row)))
@@ -175,9 +177,7 @@ def main() -> None:
         torch.set_num_threads(1)
         versions["torch"] = torch.__version__
     if "mlx" in engines:
-        import mlx.core as mx
-
-        versions["mlx"] = mx.__version__
+        versions["mlx"] = version("mlx")
     result = {
         "parameters": {
             "model": config.name,
@@ -202,7 +202,8 @@ def main() -> None:
 def _weights(bundle: Path | None, random: bool) -> tuple[SymphonyConfig, Weights, str]:
     if random:
         return NANO, random_tensors(NANO), "random"
-    from gensafe_backends.symphony.weights import default_bundle, load_model, weights_digest
+    from gensafe_backends.symphony.plugin import default_bundle
+    from gensafe_backends.symphony.weights import load_model, weights_digest
 
     directory = bundle or default_bundle()
     config, tensors = load_model(directory)
