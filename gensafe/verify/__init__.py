@@ -2,6 +2,15 @@
 
 from gensafe.verify.conclusion import EXIT_CODES, worst_exit
 from gensafe.verify.context import VerifyContext, open_context
+from gensafe.verify.resolve import Resolution, resolve_bytes
 from gensafe.verify.verifier import verify_bytes
 
-__all__ = ["EXIT_CODES", "VerifyContext", "open_context", "verify_bytes", "worst_exit"]
+__all__ = [
+    "EXIT_CODES",
+    "Resolution",
+    "VerifyContext",
+    "open_context",
+    "resolve_bytes",
+    "verify_bytes",
+    "worst_exit",
+]

@@ -43,6 +43,7 @@ class VerifyContext:
     log: LogProver | None = None
     limits: Limits = LIMITS
     contained: bool = True
+    algorithms: tuple[str, ...] = ()  # soft-binding names of the marks that can be searched
 
 
 def open_context(
@@ -77,9 +78,11 @@ def open_context(
         time_stamps=((TrustList("own-tsa", stamps),) if stamps else ()) + time_stamp_lists,
         revoked=keys.revoked_signers(),
     )
+    detectors, algorithms = load_detectors(tokenizer)
     return VerifyContext(
         trust=trust,
-        detectors=load_detectors(tokenizer),
+        detectors=detectors,
+        algorithms=algorithms,
         key_for=keys.watermark_key,
         epochs=keys.watermark_epochs(),
         records=registry,
@@ -88,17 +91,20 @@ def open_context(
     )
 
 
-def load_detectors(tokenizer: TextTokenizer | None = None) -> dict[Modality, MarkDetector]:
-    """The installed watermark plugins as detectors."""
+def load_detectors(tokenizer: TextTokenizer | None = None) -> tuple[dict[Modality, MarkDetector], tuple[str, ...]]:
+    """The installed watermark plugins as detectors, and their soft-binding names."""
     detectors: dict[Modality, MarkDetector] = {}
+    names: list[str] = []
+    installed = {p.name for p in plugins.list_plugins("gensafe.watermarks")}
     for modality in (Modality.IMAGE, Modality.AUDIO, Modality.VIDEO):
-        if not any(p.name == modality.value for p in plugins.list_plugins("gensafe.watermarks")):
+        if modality.value not in installed:
             continue
         watermarker: Watermarker = plugins.load("gensafe.watermarks", modality.value)
         detectors[modality] = watermarker.detect
-    if tokenizer is not None:
+        names.append(MARK_PREFIX + watermarker.scheme)
+    if tokenizer is not None and Modality.TEXT.value in installed:
         detectors[Modality.TEXT] = _text_detector(tokenizer)
-    return detectors
+    return detectors, tuple(names)
 
 
 def _text_detector(tokenizer: TextTokenizer) -> MarkDetector:

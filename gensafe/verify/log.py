@@ -41,6 +41,25 @@ class AuditLogProver:
         self._keys = [NoteKey(origin, key) for key in keys]
         self._origin = origin
 
+    def receipt(self, record: Record) -> bytes:
+        """The ``.tlog-proof`` of the record's entry under the newest checkpoint.
+
+        Raises:
+            AuditError: there is none.
+        """
+        return self._reader.tlog_proof(record.log_index)
+
+    def check_receipt(self, record: Record, receipt: bytes) -> None:
+        """Check a ``.tlog-proof`` that somebody else presents for ``record``.
+
+        Raises:
+            AuditError: it does not hold, or is for another entry.
+        """
+        proof = parse_tlog_proof(receipt)
+        if proof.index != record.log_index or proof.checkpoint.origin != self._origin:
+            raise AuditError("the receipt is for another entry or another log")
+        proof.verify(bytes.fromhex(record.leaf_hash), self._keys)
+
     def prove(self, record: Record) -> CheckedProof:
         """Check that the log holds the release of ``record``.
 

@@ -39,6 +39,16 @@ class LogProver(Protocol):
             LogUnavailable: the log cannot be read at all.
         """
 
+    def receipt(self, record: Record) -> bytes:
+        """The proof as a file (C2SP tlog-proof)."""
+
+    def check_receipt(self, record: Record, receipt: bytes) -> None:
+        """Check such a file.
+
+        Raises:
+            AuditError: it does not hold.
+        """
+
 
 class LogProof(Protocol):
     """What a held proof showed."""

@@ -13,7 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gensafe.core.errors import AuditError, GensafeError, InvalidRequest, LogUnavailable, MediaError
+from gensafe.core.errors import (
+    AuditError,
+    GensafeError,
+    InvalidRequest,
+    LogUnavailable,
+    MediaError,
+)
 from gensafe.core.ids import parse_record_id, record_id_text
 from gensafe.core.types import Check, MarkLevel, Modality, Outcome, Text, VerificationReport
 from gensafe.media.fingerprint import MATCH_THRESHOLD, similarity

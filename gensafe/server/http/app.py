@@ -1,0 +1,112 @@
+"""Routes. Every answer is made from a ``VerifyContext``: the app reaches neither pipeline nor keys of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.resources import files
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+
+from gensafe.core.errors import GensafeError
+from gensafe.server.http import page, sbr
+from gensafe.server.http.guard import Guard, RateLimiter
+from gensafe.verify import VerifyContext, verify_bytes
+from gensafe.verify.render import as_dict, public_report
+
+MAX_BODY: Final = 64 * 1024 * 1024
+PER_MINUTE: Final = 60
+AT_ONCE: Final = 2  # verifications run in worker processes; more at once would only queue there
+_ASSETS: Final = {"verify.css": "text/css; charset=utf-8", "verify.js": "text/javascript; charset=utf-8"}
+
+
+def create_app(
+    context: VerifyContext, *, max_bytes: int = MAX_BODY, per_minute: int = PER_MINUTE, public: bool = True
+) -> Starlette:
+    """Build the HTTP app.
+
+    Args:
+        context: What verification may use.
+        max_bytes: Largest request body.
+        per_minute: Requests a minute per client address; 0 = no limit.
+        public: Strangers may reach it: no scores, no personal assertions.
+    """
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def verify_upload(request: Request) -> Response:
+        """Verify one uploaded file; a page for browsers, JSON for those who ask for it."""
+        wants_json = "application/json" in request.headers.get("accept", "")
+        try:
+            name, data = await _upload(request, max_bytes)
+        except MultiPartException:
+            name, data = "", None
+        except ClientDisconnect:
+            return Response(status_code=400)
+        if data is None:
+            problem = "choose a file first"
+            return JSONResponse({"error": problem}, 400) if wants_json else HTMLResponse(page.form(problem), 400)
+        async with slots:
+            report = await asyncio.to_thread(verify_bytes, data, name=name, context=context)
+        shown = public_report(report) if public else report
+        if wants_json:
+            return JSONResponse(as_dict(shown))
+        return HTMLResponse(page.result(shown))
+
+    async def verify_page(_: Request) -> Response:
+        return HTMLResponse(page.form())
+
+    async def asset(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in _ASSETS:
+            return PlainTextResponse("not found", 404)
+        body = files("gensafe.server.http").joinpath("static", name).read_bytes()
+        return Response(body, media_type=_ASSETS[name], headers={"Cache-Control": "max-age=3600"})
+
+    async def health(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def home(_: Request) -> Response:
+        return RedirectResponse("/verify")
+
+    return Starlette(
+        routes=[
+            Route("/", home),
+            Route("/verify", verify_page, methods=["GET"]),
+            Route("/verify", verify_upload, methods=["POST"]),
+            Route("/static/{name}", asset),
+            Route("/healthz", health),
+            sbr.well_known_route(),
+            Mount("/v1", routes=sbr.routes(context, slots, public=public)),
+        ],
+        middleware=[Middleware(Guard, max_bytes=max_bytes, limiter=RateLimiter(per_minute))],
+        exception_handlers={GensafeError: _refused},
+    )
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    """Our own errors are safe to show; anything else is a bare 500 by Starlette."""
+    return JSONResponse({"error": error.message if isinstance(error, GensafeError) else "internal error"}, 500)
+
+
+async def _upload(request: Request, max_bytes: int) -> tuple[str, bytes | None]:
+    """(file name, content) of a form with one file, or of a plain body. Kept in memory: nothing touches the disk."""
+    kind = request.headers.get("content-type", "")
+    if not kind.startswith("multipart/form-data"):
+        body = await request.body()
+        return request.headers.get("x-file-name", "")[:200], body or None
+    parser = MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=4)
+    parser.spool_max_size = max_bytes + 1
+    form = await parser.parse()
+    try:
+        item = form.get("file")
+        if item is None or isinstance(item, str):
+            return "", None
+        data = await item.read()
+        return (item.filename or "")[:200], data or None
+    finally:
+        await form.close()

@@ -1,0 +1,199 @@
+"""OpenAPI 3.0 description of the Soft Binding Resolution API as it is served here."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from gensafe.provenance.types import SPEC_VERSION
+
+Schema = dict[str, Any]
+
+_STRING: Final[Schema] = {"type": "string"}
+_MATCHES: Final[Schema] = {
+    "type": "object",
+    "required": ["matches"],
+    "properties": {
+        "matches": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["manifestId"],
+                "properties": {
+                    "manifestId": _STRING,
+                    "similarityScore": {"type": "integer", "minimum": 0, "maximum": 100},
+                },
+            },
+        }
+    },
+}
+_RECEIPT: Final[Schema] = {
+    "type": "object",
+    "required": ["anchor"],
+    "properties": {
+        "@context": {"type": "object"},
+        "@type": _STRING,
+        "repository": {"type": "object", "properties": {"uri": _STRING, "manifestId": _STRING}},
+        "anchor": {
+            "type": "object",
+            "required": ["proof"],
+            "properties": {
+                "uri": _STRING,
+                "proof": {
+                    "type": "object",
+                    "required": ["alg", "value"],
+                    "properties": {"alg": _STRING, "value": _STRING},
+                },
+            },
+        },
+        "verified": {"type": "boolean"},
+        "error": _STRING,
+    },
+}
+_ERROR: Final[Schema] = {"type": "object", "required": ["error"], "properties": {"error": _STRING}}
+_VERSION: Final[Schema] = {"type": "string", "pattern": r"^\d+\.\d+\.\d+$"}
+
+
+def description() -> Schema:
+    """The document that ``/v1/openapi.json`` answers with."""
+    return {
+        "openapi": "3.0.3",
+        "info": {
+            "title": "C2PA Soft Binding Resolution API",
+            "version": SPEC_VERSION,
+            "description": "Finds the manifests of this deployment's own outputs. Nothing is stored for others, "
+            "nothing is fetched, and everything is public, within a rate limit.",
+        },
+        "servers": [{"url": "/v1"}],
+        "paths": {
+            "/matches/byBinding": {
+                "get": _operation(
+                    "getMatchesByBinding",
+                    _MATCHES,
+                    (400, 414),
+                    [_query("alg", True), _query("value", True), _max_results()],
+                ),
+                "post": _operation(
+                    "postMatchesByBinding",
+                    _MATCHES,
+                    (400, 413),
+                    [_max_results()],
+                    _body("application/json", _object({"alg": _STRING, "value": _STRING})),
+                ),
+            },
+            "/matches/byContent": {
+                "post": _operation(
+                    "getMatchesByContent",
+                    _MATCHES,
+                    (400, 413, 415),
+                    [_query("alg"), _query("hintAlg"), _query("hintValue"), _max_results()],
+                    _body("*/*", {"type": "string", "format": "binary"}),
+                )
+            },
+            "/matches/byReference": {"post": _operation("getMatchesByReference", None, (403,))},
+            "/manifests": {"post": _operation("postManifest", None, (403,))},
+            "/bindings": {
+                "post": _operation("createBinding", None, (403,)),
+                "put": _operation("updateBinding", None, (403,)),
+            },
+            "/manifests/{manifestId}": {
+                "get": _operation(
+                    "getManifest", {"type": "string", "format": "binary"}, (404,), [_path()], answer="application/c2pa"
+                ),
+                "delete": _operation("deleteManifest", None, (403,), [_path()]),
+            },
+            "/manifests/{manifestId}/receipts": {
+                "get": _operation("getManifestReceipt", _RECEIPT, (404,), [_path()]),
+                "post": _operation(
+                    "verifyManifestReceipt", _RECEIPT, (400, 404, 413), [_path()], _body("application/json", _RECEIPT)
+                ),
+            },
+            "/services/supportedAlgorithms": {
+                "get": _operation(
+                    "getSupportedAlgorithms", _object({"watermarks": _algorithms(), "fingerprints": _algorithms()})
+                )
+            },
+            "/services/capabilities": {
+                "get": _operation(
+                    "getServiceCapabilities",
+                    _object(
+                        {
+                            "c2paSpecificationVersion": _VERSION,
+                            "supportedCapabilities": {"type": "array", "items": _STRING},
+                        }
+                    ),
+                )
+            },
+            "/services/status": {
+                "get": _operation(
+                    "getServiceStatus",
+                    _object(
+                        {
+                            "status": {"type": "string", "enum": ["ok", "degraded", "down"]},
+                            "timestamp": {"type": "string", "format": "date-time"},
+                        }
+                    ),
+                )
+            },
+        },
+    }
+
+
+def _operation(
+    name: str,
+    schema: Schema | None,
+    errors: tuple[int, ...] = (),
+    parameters: list[Schema] | None = None,
+    body: Schema | None = None,
+    *,
+    answer: str = "application/json",
+) -> Schema:
+    responses: dict[str, Schema] = {}
+    if schema is not None:
+        responses["200"] = {"description": "ok", "content": {answer: {"schema": schema}}}
+    limited = (*errors, 429) if name.startswith(("get", "post", "create", "update", "delete", "verify")) else errors
+    for status in (*limited, 500):
+        content = {"application/json": {"schema": _ERROR}}
+        responses[str(status)] = {"description": _REASONS[status], "content": content}
+    operation: Schema = {"operationId": name, "responses": responses}
+    if parameters:
+        operation["parameters"] = parameters
+    if body:
+        operation["requestBody"] = body
+    return operation
+
+
+_REASONS: Final = {
+    400: "invalid request",
+    403: "not offered by this deployment",
+    404: "not found",
+    413: "body too large",
+    414: "query too long",
+    415: "asset type not handled",
+    429: "too many requests",
+    500: "internal error",
+}
+
+
+def _object(properties: dict[str, Schema]) -> Schema:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _algorithms() -> Schema:
+    return {"type": "array", "items": _object({"alg": _STRING})}
+
+
+def _body(kind: str, schema: Schema) -> Schema:
+    return {"required": True, "content": {kind: {"schema": schema}}}
+
+
+def _query(name: str, required: bool = False) -> Schema:
+    return {"name": name, "in": "query", "required": required, "schema": _STRING}
+
+
+def _max_results() -> Schema:
+    schema = {"type": "integer", "minimum": 1, "default": 10}
+    return {"name": "maxResults", "in": "query", "required": False, "schema": schema}
+
+
+def _path() -> Schema:
+    return {"name": "manifestId", "in": "path", "required": True, "schema": _STRING}

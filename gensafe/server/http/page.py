@@ -1,0 +1,147 @@
+"""The verify page as HTML. Works without script; every value from a file is escaped; no request leaves this origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from gensafe.core.types import Check, Conclusion, Outcome, VerificationReport
+from gensafe.verify.render import escape_html
+
+_TONES: Final = {
+    Conclusion.PROVED: "good",
+    Conclusion.PROVED_BY_RECOVERY: "good",
+    Conclusion.ALTERED: "bad",
+    Conclusion.LAYERS_DISAGREE: "bad",
+    Conclusion.TRANSPLANTED_MARK: "bad",
+    Conclusion.FOUND_UNTRUSTED: "open",
+    Conclusion.NOTHING_FOUND: "open",
+    Conclusion.UNREADABLE: "open",
+}
+_HEADLINES: Final = {
+    Conclusion.PROVED: "Proved: this is an unchanged output of a signer on our lists",
+    Conclusion.PROVED_BY_RECOVERY: "Proved by recovery: the credentials were removed, and found again",
+    Conclusion.ALTERED: "Altered: this was changed after it was signed",
+    Conclusion.LAYERS_DISAGREE: "Do not rely on this: its layers contradict each other",
+    Conclusion.TRANSPLANTED_MARK: "Transplanted mark: a genuine mark on content that is not its own",
+    Conclusion.FOUND_UNTRUSTED: "Something was found, but nothing that can be trusted here",
+    Conclusion.NOTHING_FOUND: "Nothing was found",
+    Conclusion.UNREADABLE: "This file could not be read",
+}
+_WORDS: Final = {
+    Outcome.PASS: "holds",
+    Outcome.FAIL: "fails",
+    Outcome.ABSENT: "not there",
+    Outcome.UNSUPPORTED: "not checked",
+    Outcome.ERROR: "error",
+}
+_LIMITS: Final = (
+    "“Nothing found” does not mean that a person made it: other systems mark differently or not at all.",
+    "A proof says where a file comes from and that it is unchanged. It does not say that what it shows is true.",
+    "Marks can be removed by someone who tries hard enough, and are lost in strong editing.",
+    "Signatures by development keys prove nothing to third parties.",
+)
+_FORM: Final = """<form id="form" method="post" action="/verify" enctype="multipart/form-data">
+<div id="drop" class="drop">
+<label for="file">Picture, sound, video or text file</label>
+<input id="file" name="file" type="file" required aria-describedby="hint">
+<p id="hint">You can also drop a file here. It is checked in memory and not kept.</p>
+</div>
+<button type="submit">Verify</button>
+<p id="status" role="status" aria-live="polite"></p>
+</form>"""
+
+
+def form(problem: str = "") -> str:
+    """The page before a file was sent."""
+    alert = f'<p class="alert" role="alert">{escape_html(problem)}</p>' if problem else ""
+    intro = "<p>See what can be proved about a file: who signed it, whether it was changed, and if AI made it here.</p>"
+    return _page("Verify a file", f"<h1>Verify a file</h1>{intro}{alert}{_FORM}{_limits()}")
+
+
+def result(report: VerificationReport) -> str:
+    """The page with a verdict."""
+    tone, headline = _TONES[report.conclusion], _HEADLINES[report.conclusion]
+    name = f'<p class="file">{escape_html(report.name)}</p>' if report.name else ""
+    verdict = (
+        f'<section class="verdict {tone}" aria-labelledby="verdict"><h1 id="verdict">{headline}</h1>'
+        f"{name}<p>{escape_html(report.explanation, 600)}</p></section>"
+    )
+    rows = "".join(_row(check) for check in report.checks)
+    layers = (
+        "<h2>Layers</h2><table><caption>Each layer of evidence, checked on its own</caption><thead><tr>"
+        '<th scope="col">Layer</th><th scope="col">Result</th><th scope="col">What was seen</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )
+    body = f"{verdict}{_chain(report)}{_recovered(report)}{layers}{_limits()}<h2>Another file</h2>{_FORM}"
+    return _page(headline, body)
+
+
+def _row(check: Check) -> str:
+    return (
+        f'<tr class="{check.outcome.value}"><th scope="row">{escape_html(check.name)}</th>'
+        f'<td class="outcome">{_WORDS[check.outcome]}</td><td>{escape_html(check.summary)}</td></tr>'
+    )
+
+
+def _chain(report: VerificationReport) -> str:
+    """Ingredients leading to this file, as a picture with its text in reach of screen readers."""
+    items = _evidence(report, "ingredients").get("ingredients", [])
+    if not isinstance(items, Sequence) or isinstance(items, str) or not items:
+        return ""
+    shown = list(items)[:8]
+    height = 44 * len(shown) + 12
+    middle = height // 2
+    parts = []
+    words = []
+    for position, item in enumerate(shown):
+        y = 8 + 44 * position
+        state = str(item.get("state", ""))
+        text, below = escape_html(f"{item.get('title') or item.get('media_type') or 'input'}", 34), escape_html(state)
+        words.append(f"{text} ({below})")
+        parts.append(
+            f'<rect class="box {"broken" if state == "invalid" else ""}" x="4" y="{y}" width="270" height="36" rx="6"/>'
+            f'<text x="14" y="{y + 16}">{text}</text><text class="small" x="14" y="{y + 30}">{below}</text>'
+            f'<path class="line" d="M274 {y + 18} C 320 {y + 18}, 320 {middle}, 356 {middle}"/>'
+        )
+    parts.append(
+        f'<rect class="box" x="358" y="{middle - 18}" width="130" height="36" rx="6"/>'
+        f'<text x="372" y="{middle + 5}">this file</text>'
+    )
+    more = f"<p>and {len(items) - len(shown)} more</p>" if len(items) > len(shown) else ""
+    return (
+        f'<h2>What it was made from</h2><svg class="chain" viewBox="0 0 500 {height}" role="img" '
+        f'aria-label="Made from: {", ".join(words)}">{"".join(parts)}</svg>{more}'
+    )
+
+
+def _recovered(report: VerificationReport) -> str:
+    evidence = _evidence(report, "recovered manifest")
+    if report.conclusion is not Conclusion.PROVED_BY_RECOVERY or not evidence:
+        return ""
+    rows = "".join(
+        f"<dt>{escape_html(str(k).replace('_', ' '))}</dt><dd>{escape_html(str(v))}</dd>"
+        for k, v in evidence.items()
+        if isinstance(v, str) and v
+    )
+    return f"<h2>The recovered manifest</h2><dl>{rows}</dl>"
+
+
+def _evidence(report: VerificationReport, name: str) -> Mapping[str, Any]:
+    return next((c.evidence for c in report.checks if c.name == name), {})
+
+
+def _limits() -> str:
+    items = "".join(f"<li>{text}</li>" for text in _LIMITS)
+    heading = '<h2 id="limits">What this does not prove</h2>'
+    return f'<aside class="limits" aria-labelledby="limits">{heading}<ul>{items}</ul></aside>'
+
+
+def _page(title: str, body: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape_html(title)} – GenSafe</title>"
+        '<link rel="stylesheet" href="/static/verify.css"><script src="/static/verify.js" defer></script></head>'
+        f"<body><main>{body}</main></body></html>"
+    )

@@ -1,0 +1,275 @@
+"""C2PA Soft Binding Resolution API 2.4, for the outputs of this deployment.
+
+It answers queries and hands out manifests. It stores nothing for others (storing and deleting are answered with 403,
+and ``/services/capabilities`` does not list them), and it fetches nothing (``byReference`` is 403). A receipt is the
+log's own proof for the record (C2SP tlog-proof).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gensafe.core.errors import AuditError, GensafeError, MediaError, UnsupportedMedia
+from gensafe.core.ids import unpack_payload
+from gensafe.core.types import PAYLOAD_BYTES
+from gensafe.provenance.types import SPEC_VERSION
+from gensafe.registry.model import Record
+from gensafe.server.http.openapi import description
+from gensafe.verify import VerifyContext, resolve_bytes
+from gensafe.verify.context import MARK_PREFIX
+
+MANIFEST_TYPE: Final = "application/c2pa"
+RECEIPT_ALG: Final = "c2sp.org/tlog-proof@v1"
+CAPABILITIES: Final = ("queryByBinding", "queryByContent", "fetchManifests", "manifestReceipts")
+MAX_QUERY: Final = 2048
+MAX_RESULTS: Final = 100
+_PUBLIC_STEP: Final = 10  # similarity scores for strangers are rounded down to tens
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class _Refused(Exception):
+    """An answer other than 200, with the API's error shape."""
+
+    def __init__(self, status: int, error: str) -> None:
+        super().__init__(error)
+        self.status = status
+        self.error = error
+
+
+def routes(context: VerifyContext, slots: asyncio.Semaphore, *, public: bool) -> list[Route]:
+    """Routes below ``/v1``."""
+    service = SoftBindingService(context, slots, public)
+    table: list[tuple[str, str, Handler]] = [
+        ("GET", "/matches/byBinding", service.by_binding_get),
+        ("POST", "/matches/byBinding", service.by_binding_post),
+        ("POST", "/matches/byContent", service.by_content),
+        ("POST", "/matches/byReference", service.refused("this service fetches nothing; send the content itself")),
+        ("POST", "/manifests", service.refused("this service keeps only manifests of its own outputs")),
+        ("POST", "/bindings", service.refused("this service keeps only bindings of its own outputs")),
+        ("PUT", "/bindings", service.refused("this service keeps only bindings of its own outputs")),
+        ("GET", "/manifests/{manifest_id}", service.manifest),
+        ("DELETE", "/manifests/{manifest_id}", service.refused("manifests are removed by the operator only")),
+        ("GET", "/manifests/{manifest_id}/receipts", service.receipt),
+        ("POST", "/manifests/{manifest_id}/receipts", service.check_receipt),
+        ("GET", "/services/supportedAlgorithms", service.algorithms),
+        ("GET", "/services/capabilities", service.capabilities),
+        ("GET", "/services/status", service.status),
+        ("GET", "/openapi.json", service.openapi),
+    ]
+    return [Route(path, _answered(handler), methods=[method]) for method, path, handler in table]
+
+
+def well_known_route() -> Route:
+    """Discovery (RFC 8615)."""
+
+    async def discover(_: Request) -> Response:
+        return JSONResponse(
+            {
+                "apiEndpoint": "/v1",
+                "c2paSpecificationVersion": SPEC_VERSION,
+                "capabilitiesEndpoint": "/v1/services/capabilities",
+                "statusEndpoint": "/v1/services/status",
+            }
+        )
+
+    return Route("/.well-known/c2pa-soft-binding-resolution", discover)
+
+
+class SoftBindingService:
+    """The handlers. Errors leave as ``_Refused``; see ``_answered``."""
+
+    def __init__(self, context: VerifyContext, slots: asyncio.Semaphore, public: bool) -> None:
+        self._context = context
+        self._slots = slots
+        self._public = public
+
+    def refused(self, reason: str) -> Handler:
+        """A handler for what this deployment does not do."""
+
+        async def handler(_: Request) -> Response:
+            raise _Refused(403, reason)
+
+        return handler
+
+    async def by_binding_get(self, request: Request) -> Response:
+        """Find manifests by a binding in the query string."""
+        if len(request.url.query) > MAX_QUERY:
+            raise _Refused(414, "the query is too long; use POST")
+        return await self._by_binding(request.query_params.get("alg"), request.query_params.get("value"), request)
+
+    async def by_binding_post(self, request: Request) -> Response:
+        """Find manifests by a binding in the body."""
+        body = await _json_object(request)
+        return await self._by_binding(body.get("alg"), body.get("value"), request)
+
+    async def by_content(self, request: Request) -> Response:
+        """Find manifests for an uploaded asset: by its mark and by likeness, never by mark alone."""
+        limit = _max_results(request)
+        wanted = request.query_params.get("alg")
+        if wanted and wanted not in self._context.algorithms:
+            raise _Refused(400, f"unknown algorithm {wanted!r}"[:200])
+        data = await request.body()
+        if not data:
+            raise _Refused(400, "the body is empty")
+        async with self._slots:
+            try:
+                found = await asyncio.to_thread(resolve_bytes, data, context=self._context, limit=limit)
+            except UnsupportedMedia as error:
+                raise _Refused(415, error.message) from None
+            except MediaError as error:
+                raise _Refused(400, error.message) from None
+        matches = [
+            {"manifestId": item.record.manifest_label, "similarityScore": self._score(item.similarity)}
+            for item in found
+        ]
+        return JSONResponse({"matches": matches})
+
+    async def manifest(self, request: Request) -> Response:
+        """Hand out a manifest store."""
+        record = await self._record(request)
+        data = None
+        if self._context.records is not None:
+            data = await asyncio.to_thread(self._context.records.get_blob, record.manifest_digest)
+        if data is None:
+            raise _Refused(404, "the manifest is no longer kept")
+        return Response(data, media_type=MANIFEST_TYPE)
+
+    async def receipt(self, request: Request) -> Response:
+        """The log's proof for a manifest."""
+        record = await self._record(request)
+        log = self._context.log
+        if log is None:
+            raise _Refused(404, "no log is attached")
+        try:
+            proof = await asyncio.to_thread(log.receipt, record)
+        except AuditError as error:
+            raise _Refused(404, error.message) from None
+        return JSONResponse(_receipt(record, proof, verified=True))
+
+    async def check_receipt(self, request: Request) -> Response:
+        """Check a receipt that the caller presents."""
+        record = await self._record(request)
+        log = self._context.log
+        if log is None:
+            raise _Refused(404, "no log is attached")
+        proof = _proof_of(await _json_object(request))
+        try:
+            await asyncio.to_thread(log.check_receipt, record, proof)
+        except AuditError as error:
+            return JSONResponse(_receipt(record, proof, verified=False, error=error.message))
+        return JSONResponse(_receipt(record, proof, verified=True))
+
+    async def algorithms(self, _: Request) -> Response:
+        """What can be resolved."""
+        marks = [{"alg": name} for name in self._context.algorithms]
+        return JSONResponse({"watermarks": marks, "fingerprints": []})
+
+    async def capabilities(self, _: Request) -> Response:
+        """What is served."""
+        return JSONResponse({"c2paSpecificationVersion": SPEC_VERSION, "supportedCapabilities": list(CAPABILITIES)})
+
+    async def status(self, _: Request) -> Response:
+        """Whether it works: without a registry it can answer nothing."""
+        state = "ok" if self._context.records is not None else "degraded"
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return JSONResponse({"status": state, "timestamp": now})
+
+    async def openapi(self, _: Request) -> Response:
+        """The description of exactly what is served here."""
+        return JSONResponse(description())
+
+    # --- inside ---
+
+    async def _by_binding(self, alg: object, value: object, request: Request) -> Response:
+        _max_results(request)
+        if not isinstance(alg, str) or not isinstance(value, str) or not alg or not value:
+            raise _Refused(400, "alg and value are needed")
+        try:
+            payload = base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            raise _Refused(400, "value is not base64") from None
+        if not alg.startswith(MARK_PREFIX) or alg not in self._context.algorithms:
+            return JSONResponse({"matches": []})
+        if len(payload) != PAYLOAD_BYTES or self._context.records is None:
+            return JSONResponse({"matches": []})
+        record_id, _ = unpack_payload(payload)
+        record = await asyncio.to_thread(self._context.records.by_record_id, record_id)
+        matches = [{"manifestId": record.manifest_label}] if record is not None else []
+        return JSONResponse({"matches": matches})
+
+    async def _record(self, request: Request) -> Record:
+        record = None
+        if self._context.records is not None:
+            label = request.path_params["manifest_id"]
+            record = await asyncio.to_thread(self._context.records.by_manifest_label, label)
+        if record is None:
+            raise _Refused(404, "no such manifest")
+        return record
+
+    def _score(self, similarity: float) -> int:
+        score = int(similarity * 100)
+        return score - score % _PUBLIC_STEP if self._public else score
+
+
+def _answered(handler: Handler) -> Handler:
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except _Refused as refusal:
+            return JSONResponse({"error": refusal.error}, refusal.status)
+        except GensafeError as error:
+            return JSONResponse({"error": error.message}, 500)
+
+    return answer
+
+
+async def _json_object(request: Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.body())
+    except (ValueError, UnicodeDecodeError, RecursionError):
+        raise _Refused(400, "the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise _Refused(400, "the body is not a JSON object")
+    return body
+
+
+def _max_results(request: Request) -> int:
+    text = request.query_params.get("maxResults", "10")
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]):
+        raise _Refused(400, "maxResults is a number from 1")
+    return min(int(text[:9]), MAX_RESULTS)
+
+
+def _receipt(record: Record, proof: bytes, *, verified: bool, error: str = "") -> dict[str, Any]:
+    shape: dict[str, Any] = {
+        "@context": {"c2pa": "https://c2pa.org/", "receipt": "https://c2pa.org/receipt/"},
+        "@type": "org.c2pa.manifest-receipt",
+        "repository": {"uri": "/v1", "manifestId": record.manifest_label},
+        "anchor": {
+            "uri": f"urn:gensafe:log:{record.log_index}",
+            "proof": {"alg": RECEIPT_ALG, "value": base64.b64encode(proof).decode()},
+        },
+        "verified": verified,
+    }
+    return shape | ({"error": error} if error else {})
+
+
+def _proof_of(body: dict[str, Any]) -> bytes:
+    try:
+        proof = body["anchor"]["proof"]
+        if proof["alg"] != RECEIPT_ALG:
+            raise _Refused(400, f"the proof's alg must be {RECEIPT_ALG}")
+        return base64.b64decode(proof["value"], validate=True)
+    except (KeyError, TypeError, ValueError, binascii.Error):
+        raise _Refused(400, "not a receipt") from None
