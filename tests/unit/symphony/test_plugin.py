@@ -230,6 +230,16 @@ def test_options_reach_the_sampler_and_the_record(bundle):
     assert run(backend, job(Modality.AUDIO))[-1].record.parameters["temperature"] == "0.5"
 
 
+def test_without_a_compiler_the_default_is_numpy(bundle, monkeypatch):
+    def no_library():
+        raise BackendUnavailable("no C compiler")
+
+    monkeypatch.setattr("gensafe_backends.symphony.model.native.engine.load_library", no_library)
+    assert plugin.create({"weights": str(bundle)}).engine.name == "numpy"
+    with pytest.raises(BackendUnavailable):
+        plugin.create({"weights": str(bundle), "engine": "native"})
+
+
 class _Never:
     scheme, key_id = "test", "k"
 

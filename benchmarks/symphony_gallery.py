@@ -1,0 +1,132 @@
+"""Make docs/gallery from the shipped checkpoint: what it draws, says, films and writes, chosen by nothing but the seed.
+
+    python -m benchmarks.symphony_gallery [--bundle DIR] [--out docs/gallery]
+
+Every prompt is run once, with seed = its place in the list; nothing is left out or tried again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gensafe.core.types import Audio, Draft, GenerationJob, Image, Media, Modality, Text, Video
+from gensafe.media.codecs import encode
+from gensafe_backends.symphony import plugin
+from gensafe_backends.symphony.tokenizers.stft import log_magnitude, stft
+
+PROMPTS: Final[dict[Modality, tuple[str, ...]]] = {
+    Modality.IMAGE: (
+        "a huge yellow star", "a red circle left of a blue square",
+        "a green triangle at the top left and a purple star at the bottom right",
+        "five orange circles", "42 in purple", "the word hi in green", "a bar chart with red 3 and blue 5 and green 1",
+        "a small blue circle in the middle and a red triangle at the top", "a purple square above a yellow circle",
+        "six blue triangles", "7 in red", "bars yellow 6 and purple 2",
+    ),
+    Modality.AUDIO: (
+        "say one two three", "say yes", "play do re mi fa sol la ti", "play sol mi do",
+        "dial 5 5 5 0 1 9", "three high beeps",
+    ),
+    Modality.VIDEO: (
+        "a blue square moving left", "a red ball bouncing up and down", "a green star moving down on the right",
+        "a purple triangle bouncing from side to side", "an orange circle rising",
+        "a yellow square moving right along the top",
+    ),
+    Modality.TEXT: (
+        "tell me a story", "tell me a story about mira and a fox", "what can you do", "what is two plus three",
+        "name the colours", "who won the election",
+    ),
+}  # fmt: skip
+QUESTIONS: Final = {
+    Modality.IMAGE: "what is in this picture",
+    Modality.AUDIO: "what do you hear",
+    Modality.VIDEO: "what happens in this video",
+}
+NAMES: Final = {Modality.IMAGE: "Pictures", Modality.AUDIO: "Sounds", Modality.VIDEO: "Films", Modality.TEXT: "Texts"}
+
+
+def spectrogram(audio: Audio) -> NDArray[np.uint8]:
+    """Log magnitudes as a picture: time to the right, 0 to 8 kHz upwards, 8 ms by 31 Hz per cell, twice enlarged."""
+    levels = log_magnitude(np.abs(stft(audio.samples.mean(axis=0).astype(np.float64)))).T[::-1]
+    level = np.clip((levels + 1.0) / 2.0, 0.0, 1.0)[:, :, None]
+    dark, mid, light = (np.array(c, dtype=np.float64) for c in ((18, 16, 40), (190, 60, 90), (255, 240, 180)))
+    colour = np.where(level < 0.5, dark + (mid - dark) * level * 2, mid + (light - mid) * (level * 2 - 1))
+    return np.repeat(np.repeat(colour.astype(np.uint8), 2, axis=0), 2, axis=1)
+
+
+def strip(video: Video) -> NDArray[np.uint8]:
+    """Every other frame side by side with a thin gap."""
+    frames = video.frames[::2]
+    gap = np.full((frames.shape[1], 4, 3), 255, np.uint8)
+    parts = [x for frame in frames for x in (frame, gap)][:-1]
+    return np.concatenate(parts, axis=1)
+
+
+def pictures(media: Media) -> list[tuple[str, NDArray[np.uint8]]]:
+    """What to show of a medium: (suffix, pixels)."""
+    if isinstance(media, Image):
+        return [("", media.pixels)]
+    if isinstance(media, Audio):
+        return [("", spectrogram(media))]
+    if isinstance(media, Video):
+        shown = [("", strip(media))]
+        return shown if media.audio is None else [*shown, ("-sound", spectrogram(media.audio))]
+    return []
+
+
+def generate(backend: plugin.SymphonyBackend, job: GenerationJob) -> tuple[Draft, float]:
+    """The draft and the seconds it took."""
+    start = time.perf_counter()
+    events = list(backend.generate(job, None, lambda: False))
+    draft = events[-1]
+    assert isinstance(draft, Draft)
+    return draft, time.perf_counter() - start
+
+
+def main() -> None:
+    """Run every prompt, write pictures and the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", default="")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "gallery")
+    args = parser.parse_args()
+    backend = plugin.create({"weights": args.bundle} if args.bundle else {})
+    args.out.mkdir(parents=True, exist_ok=True)
+    for old in args.out.glob("*.png"):
+        old.unlink()
+    name, digest = next(iter(backend.models().items()))
+    page = [
+        "# Gallery",
+        "",
+        f"Made by `python -m benchmarks.symphony_gallery` with `{name}` (`{digest}`),",
+        f"{backend.engine.name} engine.",
+        "Every prompt was run once, with its place in the list as the seed; nothing was left out or tried again.",
+        "Sounds are shown as spectrograms (time to the right, 0 to 8 kHz upwards), films as every other frame.",
+        '"Read back" is the same model\'s own description of what it made, from the pixels or samples.',
+        "",
+    ]
+    for modality, prompts in PROMPTS.items():
+        page += [f"## {NAMES[modality]}", ""]
+        for seed, prompt in enumerate(prompts):
+            draft, _ = generate(backend, GenerationJob(prompt, modality, (), seed, 0))
+            page += [f"**{prompt}**", ""]
+            if isinstance(draft.media, Text):
+                page += [f"> {draft.media.text}", ""]
+                continue
+            for suffix, pixels in pictures(draft.media):
+                file = f"{modality}-{seed}{suffix}.png"
+                (args.out / file).write_bytes(encode(Image(pixels), "image/png"))
+                page += [f"![{prompt}]({file})", ""]
+            told, _ = generate(backend, GenerationJob(QUESTIONS[modality], Modality.TEXT, (draft.media,), seed, 0))
+            assert isinstance(told.media, Text)
+            page += [f"Read back: {told.media.text}", ""]
+    (args.out / "README.md").write_text("\n".join(page), encoding="utf-8")
+    print(f"{args.out}: {sum(map(len, PROMPTS.values()))} prompts")
+
+
+if __name__ == "__main__":
+    main()
