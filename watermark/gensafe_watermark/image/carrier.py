@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from scipy import ndimage
 
 from gensafe_watermark import payload as coding
 from gensafe_watermark import prf
@@ -26,16 +27,17 @@ from gensafe_watermark import prf
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-RADIUS: Final = 19  # highest frequency, cycles per tile
-_INNER: Final = 3.0  # below this the picture itself drowns the mark
-_OUTER: Final = 19.2
-COMB_BAND: Final = (5.0, 14.0)
+RADIUS: Final = 20  # highest frequency, cycles per tile
+_INNER: Final = 6.0  # below this the picture itself drowns the mark, and the eye sees mottling
+_OUTER: Final = 20.2
+COMB_BAND: Final = (7.0, 15.0)
 COMB_LINES: Final = 24
 COMB_POWER: Final = 0.33
 VARIANTS: Final = 2
 ORIENTATIONS: Final = 8
 GRID: Final = 2 * RADIUS + 1
 _SHIFTS: Final = 128  # resolution of the search over tile phases
+_MOST_PER_LINE: Final = 4.0  # noise deviations: no single line of the picture's own may make a comb
 PHASES: Final = 1024.0
 """Independent phases that search amounts to: about (2 x highest comb frequency)^2, rounded up."""
 
@@ -89,6 +91,7 @@ class Carrier:
             (z, px, py): correlation of the comb in standard deviations of noise, and the phase in tiles.
         """
         lines = spectrum[self.comb] * np.conj(self.comb_phasor)
+        lines *= np.minimum(1, _MOST_PER_LINE / np.maximum(np.abs(lines), 1e-9))
         kx, ky = FREQUENCIES[self.comb, 0], FREQUENCIES[self.comb, 1]
         field = np.zeros((_SHIFTS, _SHIFTS), np.complex64)
         field[ky, kx] = lines
@@ -208,12 +211,23 @@ def analyse(residual: NDArray[np.float32], tile: tuple[float, float]) -> NDArray
     return np.concatenate([np.conj(half[:0:-1, ::-1]), half], axis=0)
 
 
-def whiten(spectrum: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    """Scale a measured spectrum (F,) so that its noise has unit power at every radius (robust ring estimate)."""
-    power = np.abs(spectrum) ** 2
-    ring = np.array([np.median(power[_RING[r]]) for r in range(RADIUS + 1)]) / np.log(2)
-    level = np.interp(MAGNITUDE, np.arange(RADIUS + 1), ring)
-    return np.asarray(spectrum / np.sqrt(np.maximum(level, 1e-12)), np.complex64)
+def whiten(grids: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """Scale measured grids (..., GRID, GRID) so that noise has about unit power everywhere.
+
+    The level is the mean power of the 7 x 7 neighbourhood inside the annulus: a picture's own spectrum varies with
+    direction as well as with frequency, and both must be taken out before scores mean standard deviations.
+    """
+    size = (1,) * (grids.ndim - 2) + (7, 7)
+    power = ndimage.uniform_filter(np.abs(grids) ** 2 * _INSIDE, size, mode="constant")
+    share = ndimage.uniform_filter(_INSIDE, 7, mode="constant")
+    level = power / np.maximum(share, 1e-6)
+    return np.asarray(grids * (_INSIDE / np.sqrt(np.maximum(level, 1e-12))), np.complex64)
 
 
-_RING: Final = [np.flatnonzero(np.abs(MAGNITUDE - max(r, _INNER)) <= 1.5) for r in range(RADIUS + 1)]
+def _annulus() -> NDArray[np.float32]:
+    axis = np.arange(-RADIUS, RADIUS + 1)
+    radius = np.hypot(axis[:, None], axis[None, :])
+    return ((radius >= _INNER) & (radius <= _OUTER)).astype(np.float32)
+
+
+_INSIDE: Final = _annulus()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from gensafe_watermark.image import carrier as tiles
 from gensafe_watermark.image import geometry, search
 from gensafe_watermark.image.layout import MIN_SIDE, TILES, reduction
 from gensafe_watermark.image.perception import reduce_by
-from gensafe_watermark.image.reading import WORTH_DECODING, Reader
+from gensafe_watermark.image.reading import WORTH_DECODING, Alignment, Reader
 from gensafe_watermark.image.residual import residual
 
 if TYPE_CHECKING:
@@ -21,8 +22,15 @@ if TYPE_CHECKING:
 
 _SEARCH_TILES: Final = 8  # the search works best on a tighter high-pass than reading does
 _SMALLEST_TILE: Final = 31.0  # pixels: the comb's finest line then spans 2.2
-_CANDIDATES: Final = 6
+_CANDIDATES: Final = 8
+_FOLLOWED: Final = 2
 _BLOCKS: Final = 5
+_ORDERS: Final = (1, 1, 1, 2, 2, 2, 3)
+_PROMISING: Final = 5.5
+_WHOLE: Final = (0.5, 0.5, 1.0)
+_WINDOWS: Final = tuple((x, y, 0.6) for x, y in ((0.5, 0.5), (0.0, 0.0), (1.0, 1.0), (1.0, 0.0), (0.0, 1.0)))
+Window = tuple[float, float, float]
+"""Position across and down (0..1) and share of the sides."""
 
 
 def nominal_grids(
@@ -60,42 +68,92 @@ def detect_planes(planes: Sequence[NDArray[np.float32]], key: bytes, medium: str
         return found
     # 2. crops, turns, stretches: the lattice from the power spectrum, then block-wise registration
     factor = reduction(short)
-    flat = _mean_residual(planes, factor, short / factor / _SEARCH_TILES)
+    planes = [reduce_by(plane, factor) for plane in planes]
+    flat = _mean_residual(planes, 1, min(planes[0].shape) / _SEARCH_TILES)
+    chase = _Chase(reader, planes, flat)
     side = min(flat.shape)
-    sides = (max(_SMALLEST_TILE, side / 9), side * 2.2)
-    carriers = [tiles.carrier(key, medium, variant) for variant in range(tiles.VARIANTS)]
-    power = search.Power.of(flat)
-    for how, method in (("similarity", search.similarities), ("stretch", search.stretches)):
-        found = _follow(reader, flat, power, method(power, carriers, sides, _CANDIDATES), how)
-        if found is not None:
-            return found
-    return reader.give_up()
+    found = chase.follow(search.similarities, (max(_SMALLEST_TILE, side / 9), side * 2.2), _WHOLE)
+    found = found or chase.follow(search.stretches, (max(_SMALLEST_TILE, side / 9), side * 2.2), _WHOLE)
+    # 3. perspective: general linear maps in windows, from where the registration grows outwards
+    nominal = tuple(side / count for count in TILES if side / count >= _SMALLEST_TILE and count > 1)
+    for window in _WINDOWS:
+        found = found or chase.follow(search.distortions, nominal, window)
+    return found or reader.give_up()
 
 
-def _follow(
-    reader: Reader, flat: NDArray[np.float32], power: search.Power, candidates: list[search.Candidate], how: str
-) -> Detection | None:
-    """Refine each lattice candidate on the picture itself and try to read along it."""
-    words: list[NDArray[np.float32]] = []
-    scores: list[float] = []
-    for candidate in candidates:
-        layout = tiles.carrier(reader.key, reader.medium, candidate.variant)
-        _, matrix = search.polish(power, layout, candidate.matrix)
-        warp = geometry.Warp.linear(matrix, (flat.shape[0], flat.shape[1]))
-        for order in (1, 1, 2, 0):
-            grids = geometry.fold(flat, warp, _BLOCKS)
+def _cut(shape: tuple[int, ...], window: Window) -> tuple[slice, slice]:
+    across, down, share = window
+    height, width = round(shape[0] * share), round(shape[1] * share)
+    top, left = round((shape[0] - height) * down), round((shape[1] - width) * across)
+    return slice(top, top + height), slice(left, left + width)
+
+
+@dataclass(frozen=True, eq=False)
+class _Chase:
+    """The costly part: follow lattice candidates on the picture itself."""
+
+    reader: Reader
+    planes: Sequence[NDArray[np.float32]]
+    flat: NDArray[np.float32]
+
+    def follow(self, method: search.Method, sides: tuple[float, ...], window: Window) -> Detection | None:
+        """Search one window of the picture, rank what is found by phase agreement, register and read the best."""
+        carriers = [tiles.carrier(self.reader.key, self.reader.medium, v) for v in range(tiles.VARIANTS)]
+        cut = _cut(self.flat.shape, window)
+        power = search.Power.of(self.flat[cut])
+        part = self.flat
+        if window != _WHOLE:
+            part = np.zeros_like(self.flat)
+            part[cut] = self.flat[cut]
+        candidates, examined = method(power, carriers, sides, _CANDIDATES)
+        how = method.__name__
+        self.reader.count(how, examined * tiles.PHASES)
+        # 1. how well does the comb's phase agree along each candidate?
+        ranked = []
+        for candidate in candidates:
+            layout = carriers[candidate.variant]
+            _, matrix = search.polish(power, layout, candidate.matrix)
+            warp = geometry.Warp.linear(matrix, (self.flat.shape[0], self.flat.shape[1]))
+            grid = geometry.fold(part, warp)[0]
+            best = self.reader.align(grid, (0, 2), (candidate.variant,))[0]
+            self.reader.count(how, 0, best.z)
+            ranked.append((best.z, warp, best))
+        ranked.sort(key=lambda r: -r[0])
+        # 2. register the best ones block by block, and read
+        words: list[NDArray[np.float32]] = []
+        scores: list[float] = []
+        for z, warp, best in ranked[:_FOLLOWED]:
+            if z < WORTH_DECODING:
+                break
+            self._register(warp, best, how, words, scores)
+        return self.reader.decode(words, scores, how)
+
+    def _register(
+        self, warp: geometry.Warp, best: Alignment, how: str, words: list[NDArray[np.float32]], scores: list[float]
+    ) -> None:
+        """Let the map grow outwards from where it fits, raising its order, and keep the soft bits of every stage."""
+        layout = tiles.carrier(self.reader.key, self.reader.medium, best.variant)
+        if best.orientation == 2:
+            warp = geometry.Warp(-warp.coefficients, warp.shape)
+        px, py, peak = best.px, best.py, 0.0
+        centres = geometry.block_centres(warp.shape, _BLOCKS)
+        for number, order in enumerate(_ORDERS):
+            grids = geometry.fold(self.flat, warp, _BLOCKS)
+            displacement, score = geometry.register(grids, layout, px, py)
+            warp = warp.plus(geometry.fit_displacement(centres, displacement, score, order))
             total = np.asarray(grids.sum(axis=0), np.complex64)
-            best = reader.align(total, (0, 2), (candidate.variant,))[0]
-            reader.note(best.z, how)
-            if best.z < WORTH_DECODING:
+            here = self.reader.align(total, (0,), (best.variant,))[0]
+            px, py = here.px, here.py
+            words.append(self.reader.soft(total, here))
+            scores.append(here.z)
+            peak = max(peak, here.z)
+            if here.z < 0.75 * peak or (number >= 3 and peak < _PROMISING):
                 break
-            words.append(reader.soft(total, best))
-            scores.append(best.z)
-            if order == 0:
-                break
-            turned = -1.0 if best.orientation == 2 else 1.0
-            grids = np.stack([tiles.unorient(grid, best.orientation) for grid in grids])
-            displacement, score = geometry.register(grids, layout, best.px, best.py)
-            centres = geometry.block_centres((flat.shape[0], flat.shape[1]), _BLOCKS)
-            warp = warp.plus(turned * geometry.fit_displacement(centres, displacement, score, order))
-    return reader.decode(words, scores, how)
+        if peak < _PROMISING:
+            return
+        # the front end tuned to the tile that was found
+        tile = 1 / float(np.sqrt(abs(np.linalg.det(warp.matrix()))))
+        grid = geometry.fold(_mean_residual(self.planes, 1, tile), warp)[0]
+        here = self.reader.align(grid, (0,), (best.variant,))[0]
+        words.append(self.reader.soft(grid, here))
+        scores.append(here.z)

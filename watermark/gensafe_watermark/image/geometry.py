@@ -1,4 +1,4 @@
-"""Where the tiles lie: polynomial maps from pixels to tile coordinates, folding a residual along them, and refining them."""
+"""Where the tiles lie: polynomial maps from pixels to tile coordinates, folding along them, and refining them."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def register(
     offsets = np.linspace(-_REACH, _REACH, _STEPS)
     dy, dx = (a.ravel() for a in np.meshgrid(offsets, offsets, indexing="ij"))
     waves = np.exp(-2j * np.pi * (np.outer(dx, kx) + np.outer(dy, ky)))
-    spectra = np.stack([tiles.whiten(tiles.from_grid(grid)) for grid in grids])
+    spectra = np.stack([tiles.from_grid(grid) for grid in tiles.whiten(grids)])
     lines = spectra[:, carrier.comb] * np.conj(carrier.comb_phasor) * np.exp(-2j * np.pi * (kx * px + ky * py))
     scores = (lines @ waves.T).real / np.sqrt(tiles.COMB_LINES / 2)
     best = np.argmax(scores, axis=1)
@@ -160,12 +160,12 @@ def fit_displacement(
     """Polynomial (2, terms) through block displacements: weighted, then again without outliers."""
     terms = _TERMS[order]
     design = _powers(centres[:, 0], centres[:, 1], terms)
-    weight = np.maximum(score - 2.0, 0.05) ** 2
+    weight = np.maximum(score - 2.7, 0.05) ** 2
     ridge = 1e-3 * weight.sum() * np.diag([0.0] + [1.0] * 2 + [4.0] * (terms - 3))
     solution = np.zeros((terms, 2))
     for _ in range(3):
         normal = design.T @ (weight[:, None] * design) + ridge + 1e-9 * np.eye(terms)
         solution = np.linalg.solve(normal, design.T @ (weight[:, None] * displacement))
         off = np.hypot(*(displacement - design @ solution).T)
-        weight = np.maximum(score - 2.0, 0.05) ** 2 / (1 + (off / 0.02) ** 2)
+        weight = np.maximum(score - 2.7, 0.05) ** 2 / (1 + (off / 0.02) ** 2)
     return solution.T

@@ -20,5 +20,5 @@ def tile_count(short_side: int) -> int:
 
 
 def reduction(short_side: int, tiles: int = 4) -> int:
-    """Whole factor by which pictures are reduced before analysis; keeps five pixels in the mark's finest wave."""
-    return max(1, min(short_side // _WORKING_SIDE, int(short_side / tiles / 80)))
+    """Whole factor by which pictures are reduced before analysis; keeps three pixels in the mark's finest wave."""
+    return max(1, min(short_side // _WORKING_SIDE, int(short_side / tiles / 62)))

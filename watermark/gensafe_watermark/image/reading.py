@@ -40,10 +40,12 @@ class Reader:
     medium: str
     scheme: str
     attempts: int = 0  # words given to the payload decoder
-    hypotheses: float = 0.0  # comb alignments examined
-    best_z: float = 0.0
-    best_how: str = ""
-    detail: dict[str, str | float | int] = field(default_factory=dict)
+    stages: dict[str, tuple[float, float]] = field(default_factory=dict)  # step -> (hypotheses, best comb score)
+
+    def count(self, how: str, hypotheses: float, z: float = 0.0) -> None:
+        """Add to the hypotheses of a step and remember its best comb score."""
+        before, best = self.stages.get(how, (0.0, 0.0))
+        self.stages[how] = (before + hypotheses, max(best, z))
 
     def align(
         self,
@@ -52,18 +54,17 @@ class Reader:
         variants: Sequence[int] = range(tiles.VARIANTS),
     ) -> list[Alignment]:
         """Best phase of the comb for every variant and orientation asked for, best first."""
-        found = []
+        found, white = [], tiles.whiten(grid)
         for orientation in orientations:
-            spectrum = tiles.whiten(tiles.from_grid(tiles.unorient(grid, orientation)))
+            spectrum = tiles.from_grid(tiles.unorient(white, orientation))
             for variant in variants:
                 z, px, py = tiles.carrier(self.key, self.medium, variant).align(spectrum)
                 found.append(Alignment(z, variant, orientation, px, py))
-        self.hypotheses += len(orientations) * len(variants) * tiles.PHASES
         return sorted(found, key=lambda a: -a.z)
 
     def soft(self, grid: NDArray[np.complex64], alignment: Alignment) -> NDArray[np.float32]:
         """Soft values (CODED_BITS,) of ``grid`` laid out as ``alignment`` says."""
-        spectrum = tiles.whiten(tiles.from_grid(tiles.unorient(grid, alignment.orientation)))
+        spectrum = tiles.from_grid(tiles.unorient(tiles.whiten(grid), alignment.orientation))
         spectrum = tiles.shift(spectrum, -alignment.px, -alignment.py)
         return tiles.carrier(self.key, self.medium, alignment.variant).chips(spectrum)
 
@@ -71,17 +72,13 @@ class Reader:
         """Align and decode measured grids; a Detection as soon as one authenticates."""
         words, scores = [], []
         for grid in grids:
-            for alignment in self.align(grid)[:_TRIED_PER_SPECTRUM]:
-                self.note(alignment.z, how)
+            aligned = self.align(grid)
+            self.count(how, len(aligned) * tiles.PHASES, aligned[0].z)
+            for alignment in aligned[:_TRIED_PER_SPECTRUM]:
                 if alignment.z >= WORTH_DECODING:
                     words.append(self.soft(grid, alignment))
                     scores.append(alignment.z)
         return self.decode(words, scores, how)
-
-    def note(self, z: float, how: str) -> None:
-        """Remember the best comb score seen."""
-        if z > self.best_z:
-            self.best_z, self.best_how = z, how
 
     def decode(self, words: list[NDArray[np.float32]], scores: list[float], how: str) -> Detection | None:
         """Decode soft words; every one counts as an attempt."""
@@ -90,19 +87,19 @@ class Reader:
         self.attempts += len(words)
         for found, z in zip(coding.decode_many(np.stack(words), self.key, self.medium), scores, strict=True):
             if found is not None:
-                self.detail |= {"found_by": how, "comb_z": round(z, 2)}
-                return self._answer(MarkLevel.RECORD, found.payload)
+                p = statistics.p_value(self.attempts, coding.LIST_SIZE)
+                detail: dict[str, str | float | int] = {"found_by": how, "comb_z": round(z, 2)}
+                return Detection(MarkLevel.RECORD, found.payload, p, self.scheme, self.attempts, detail)
         return None
 
     def give_up(self) -> Detection:
-        """The answer once every step has failed: presence, if the comb alone proves it, or no evidence."""
-        self.detail |= {"best_step": self.best_how, "comb_z": round(self.best_z, 2)}
-        present = statistics.presence_p(self.best_z, self.hypotheses) <= statistics.PRESENCE_P
-        return self._answer(MarkLevel.PRESENT if present else MarkLevel.NONE, None)
+        """The answer once every step has failed: presence, if the comb alone proves it, or no evidence.
 
-    def _answer(self, level: MarkLevel, found: bytes | None) -> Detection:
-        if level is MarkLevel.RECORD:
-            p = statistics.p_value(self.attempts, coding.LIST_SIZE)
-        else:
-            p = statistics.presence_p(self.best_z, max(1.0, self.hypotheses))
-        return Detection(level, found, p, self.scheme, max(1, self.attempts), dict(self.detail))
+        Each step's best score is tested against all hypotheses of that step, then against the number of steps.
+        """
+        tested = {how: statistics.presence_p(z, max(1.0, count)) for how, (count, z) in self.stages.items()}
+        how = min(tested, key=lambda step: tested[step])
+        p = min(1.0, tested[how] * len(tested))
+        level = MarkLevel.PRESENT if p <= statistics.PRESENCE_P else MarkLevel.NONE
+        best: dict[str, str | float | int] = {"best_step": how, "comb_z": round(self.stages[how][1], 2)}
+        return Detection(level, None, p, self.scheme, max(1, self.attempts), best)

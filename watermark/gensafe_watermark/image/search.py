@@ -1,13 +1,14 @@
 """Find scale, turn and aspect of the tile lattice from the power spectrum of a residual.
 
-The comb's lines stand at known frequencies times an unknown linear map; their power does not depend on any shift. In a
-log-polar picture of the power spectrum a scale and a turn become a shift, in a log-log picture two separate scales do; so the
-sum over all lines, for every hypothesis at once, is a sum of shifted copies of one picture (after O'Ruanaidh and Pun, Signal Processing
-66(3), 1998, and Pereira and Pun, IEEE Trans. IP 9(6), 2000).
+The comb's lines stand at known frequencies times an unknown linear map; their power does not depend on any shift. In
+a log-polar picture of the power spectrum a scale and a turn become a shift, in a log-log picture two separate scales
+do; so the sum over all lines, for every hypothesis at once, is a sum of shifted copies of one picture (after
+O'Ruanaidh and Pun, Signal Processing 66(3), 1998, and Pereira and Pun, IEEE Trans. IP 9(6), 2000).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,8 @@ _LOG_STEP: Final = 0.005
 _ANGLE_STEP: Final = np.pi / 720
 _HIGHEST: Final = 0.47  # cycles per pixel
 _ASPECT: Final = 0.36  # largest |log(sx / sy)|
+_STRETCHES: Final = np.arange(-6, 7) * 0.027
+_SHEARS: Final = np.arange(-3, 4) * 0.027
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +69,13 @@ class Candidate:
     matrix: NDArray[np.float64]
 
 
-def similarities(power: Power, carriers: list[tiles.Carrier], sides: tuple[float, float], keep: int) -> list[Candidate]:
+Method = Callable[[Power, list[tiles.Carrier], tuple[float, ...], int], tuple[list[Candidate], float]]
+"""(power, carriers, tile sides, candidates kept) -> candidates, and how many were examined."""
+
+
+def similarities(
+    power: Power, carriers: list[tiles.Carrier], sides: tuple[float, ...], keep: int
+) -> tuple[list[Candidate], float]:
     """Best uniform scales, turns and mirrorings, for tile sides between ``sides`` pixels."""
     lowest = np.log(tiles.COMB_BAND[0] / sides[1])
     count = int((np.log(_HIGHEST) - lowest) / _LOG_STEP)
@@ -91,10 +100,13 @@ def similarities(power: Power, carriers: list[tiles.Carrier], sides: tuple[float
                 # f = B^T k  with  B^T = per_pixel * rotation(turn) * diag(mirror, 1)
                 rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
                 found.append(Candidate(value, layout.variant, (per_pixel * rotation @ np.diag([mirror, 1.0])).T))
-    return sorted(found, key=lambda c: -c.score)[:keep]
+    examined = float(len(carriers) * 2 * 2 * scales * turns)  # the last 2: half turns
+    return sorted(found, key=lambda c: -c.score)[:keep], examined
 
 
-def stretches(power: Power, carriers: list[tiles.Carrier], sides: tuple[float, float], keep: int) -> list[Candidate]:
+def stretches(
+    power: Power, carriers: list[tiles.Carrier], sides: tuple[float, ...], keep: int
+) -> tuple[list[Candidate], float]:
     """Best pairs of horizontal and vertical scale without a turn (quarter turns and mirrorings included)."""
     lowest = np.log(1 / sides[1])
     count = int((np.log(_HIGHEST) - lowest) / _LOG_STEP)
@@ -124,7 +136,43 @@ def stretches(power: Power, carriers: list[tiles.Carrier], sides: tuple[float, f
                     sx, sy = np.exp(lowest + _LOG_STEP * j), np.exp(lowest + _LOG_STEP * i)
                     transposed = np.diag([mirror * sx, sy]) @ (np.array([[0, 1], [1, 0]]) if swap else np.eye(2))
                     found.append(Candidate(value, layout.variant, transposed.T))
-    return sorted(found, key=lambda c: -c.score)[:keep]
+    examined = float(len(carriers) * 4 * 2 * np.count_nonzero(allowed))
+    return sorted(found, key=lambda c: -c.score)[:keep], examined
+
+
+def distortions(
+    power: Power, carriers: list[tiles.Carrier], sides: tuple[float, ...], keep: int
+) -> tuple[list[Candidate], float]:
+    """Best general linear maps near the nominal tile sizes ``sides``: what perspective looks like in one window."""
+    full = np.concatenate([power.smooth, power.smooth[(-np.arange(power.rows)) % power.rows, :0:-1]], axis=1)
+    wide = full.shape[1]  # columns 0..wide-1 hold fx = 0 .. +, then - .. 0
+    stretch, shear = np.meshgrid(_STRETCHES, _SHEARS, indexing="ij")
+    stretch, shear = stretch.ravel(), shear.ravel()
+    found: list[Candidate] = []
+    examined = 0.0
+    for side in sides:
+        for layout in carriers:
+            k = tiles.FREQUENCIES[layout.comb].astype(float)
+            for orientation in range(4):  # power does not tell half turns apart
+                turn = np.array([[0, -1], [1, 0]]) if orientation % 2 else np.eye(2)
+                turn = turn @ np.diag([-1.0 if orientation >= 2 else 1.0, 1.0])
+                x, y = (k @ turn.T / side).T
+                column = (
+                    np.rint((np.outer(1 + stretch, x) + np.outer(shear, y)) * power.columns).astype(np.int32) % wide
+                )
+                row = (
+                    np.rint((np.outer(1 + stretch, y) + np.outer(shear, x)) * power.rows).astype(np.int32) % power.rows
+                )
+                score = np.zeros((len(stretch), len(stretch)), np.float32)
+                for line in range(len(k)):
+                    score += full[row[:, line][:, None], column[:, line][None, :]] - 1
+                examined += 2 * score.size
+                for _ in range(2):
+                    i, j = np.unravel_index(int(np.argmax(score)), score.shape)
+                    bent = np.array([[1 + stretch[j], shear[j]], [shear[i], 1 + stretch[i]]]) @ turn / side
+                    found.append(Candidate(float(score[i, j]), layout.variant, bent.T))
+                    score[i, j] = -1e9
+    return sorted(found, key=lambda c: -c.score)[:keep], examined
 
 
 def _peaks(score: NDArray[np.float32], keep: int) -> list[tuple[float, int, int]]:

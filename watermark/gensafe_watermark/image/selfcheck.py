@@ -45,5 +45,5 @@ def scale(plane: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
 
 
 def quick_set(plane: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """The embedder's test set: heavy JPEG, and a three-quarter copy at the quality web sites use."""
-    return [jpeg(plane, 40), jpeg(scale(plane, 0.75), 70)]
+    """The embedder's test set: heavy JPEG of a darkened copy, and a three-quarter copy at the quality web sites use."""
+    return [jpeg(0.5 * plane, 50), jpeg(scale(plane, 0.75), 70)]
