@@ -20,6 +20,8 @@ csv.field_size_limit(1 << 30)
 HEADS: Final = ("hte", "tox", "sxc", "vcr", "ssh", "ncr", "iwp", "src", "prv", "dfm", "ipv", "spc", "jbk", "any")
 CORE: Final = ("hte", "tox", "sxc", "vcr", "ssh", "ncr", "iwp", "src", "jbk")
 NAN: Final = float("nan")
+FOREIGN: Final = ("cold", "germeval", "ailuminate_demo_fr")
+MIXTURES: Final = 3000  # of each kind
 REQUEST_HARM: Final = ("vcr", "ncr", "iwp", "src")  # what a harmful request may be under; they overlap
 
 
@@ -60,7 +62,29 @@ def read_all(folder: Path, contrastive: Sequence[Path] = ()) -> list[Example]:
         found.extend(reader(train))
     for path in contrastive:
         found.extend(read_contrastive(path))
-    return [e for e in found if len(e.text.strip()) >= 3]
+    found = [e for e in found if len(e.text.strip()) >= 3]
+    found.extend(_mixtures([e for e in found if e.source not in FOREIGN]))
+    return found
+
+
+def _mixtures(found: Sequence[Example]) -> Iterator[Example]:
+    """Long texts of short ones: benign throughout, or with one harmful sentence among benign ones.
+
+    Without them long texts are either novels or jailbreaks, and length alone becomes evidence.
+    """
+    draw = random.Random(11)
+    benign = [e for e in found if len(e.text) < 300 and all(v == 0.0 for v in e.labels)]
+    harmful = [e for e in found if len(e.text) < 300 and e.labels[HEADS.index("any")] == 1.0 and e.weight >= 0.5]
+    for i in range(2 * MIXTURES):
+        parts = [draw.choice(benign) for _ in range(draw.randint(3, 9))]
+        labels = benign[0].labels
+        group = parts[0].group
+        if i % 2:
+            unsafe = draw.choice(harmful)
+            parts[draw.randrange(len(parts))] = unsafe
+            labels, group = unsafe.labels, unsafe.group
+        texts = [p.text if p.text.rstrip().endswith((".", "!", "?")) else p.text + "." for p in parts]
+        yield Example(" ".join(texts), labels, "mixture", 0.7, group)
 
 
 def read_contrastive(path: Path, split: str = "train") -> Iterator[Example]:

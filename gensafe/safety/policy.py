@@ -212,7 +212,7 @@ def parse_policy(text: str) -> Policy:
         classifiers=_classifiers(_table(data, "classifiers")),
         options=_options(_table(data, "options")),
         stream=_stream(_table(data, "stream")),
-        default={"review": 0.9, "block": 0.97, "review_action": "review", "block_action": "block", **default},
+        default={"review": 0.6, "block": 0.8, "review_action": "review", "block_action": "block", **default},
         categories=categories,
         floors=floors,
         custom=custom,

@@ -11,7 +11,7 @@ from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.ports import Classifier
 from gensafe.core.types import Action, Assessment, ClassifierId, Finding, Stage, Text, Verdict
 
-DEFAULT_STACK: Final = ("text_rules",)
+DEFAULT_STACK: Final = ("text_rules", "text_encoder")
 """Without ``text_language``: a caption or a transcript of a few words is too short to tell its language."""
 
 REDACTED: Final = "█"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import log10
 from typing import Final
 
 import numpy as np
@@ -22,13 +23,13 @@ from gensafe.core.types import (
 )
 from gensafe.safety.cards import read_card
 from gensafe.safety.signals.clipping import clipped_share
-from gensafe.safety.signals.loudness import measure_loudness
+from gensafe.safety.signals.loudness import channel_weights, measure_loudness
 from gensafe.safety.signals.spectrum import find_ultrasound, infrasonic_share, side_excess_db
 
 NAME: Final = "audio_signal"
 VERSION: Final = "1"
 LOUD_NOTE_LUFS: Final = -9.0  # louder than any delivery standard; a half-scale tone reaches it
-LOUD_LUFS: Final = -2.5  # louder than a full-scale sine (-3.01): clipped through and through
+LOUD_LUFS: Final = 1.0  # per full channel, louder than a sine of any frequency can be: clipped through and through
 JUMP_LU: Final = 30.0  # a bang out of near-silence
 JUMP_TO_LUFS: Final = -9.0
 SILENT: Final = 10 ** (-70 / 20)
@@ -114,9 +115,12 @@ def sound_findings(audio: Audio, stage: Stage, *, track: bool, classifier: str =
         add("bad", 0.6 if clipped > CLIPPED_BROKEN and ours else 0.2, f"{100 * clipped:.1f} % of the samples clip")
     # 4. loudness
     loud = measure_loudness(samples, audio.rate)
-    if loud.integrated_lufs > LOUD_NOTE_LUFS:
-        score = 0.9 if loud.integrated_lufs > LOUD_LUFS else 0.2
-        add("phy", score, f"programme loudness {loud.integrated_lufs:.1f} LUFS")
+    per_channel = loud.integrated_lufs - 10 * log10(max(1.0, float(channel_weights(len(samples)).sum())))
+    if per_channel > LOUD_LUFS:
+        add("phy", 0.9, f"programme loudness {loud.integrated_lufs:.1f} LUFS")
+    elif loud.integrated_lufs > LOUD_NOTE_LUFS:
+        score = 0.2 + 0.025 * min(10.0, loud.integrated_lufs - LOUD_NOTE_LUFS)
+        add("phy", round(score, 3), f"programme loudness {loud.integrated_lufs:.1f} LUFS")
     if loud.jump_lu >= JUMP_LU and loud.momentary_max_lufs > JUMP_TO_LUFS:
         at = loud.jump_at_s
         add("phy", 0.3, f"loudness rises by {loud.jump_lu:.0f} LU within a second", at, at + 0.4)

@@ -18,7 +18,7 @@ from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Medi
 from gensafe.safety.cards import WEIGHTS, read_card
 from gensafe.safety.ensemble import Calibration
 from gensafe.safety.linear import LinearScreen
-from gensafe.safety.minors import mentions_minor
+from gensafe.safety.minors import explicit, mentions_minor
 from gensafe.safety.normalize import Normalized
 from gensafe.safety.variants import readings
 
@@ -31,6 +31,7 @@ SPAN_FROM: Final = 0.5
 MAX_SPANS: Final = 5
 MAX_CHARS: Final = 2_000_000
 SEXUAL: Final = ("sxc", "src")
+CONJUNCTION: Final = 0.98  # the score of a rule, not of a model: see gensafe.safety.minors
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,9 @@ def report(
     sexual = [i for i, c in enumerate(categories) if c in SEXUAL]
     for row, (reading, start, end) in enumerate(pieces):
         score = float(scores[row, sexual].max())
-        if score >= SPAN_FROM and mentions_minor(reading.text[start:end]):
-            yield Finding("cse", score, name, "sexual content with a mention of a minor", (reading.span(start, end),))
+        part = reading.text[start:end]
+        if mentions_minor(part) and (score >= SPAN_FROM or explicit(part)):
+            yield Finding("cse", CONJUNCTION, name, "sexual content beside a minor", (reading.span(start, end),))
             return
 
 

@@ -1,11 +1,11 @@
 """Photosensitive-seizure flash test on every frame.
 
-Sources: WCAG 2.2 SC 2.3.1 "general flash and red flash thresholds"; ITU-R BT.1702-3 annex 1; Ofcom guidance note section
-2 annex 1. The frame-by-frame bookkeeping (a window of one second of frames, the count of frames towards the extended
-failure) follows the logs of the open IRIS analyser, with which it agrees on its eight test videos.
+Sources: WCAG 2.2 SC 2.3.1 "general flash and red flash thresholds"; ITU-R BT.1702-3 annex 1; Ofcom guidance note
+section 2 annex 1. The frame-by-frame bookkeeping (a window of one second of frames, the count of frames towards the
+extended failure) follows the logs of the open IRIS analyser, with which it agrees on its eight test videos.
 
-1. Each frame is area-averaged to 96 x 54 cells, which drops detail finer than about 0.1 degree (WCAG's exemption of fine
-   checks).
+1. Each frame is area-averaged to 96 x 54 cells, which drops detail finer than about 0.1 degree (WCAG's exemption of
+   fine checks).
 2. Per cell, a transition is a change of relative luminance by at least 0.10 from the last extremum, the darker state
    being below 0.80. A red transition is a change of (R - G - B) * 320 by more than 20 with a saturated red
    (R / (R + G + B) >= 0.8) in either state.

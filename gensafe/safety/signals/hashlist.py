@@ -1,7 +1,8 @@
 """Block lists of PDQ hashes: reading them, and an exact search of every entry within 31 bits.
 
 Matching at a distance of at most 31, and not matching pictures of quality below 50, follow the authors' advice
-(ThreatExchange, pdq/README). No list is shipped: lists of known abuse material need agreements with those who keep them.
+(ThreatExchange, pdq/README). No list is shipped: lists of known abuse material need agreements with those who keep
+them.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def _json_rows(text: str, name: str) -> list[tuple[str, str]]:
             items = [json.loads(line) for line in text.splitlines() if line.strip()]
     except (json.JSONDecodeError, RecursionError) as error:
         raise ConfigError(f"the hash list {name} is not valid JSON") from error
-    rows = []
+    rows: list[tuple[str, str]] = []
     for item in items if isinstance(items, list) else []:
         if not isinstance(item, Mapping) or "PDQ" not in str(item.get("type", "PDQ")).upper():
             continue
@@ -86,7 +87,7 @@ def _json_rows(text: str, name: str) -> list[tuple[str, str]]:
 
 
 def _line_rows(text: str) -> list[tuple[str, str]]:
-    rows = []
+    rows: list[tuple[str, str]] = []
     for number, line in enumerate(text.splitlines(), 1):
         cells = [c.strip().strip('"') for c in line.split("#", 1)[0].split(",")]
         for cell in cells:
@@ -118,9 +119,9 @@ def read_lists(spec: str) -> list[ListEntry]:
 class PdqIndex:
     """Finds every entry within ``MATCH_BITS`` bits, exactly.
 
-    Up to 20,000 entries by a scan. Above, by multi-index hashing (Norouzi et al., CVPR 2012): of 16 pieces of 16 bits, at
-    least one differs by no more than one bit when the whole differs by no more than 31, so looking up each piece and its
-    16 one-bit neighbours finds every match.
+    Up to 20,000 entries by a scan. Above, by multi-index hashing (Norouzi et al., CVPR 2012): of 16 pieces of 16
+    bits, at least one differs by no more than one bit when the whole differs by no more than 31, so looking up each
+    piece and its 16 one-bit neighbours finds every match.
     """
 
     entries: list[ListEntry]

@@ -1,8 +1,9 @@
 """Programme loudness and true peak.
 
 Sources: ITU-R BS.1770-5 (K weighting, gating, true peak by four-fold oversampling), EBU R 128 and EBU Tech 3341
-(momentary 0.4 s, short-term 3 s). The two filters are given by BS.1770 for 48 kHz only; here they are derived for any rate
-from the analogue prototypes (B. De Man, "Evaluation of implementations of the EBU R128 loudness measurement", 2018).
+(momentary 0.4 s, short-term 3 s). The two filters are given by BS.1770 for 48 kHz only; here they are derived for any
+rate from the analogue prototypes (B. De Man, "Evaluation of implementations of the EBU R128 loudness measurement",
+2018).
 """
 
 from __future__ import annotations

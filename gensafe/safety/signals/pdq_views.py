@@ -16,8 +16,7 @@ CROPS: Final = tuple(round(0.025 * i, 3) for i in range(1, 9))  # share of each 
 def dihedral_hashes(pixels: NDArray[np.uint8]) -> tuple[list[bytes], int]:
     """The hashes of the four turns and their mirror images, and the quality (0..100) of the picture as it stands.
 
-    The picture itself is turned: PDQ's own shortcut, which permutes the cosine coefficients, is off by up to 33 bits on a
-    photograph in two hundred.
+    The picture itself is turned: PDQ's own shortcut, which permutes the cosine coefficients, is only near to it.
 
     Args:
         pixels: uint8 (H, W, 3).

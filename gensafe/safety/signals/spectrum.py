@@ -1,7 +1,7 @@
 """Inaudible content: ultrasonic carriers, infrasonic power, and what cancels when the channels are mixed to mono.
 
-Ultrasonic: amplitude-modulated carriers above 18 kHz are demodulated by a microphone's own non-linearity and so can speak
-to a machine without a person hearing it (DolphinAttack, Zhang et al., CCS 2017).
+Ultrasonic: amplitude-modulated carriers above 18 kHz are demodulated by a microphone's own non-linearity and so can
+speak to a machine without a person hearing it (DolphinAttack, Zhang et al., CCS 2017).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ULTRASONIC_HZ: Final = 18_000.0
 INFRASONIC_HZ: Final = 20.0
 RATIO_DB: Final = -30.0
 CARRIER_DBFS: Final = -56.0
-PROMINENCE_DB: Final = 25.0
+PROMINENCE_DB: Final = 15.0
 _WINDOW_S: Final = 1.0
 
 

@@ -1,0 +1,125 @@
+"""``text_encoder``: the linear screen and a compact sentence encoder, calibrated together. A few milliseconds a sentence.
+
+The encoder is all-MiniLM-L6-v2 (Apache-2.0) as int8 ONNX, frozen; the heads over its layers were trained on the same data as
+the screen. See docs/safety-text.md for what it adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gensafe.core.digest import sha256
+from gensafe.core.errors import SafetyUnavailable
+from gensafe.core.ports import Card
+from gensafe.core.types import Assessment, ClassifierId, Coverage, Media, Modality, Span, Stage
+from gensafe.safety.cards import WEIGHTS, read_card
+from gensafe.safety.classifiers.text_screen import (
+    Piece,
+    checked_text,
+    load_screen,
+    metadata,
+    report,
+    windows,
+    word_spans,
+)
+from gensafe.safety.encoder import Encoder, Heads
+from gensafe.safety.ensemble import Calibration
+from gensafe.safety.normalize import Normalized
+from gensafe.safety.variants import readings
+
+NAME: Final = "text_encoder"
+VERSION: Final = "1"
+WINDOW: Final = 480  # characters, about 100 tokens: what the encoder reads at once
+BATCH: Final = 16
+
+
+class TextEncoder:
+    """Screen and encoder together as a Classifier.
+
+    Args:
+        folder: Holds text_screen.safetensors, text_encoder.safetensors, text_encoder.onnx and text_encoder.vocab.txt.
+
+    Raises:
+        SafetyUnavailable: a file is missing, damaged, or not the one the heads were trained on.
+    """
+
+    name = NAME
+    modality = Modality.TEXT
+
+    def __init__(self, folder: Path = WEIGHTS) -> None:
+        screen = load_screen(folder / "text_screen.safetensors")
+        self._screen = screen.model
+        try:
+            from safetensors.numpy import load
+
+            data = (folder / "text_encoder.safetensors").read_bytes()
+            model = (folder / "text_encoder.onnx").read_bytes()
+            vocabulary = (folder / "text_encoder.vocab.txt").read_bytes()
+            tensors, meta = load(data), metadata(data)
+            heads, categories = tuple(meta["heads"].split()), tuple(meta["categories"].split())
+            self._calibration = Calibration(categories, heads, tensors["calibration"], tensors["calibration_bias"])
+            self._heads = Heads(tensors["w1"], tensors["b1"], tensors["w2"], tensors["b2"])
+            fits = meta["encoder"] == sha256(model) and meta["screen"] == screen.digest and heads == self._screen.heads
+        except Exception as error:
+            raise SafetyUnavailable(f"the weights of text_encoder cannot be read: {type(error).__name__}") from error
+        if not fits:
+            raise SafetyUnavailable("the weights of text_encoder were not trained for this encoder and screen")
+        self._encoder = Encoder(model, vocabulary.decode("utf-8").splitlines())
+        self._digest = sha256(data + vocabulary)  # the heads' file names the encoder and the screen by digest
+
+    def identity(self) -> ClassifierId:
+        """The digest covers heads, vocabulary and, through the heads' metadata, the encoder and the screen."""
+        return ClassifierId(NAME, VERSION, self._digest)
+
+    def card(self) -> Card:
+        """The card in docs/cards."""
+        return read_card(NAME)
+
+    def assess(self, item: Media, stage: Stage) -> Assessment:
+        """Score every window of every reading; a category's score is the highest.
+
+        Raises:
+            SafetyUnavailable: not a text, longer than MAX_CHARS, or the runtime failed.
+        """
+        text = checked_text(item)
+        pieces: list[Piece] = [(r, *w) for r in readings(text) for w in windows(r.text, WINDOW)]
+        texts = [r.text[a:b] for r, a, b in pieces]
+        logits = [np.stack([self._screen.logits(t) for t in texts]), self._encoded(texts)]
+        scores = self._calibration.scores(logits)
+        return Assessment(
+            tuple(report(NAME, self._calibration.categories, scores, pieces, text, self._spans)),
+            (Coverage(NAME, "characters", len(text), len(text)),),
+        )
+
+    def _encoded(self, texts: list[str]) -> NDArray[np.float32]:
+        """(len(texts), heads): the highest logit over the token windows of each text (almost always one)."""
+        batch = [(row, ids) for row, text in enumerate(texts) for ids in self._encoder.windows(text)]
+        out = np.full((len(texts), len(self._screen.heads)), -np.inf, np.float32)
+        for start in range(0, len(batch), BATCH):
+            part = batch[start : start + BATCH]
+            z = self._heads.logits(self._encoder.features([ids for _, ids in part]))
+            np.maximum.at(out, [row for row, _ in part], z)
+        return out
+
+    def _spans(self, reading: Normalized, start: int, end: int, category: str) -> tuple[Span, ...]:
+        return word_spans(self._screen, reading, start, end, category)
+
+
+@lru_cache(maxsize=1)
+def _shared() -> TextEncoder:
+    return TextEncoder()
+
+
+def create(options: Mapping[str, str]) -> TextEncoder:
+    """Entry point; no options. One instance is shared: it has no state and its weights are large.
+
+    Raises:
+        SafetyUnavailable: the weights cannot be read.
+    """
+    return _shared()
