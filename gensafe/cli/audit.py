@@ -6,9 +6,9 @@ Exit status: 0 done or holds · 1 failed or does not hold · 2 nothing found (pr
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,25 @@ from gensafe.audit import AuditLog, LogReader, entries, fsck, standalone
 from gensafe.audit.export import Manifest, export_jsonl
 from gensafe.audit.note import NoteKey
 from gensafe.audit.publish import publish
+from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
+from gensafe.cli.keys import passphrase
 from gensafe.core import plugins
 from gensafe.core.errors import GensafeError, InvalidRequest, LogUnavailable
 from gensafe.core.ids import parse_record_id
 from gensafe.keys import KeyRing
 from gensafe.registry import Registry
 
-DEFAULT_DATA_DIR = Path("gensafe-data")
 REGIMES = ("eu-ai-act", "ca-sb942", "cn-gb45438", "kr-ai-basic", "in-it-rules", "iso-42001")
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to the main parser; ``run`` is set as the default ``handler``."""
-    parser = subparsers.add_parser("audit", help="the tamper-evident log: export, verify, prove, check, report")
+def add_parser(commands: Commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "audit",
+        help="export, prove and check the log",
+        description="The tamper-evident log. Exit: 0 done or holds, 1 failed or does not hold, 2 nothing found, "
+        "3 unreadable, 64 usage.",
+    )
     verbs = parser.add_subparsers(dest="audit_command", required=True, metavar="COMMAND")
 
     export = verbs.add_parser("export", help="write a bundle that an auditor can check alone")
@@ -64,31 +70,63 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     for name, verb in verbs.choices.items():
         if name != "verify":
-            verb.add_argument("--data-dir", type=Path, default=DEFAULT_DATA_DIR, metavar="DIR")
+            add_config_arguments(verb)
         verb.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(handler=run)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the log, the registry and the keys of an installation are."""
+
+    data_dir: Path
+    environment: str
+
+    @property
+    def log(self) -> Path:
+        """Folder of the log."""
+        return self.data_dir / "log"
+
+    def ring(self) -> KeyRing | None:
+        """The key ring, or None where there is none or it cannot be read."""
+        try:
+            return KeyRing.open(
+                self.data_dir / "keys", environment=self.environment, create=False, passphrase=passphrase()
+            )
+        except GensafeError:
+            return None
+
+    def writer(self, ring: KeyRing | None) -> AuditLog | None:
+        """The log for writing; None where a server holds it, or there is no key or no log."""
+        if ring is None or not self.log.is_dir():
+            return None
+        try:
+            key, known = ring.checkpoint_private_key(), ring.checkpoint_public_keys()
+            return AuditLog.open(self.log, origin=ring.origin, key=key, previous_keys=known)
+        except LogUnavailable:
+            return None
+
+
+def place(args: argparse.Namespace) -> Place:
+    """Read --config and --data-dir."""
+    config = read_config(args)
+    return Place(Path(config.data_dir), config.environment)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``gensafe audit …``; returns the exit status."""
+    """Run one verb; returns the exit status."""
     try:
         return _COMMANDS[args.audit_command](args)
-    except InvalidRequest as error:
-        print(f"gensafe audit: {error}", file=sys.stderr)
-        return 64
-    except GensafeError as error:
-        print(f"gensafe audit: {error}", file=sys.stderr)
-        return 1
     except OSError as error:
-        print(f"gensafe audit: {error.strerror}: {error.filename}", file=sys.stderr)
-        return 3
+        note(f"gensafe: {error.strerror}: {error.filename}")
+        return Exit.UNREADABLE
 
 
 def _export(args: argparse.Namespace) -> int:
     formats = args.formats or ["jsonl"]
     views = [plugins.load("gensafe.exporters", name) for name in formats if name != "jsonl"]
     start, end = parse_time(args.start), parse_time(args.end)
-    ring = _ring(args.data_dir)
+    where = place(args)
+    ring = where.ring()
 
     def make(log: LogReader) -> Manifest:
         return export_jsonl(
@@ -104,11 +142,11 @@ def _export(args: argparse.Namespace) -> int:
             progress=progress("export"),
         )
 
-    writer = _writer(args.data_dir, ring)
+    writer = where.writer(ring)
     if writer is None:
-        with AuditLog.open_readonly(args.data_dir / "log") as log:
+        with AuditLog.open_readonly(where.log) as log:
             manifest = make(log)
-        note = "the log is in use or has no key here, so this export is not itself logged"
+        remark = "the log is in use or has no key here, so this export is not itself logged"
     else:
         with writer:
             manifest = make(writer)
@@ -125,12 +163,12 @@ def _export(args: argparse.Namespace) -> int:
                     manifest_digest=manifest.digest,
                 )
             )
-        note = ""
+        remark = ""
     data: dict[str, Any] = {"directory": str(args.out), "manifest": manifest.digest, "signed": manifest.signed}
-    data |= {"range": manifest.data["range"], "counts": manifest.data["counts"], "note": note}
+    data |= {"range": manifest.data["range"], "counts": manifest.data["counts"], "note": remark}
     counts = manifest.data["counts"]
     text = f"{args.out}: {counts['disclosed']} entries, {counts['withheld']} withheld, {counts['pruned']} pruned"
-    _say(args, data, text + (f"\nnote: {note}" if note else ""))
+    _say(args, data, text + (f"\nnote: {remark}" if remark else ""))
     return 0
 
 
@@ -142,8 +180,9 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _prove(args: argparse.Namespace) -> int:
-    with AuditLog.open_readonly(args.data_dir / "log") as log:
-        index = _index_of(args.id, args.data_dir)
+    where = place(args)
+    with AuditLog.open_readonly(where.log) as log:
+        index = _index_of(args.id, where.data_dir)
         if index is None or index >= log.size:
             _say(args, {"found": False, "id": args.id}, f"{args.id}: nothing found in the log")
             return 2
@@ -163,33 +202,36 @@ def _prove(args: argparse.Namespace) -> int:
 
 
 def _fsck(args: argparse.Namespace) -> int:
-    ring = _ring(args.data_dir)
+    where = place(args)
+    ring = where.ring()
     keys = ring.checkpoint_public_keys() if ring else ()
-    report = fsck(args.data_dir / "log", keys=keys, progress=progress("fsck"))
+    report = fsck(where.log, keys=keys, progress=progress("fsck"))
     data = {"ok": report.ok, "origin": report.origin, "size": report.size, "pruned": report.pruned}
     data |= {"root": report.root, "signed": report.signed, "findings": list(report.findings)}
     lines = [f"{report.origin}: {report.size} entries, {'sound' if report.ok else 'does not hold'}"]
     lines += [f"  FAIL {finding}" for finding in report.findings]
     _say(args, data, "\n".join(lines))
-    return 0 if report.ok else 1
+    return Exit.OK if report.ok else Exit.FAILED
 
 
 def _checkpoint(args: argparse.Namespace) -> int:
-    ring = _ring(args.data_dir)
-    with AuditLog.open_readonly(args.data_dir / "log") as log:
-        note, origin = log.checkpoint().decode(), log.origin
+    where = place(args)
+    ring = where.ring()
+    with AuditLog.open_readonly(where.log) as log:
+        head, origin = log.checkpoint().decode(), log.origin
     keys = [NoteKey(origin, key).vkey for key in ring.checkpoint_public_keys()] if ring else []
-    _say(args, {"checkpoint": note, "keys": keys}, note + "".join(f"key: {key}\n" for key in keys))
+    _say(args, {"checkpoint": head, "keys": keys}, head + "".join(f"key: {key}\n" for key in keys))
     return 0
 
 
 def _report(args: argparse.Namespace) -> int:
     from gensafe.compliance.report import make_report, write_report
 
-    ring = _ring(args.data_dir)
-    with AuditLog.open_readonly(args.data_dir / "log") as log:
+    where = place(args)
+    ring = where.ring()
+    with AuditLog.open_readonly(where.log) as log:
         keys = ring.checkpoint_public_keys() if ring else ()
-        integrity = fsck(args.data_dir / "log", keys=keys, progress=progress("fsck"))
+        integrity = fsck(where.log, keys=keys, progress=progress("fsck"))
         report = make_report(
             log, args.regime, start_ms=parse_time(args.start), end_ms=parse_time(args.end), tenant=args.tenant,
             integrity=integrity,
@@ -200,7 +242,7 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _publish(args: argparse.Namespace) -> int:
-    with AuditLog.open_readonly(args.data_dir / "log") as log:
+    with AuditLog.open_readonly(place(args).log) as log:
         written = publish(log, args.out)
     _say(args, {"directory": str(args.out), "written": written}, f"{args.out}: {written} files written")
     return 0
@@ -235,24 +277,6 @@ def progress(what: str) -> Callable[[int, int], None] | None:
     return show
 
 
-def _ring(data_dir: Path) -> KeyRing | None:
-    try:
-        return KeyRing.open(data_dir / "keys", create=False)
-    except GensafeError:
-        return None
-
-
-def _writer(data_dir: Path, ring: KeyRing | None) -> AuditLog | None:
-    """The log for writing, so that the export itself is logged; None where a server holds it or there is no key."""
-    if ring is None or not (data_dir / "log").is_dir():
-        return None
-    try:
-        key, known = ring.checkpoint_private_key(), ring.checkpoint_public_keys()
-        return AuditLog.open(data_dir / "log", origin=ring.origin, key=key, previous_keys=known)
-    except LogUnavailable:
-        return None
-
-
 def _index_of(text: str, data_dir: Path) -> int | None:
     if text.isascii() and text.isdigit() and len(text) < 13:
         return int(text)
@@ -269,7 +293,10 @@ def _index_of(text: str, data_dir: Path) -> int | None:
 
 
 def _say(args: argparse.Namespace, data: dict[str, Any], text: str) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False) if args.json else text)
+    if args.json:
+        print_json(data)
+    else:
+        say(text)
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

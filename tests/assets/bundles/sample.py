@@ -106,12 +106,22 @@ def opened(n: int, modality: Modality, tenant: str) -> entries.Entry:
 
 
 def labels(modality: Modality) -> dict[str, object]:
-    return {
-        "profile": "eu-ai-act",
-        "visible": modality is Modality.IMAGE,
-        "fields": ["created", "id", "provider", "system", "time", "version"],
-        "container_fields": ["Iptc4xmpExt:DigitalSourceType", "gensafe:provider"],
+    if modality is Modality.TEXT:
+        return {"profile": "eu", "fields": [], "missing": []}
+    found: dict[str, object] = {
+        "profile": "eu",
+        "fields": ["action", "content_id", "provider", "source_type", "system", "time", "version"],
+        "missing": ["detector"],
     }
+    if modality is Modality.IMAGE:
+        found["visible"] = {
+            "kind": "drawn",
+            "text": "AI GENERATED",
+            "position": "bottom-right",
+            "height_permille": 51,
+            "duration_ms": 0,
+        }
+    return found
 
 
 def fill(log: AuditLog, clock: FixedClock, rounds: int = 2) -> None:

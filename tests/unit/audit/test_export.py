@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import importlib.util
 import json
@@ -16,6 +15,7 @@ from gensafe.audit.export import export_jsonl
 from gensafe.audit.note import NoteKey
 from gensafe.audit.publish import publish, read_published
 from gensafe.cli import audit as cli
+from gensafe.cli import main
 from gensafe.compliance.exporters.csv import CsvExporter, safe_cell
 from gensafe.compliance.exporters.jsonl import JsonlExporter
 from gensafe.compliance.exporters.ocsf import OcsfExporter
@@ -186,10 +186,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 def command(*words: object) -> int:
-    parser = argparse.ArgumentParser()
-    cli.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["audit", *map(str, words)])
-    return int(args.handler(args))
+    return main(["audit", *map(str, words)])
 
 
 def test_export_then_verify_on_the_command_line(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -1,0 +1,105 @@
+"""``gensafe privacy``: erase what is stored about a subject, prune old entries, legal holds; each leaves an entry.
+
+Exit status: 0 done · 1 failed or refused by a hold · 64 usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from gensafe.audit import AuditLog, entries
+from gensafe.cli.audit import Place, place
+from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json, say
+from gensafe.core.errors import LogUnavailable, RegistryError
+from gensafe.registry import Registry
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "privacy",
+        help="erase what is stored about a subject; legal holds",
+        description="Erase a subject's prompts, commitment keys and sealed copies by destroying its key. The server "
+        "must be stopped, because the erasure is logged. Exit: 0 done, 1 failed or refused by a hold, 64 usage.",
+    )
+    verbs = parser.add_subparsers(dest="privacy_command", required=True, metavar="COMMAND")
+    erase = verbs.add_parser("erase", help="destroy a subject's key and everything sealed under it")
+    erase.add_argument("--subject", required=True, help="as the operator names it, e.g. a user or tenant id")
+    erase.add_argument("--reason", default="request of the subject")
+    prune = verbs.add_parser("prune", help="forget the contents of old log entries; hashes and proofs stay")
+    prune.add_argument("--before", required=True, metavar="TIME", help="e.g. 2026-01-01 (UTC)")
+    prune.add_argument("--reason", default="retention")
+    place_hold = verbs.add_parser("hold", help="place a legal hold: nothing in its scope is erased or pruned")
+    place_hold.add_argument("hold_id")
+    place_hold.add_argument("--scope", default="all", help="all, tenant:<tenant> or subject:<subject>")
+    lift = verbs.add_parser("release", help="lift a legal hold")
+    lift.add_argument("hold_id")
+    verbs.add_parser("holds", help="list the holds in force")
+    for verb in verbs.choices.values():
+        add_config_arguments(verb)
+        verb.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one verb; returns the exit status."""
+    where = place(args)
+    ring = where.ring()
+    kek = ring.kek() if ring else None
+    with Registry.open(where.data_dir / "registry", kek=kek, readonly=args.privacy_command == "holds") as registry:
+        if args.privacy_command == "holds":
+            held = [{"hold_id": h.hold_id, "scope": h.scope, "created_ms": h.created_ms} for h in registry.holds()]
+            _say(args, {"holds": held}, "\n".join(f"{h['hold_id']}  {h['scope']}" for h in held) or "no holds")
+            return Exit.OK
+        log = where.writer(ring)
+        if log is None:
+            raise LogUnavailable("the log cannot be written, so nothing is erased or held", fix="stop the server first")
+        with log:
+            return _act(args, where, registry, log)
+
+
+def _act(args: argparse.Namespace, where: Place, registry: Registry, log: AuditLog) -> int:
+    if args.privacy_command == "erase":
+        who = registry.pseudonym(args.subject)
+        erased = registry.erase_subject(args.subject)
+        at = log.append(entries.tombstone(kind="subject", subject=who, erased=erased, reason=args.reason)).index
+        text = f"erased {erased['prompts']} prompts and {erased['blobs']} copies of {who}; logged as entry {at}"
+        _say(args, {"subject": who, "erased": erased, "log_index": at}, text)
+        return Exit.OK
+    if args.privacy_command == "prune":
+        return _prune(args, registry, log)
+    if args.privacy_command == "hold":
+        scope = args.scope
+        if scope.startswith("subject:"):
+            scope = "subject:" + registry.pseudonym(scope.removeprefix("subject:"))
+        hold = registry.set_hold(args.hold_id, scope)
+        event = entries.HOLD_SET
+    else:
+        hold = registry.release_hold(args.hold_id)
+        event = entries.HOLD_RELEASED
+    at = log.append(entries.hold(event, hold_id=hold.hold_id, scope=hold.scope)).index
+    _say(args, {"hold_id": hold.hold_id, "scope": hold.scope, "log_index": at}, f"{event} {hold.scope}; entry {at}")
+    return Exit.OK
+
+
+def _prune(args: argparse.Namespace, registry: Registry, log: AuditLog) -> int:
+    from gensafe.cli.audit import parse_time
+
+    holds = registry.holds()
+    if holds:  # a bundle holds entries of many tenants, so any hold keeps all of them
+        raise RegistryError(f"legal hold {holds[0].hold_id} forbids pruning", fix="release the hold first")
+    upto = log.index_at(parse_time(args.before) or 0)
+    count = log.prune(upto)
+    erased = {"entries": count, "before_index": upto}
+    at = log.append(entries.tombstone(kind="retention", subject="", erased=erased, reason=args.reason)).index
+    _say(
+        args, {"erased": erased, "log_index": at}, f"pruned {count} entries before {args.before}; logged as entry {at}"
+    )
+    return Exit.OK
+
+
+def _say(args: argparse.Namespace, data: dict[str, Any], text: str) -> None:
+    if args.json:
+        print_json(data)
+    else:
+        say(text)

@@ -1,0 +1,35 @@
+"""Judgements that several regimes share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gensafe.compliance.evidence import Evidence
+
+
+def changes(evidence: Evidence) -> Mapping[str, Any]:
+    """Policy and key changes, and the policies in force."""
+    facts: dict[str, Any] = {"policy_changes": evidence.policy_changes, "key_changes": evidence.key_changes}
+    return facts | {"policies": dict(evidence.policies), "configurations": evidence.events.get("config.changed", 0)}
+
+
+def log_facts(evidence: Evidence) -> Mapping[str, Any]:
+    """What the log holds."""
+    facts: dict[str, Any] = {"entries": evidence.entries, "events": dict(sorted(evidence.events.items()))}
+    return facts | {"pruned": evidence.pruned, "unfinished": evidence.unfinished, "exports": evidence.exports}
+
+
+def models(evidence: Evidence) -> Mapping[str, Any]:
+    """Models by name, version and weights digest."""
+    return {"models": dict(evidence.models)}
+
+
+def verifications(evidence: Evidence) -> Mapping[str, Any]:
+    """Verifications by conclusion."""
+    return {"verifications": dict(evidence.conclusions)}
+
+
+def erasures(evidence: Evidence) -> Mapping[str, Any]:
+    """Erasures and holds."""
+    return {"tombstones": evidence.tombstones, "holds": evidence.holds}

@@ -1,0 +1,82 @@
+"""A report as PDF with reportlab (BSD); the extra ``pdf``. Deterministic: no creation date is written."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any, Final
+from xml.sax.saxutils import escape
+
+from gensafe.compliance.duty import Status
+from gensafe.core.errors import PluginError
+
+if TYPE_CHECKING:
+    from gensafe.compliance.report import Report
+
+_COLOUR: Final = {
+    Status.MET: "#1a7f37",
+    Status.PARTLY: "#9a6700",
+    Status.NOT_MET: "#b3261e",
+    Status.NO_EVIDENCE: "#57606a",
+    Status.OUTSIDE: "#57606a",
+}
+_LISTED: Final = 40
+
+
+def render_pdf(report: Report) -> bytes:
+    """The PDF's bytes.
+
+    Raises:
+        PluginError: reportlab is not installed.
+    """
+    try:
+        from reportlab.lib import colors
+        from reportlab.lib.pagesizes import A4
+        from reportlab.lib.styles import ParagraphStyle, getSampleStyleSheet
+        from reportlab.platypus import KeepTogether, Paragraph, SimpleDocTemplate, Spacer, Table
+    except ImportError:
+        raise PluginError("PDF needs reportlab", fix="pip install 'gensafe[pdf]'") from None
+    from gensafe.compliance.report import DISCLAIMER, period_text
+
+    styles = getSampleStyleSheet()
+    body = ParagraphStyle("body", parent=styles["BodyText"], fontSize=9, leading=12)
+    small = ParagraphStyle("small", parent=body, fontSize=7.5, leading=10, textColor=colors.HexColor("#57606a"))
+    warn = ParagraphStyle("warn", parent=body, backColor=colors.HexColor("#fff8c5"), borderPadding=4, spaceBefore=6)
+    cell = ParagraphStyle("cell", parent=body, fontSize=8, leading=10)
+
+    def text(value: str, style: Any = body) -> Any:  # noqa: ANN401 - reportlab is untyped
+        return Paragraph(escape(value), style)
+
+    def status(value: Status) -> Any:  # noqa: ANN401
+        return Paragraph(f'<font color="{_COLOUR[value]}"><b>{value.value}</b></font>', cell)
+
+    story: list[Any] = [text(report.regime.title, styles["Title"]), text(report.regime.standing, small)]
+    scope = f", tenant {report.tenant}" if report.tenant else ""
+    story.append(text(f"Log {report.origin}, {report.size:,} entries; {period_text(report)}{scope}."))
+    story += [text(warning, warn) for warning in report.warnings]
+    story += [Spacer(1, 10), text("Overview", styles["Heading2"])]
+    rows = [[text("Duty", cell), text("Evidence", cell), text("Outputs", cell)]]
+    for duty, finding in report.findings:
+        share = f"{finding.share[0]:,} of {finding.share[1]:,}" if finding.share else "-"
+        rows.append([text(duty.title, cell), status(finding.status), text(share, cell)])
+    grid = [("GRID", (0, 0), (-1, -1), 0.4, colors.HexColor("#d0d7de")), ("VALIGN", (0, 0), (-1, -1), "TOP")]
+    story.append(Table(rows, colWidths=[300, 110, 70], style=grid, repeatRows=1))
+    story.append(text("Duties", styles["Heading2"]))
+    for duty, finding in report.findings:
+        block = [text(duty.title, styles["Heading4"]), status(finding.status), text(duty.basis, small)]
+        block += [text(f"Shown by: {duty.feature}.", small), text(finding.summary)]
+        if duty.unconfirmed:
+            block.append(text(f"Unconfirmed: {duty.unconfirmed}", small))
+        block.append(text(f"Software cannot prove: {duty.beyond}", small))
+        story.append(KeepTogether(block))
+        story += [text(f"Exception: {item}", small) for item in finding.exceptions[:_LISTED]]
+        if len(finding.exceptions) > _LISTED:
+            story.append(text(f"… and {len(finding.exceptions) - _LISTED} more in the JSON report.", small))
+    story.append(text("Integrity of the log", styles["Heading2"]))
+    story.append(text(json.dumps(dict(report.integrity)) if report.integrity else "not checked", small))
+    story.append(text("Not covered", styles["Heading2"]))
+    story += [text(item, body) for item in report.regime.not_covered]
+    story += [Spacer(1, 8), text(DISCLAIMER, small)]
+    out = io.BytesIO()
+    SimpleDocTemplate(out, pagesize=A4, title=report.regime.title, author="GenSafe", invariant=1).build(story)
+    return out.getvalue()

@@ -1,0 +1,249 @@
+"""Regime reports: shares are counted right, exceptions are named, weaknesses are stated, the files can be read."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from gensafe.audit import AuditLog, entries, fsck
+from gensafe.cli import main
+from gensafe.compliance.duty import Status
+from gensafe.compliance.regimes import REGIMES
+from gensafe.compliance.report import make_report, write_report
+from gensafe.core.clock import FixedClock
+from gensafe.core.errors import InvalidRequest
+from gensafe.core.types import MarkLevel, Modality
+from gensafe.keys import KeyRing
+from gensafe.registry import Registry
+
+ASSETS = Path(__file__).parents[2] / "assets" / "bundles"
+
+
+def _load():
+    spec = importlib.util.spec_from_file_location("gensafe_bundle_sample", ASSETS / "sample.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+sample = _load()
+
+
+@pytest.fixture
+def log(tmp_path: Path):
+    with sample.sample_log(tmp_path / "log") as opened:
+        yield opened
+
+
+def duty(report, key: str):
+    [found] = [finding for known, finding in report.findings if known.key == key]
+    return found
+
+
+def release(log: AuditLog, n: int, *, labels: dict[str, object] | None = None, environment: str = "production", **more):
+    at = log.append(sample.opened(n, Modality.IMAGE, "p-acme")).index
+    signed = sample.signed(n, at, more.pop("modality", Modality.IMAGE), "p-acme", **more)
+    log.append(entries.released(signed, labels=labels, layers=("c2pa",), environment=environment))
+
+
+def test_the_regimes_of_the_command_line_are_those_there_are():
+    from gensafe.cli.audit import REGIMES as choices
+
+    assert set(choices) == set(REGIMES)
+    keys = [d.key for regime in REGIMES.values() for d in regime.duties]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("regime", sorted(REGIMES))
+def test_every_duty_says_what_software_cannot_prove(regime: str):
+    for known in REGIMES[regime].duties:
+        assert known.beyond
+        assert known.basis
+
+
+def test_shares_count_what_satisfies_a_duty_and_name_what_does_not(log: AuditLog):
+    report = make_report(log, "eu-ai-act")
+    assert duty(report, "eu-50-2-layers").share == (8, 8)
+    assert duty(report, "eu-50-2-layers").status is Status.MET
+    release(log, 901, level=MarkLevel.NONE, note="too flat to carry a mark")
+    release(log, 902, development=True, environment="development")
+    release(log, 903, modality=Modality.TEXT, level=MarkLevel.NONE, tokens=300)
+    report = make_report(log, "eu-ai-act")
+    layers = duty(report, "eu-50-2-layers")
+    assert layers.share == (9, 11)
+    assert layers.status is Status.PARTLY
+    assert layers.exceptions[0] == "0000000000385: too flat to carry a mark"
+    assert duty(report, "eu-50-2-signed").exceptions == ("0000000000386: development certificate",)
+    assert duty(report, "eu-text-200").share == (0, 1)
+    assert duty(report, "eu-text-200").status is Status.NOT_MET
+    assert any("development" in warning for warning in report.warnings)
+
+
+def test_a_label_counts_only_if_all_its_fields_are_there(log: AuditLog):
+    before = duty(make_report(log, "ca-sb942"), "ca-latent")
+    assert before.share == (6, 6)  # texts are not the law's business
+    release(log, 901, labels={"profile": "ca", "fields": ["system", "version", "time", "content_id"]})
+    release(log, 902, labels={"profile": "ca", "fields": ["provider", "system", "version", "time"]})
+    after = duty(make_report(log, "ca-sb942"), "ca-latent")
+    assert after.share == (6, 8)
+    assert after.exceptions == ("0000000000385: without provider", "0000000000386: without content_id")
+
+
+def test_a_small_label_and_a_missing_aigc_element_are_exceptions(log: AuditLog):
+    small = {"kind": "drawn", "text": "AI", "position": "bottom-right", "height_permille": 31, "duration_ms": 0}
+    release(log, 901, labels={"profile": "cn", "fields": ["aigc"], "visible": small})
+    report = make_report(log, "cn-gb45438")
+    assert duty(report, "cn-size").share == (2, 3)
+    assert duty(report, "cn-size").exceptions == ("0000000000385: below 5 %",)
+    assert duty(report, "cn-implicit").share == (1, 9)
+
+
+def test_an_output_in_a_filter_outage_is_not_met(log: AuditLog):
+    assert duty(make_report(log, "eu-ai-act"), "eu-5-1-ba").status is Status.MET
+    log.append(entries.filter_outage(entries.FILTER_UNAVAILABLE, classifier="text_screen", since_ms=1))
+    release(log, 901)
+    found = duty(make_report(log, "eu-ai-act"), "eu-5-1-ba")
+    assert found.status is Status.NOT_MET
+    assert "1 outputs left" in found.summary
+
+
+def test_a_release_without_intent_is_an_exception(log: AuditLog):
+    log.append(entries.released(sample.signed(901, 3, Modality.IMAGE, "p-acme")))
+    found = duty(make_report(log, "iso-42001"), "iso-intent")
+    assert found.share == (8, 9)
+
+
+def test_an_empty_period_is_no_evidence_not_full_marks(log: AuditLog):
+    report = make_report(log, "eu-ai-act", end_ms=0)
+    assert duty(report, "eu-50-2-layers").status is Status.NO_EVIDENCE
+    assert Status.MET not in {finding.status for _, finding in report.findings}
+
+
+def test_a_tenants_report_counts_only_its_outputs(log: AuditLog):
+    every = duty(make_report(log, "iso-42001"), "iso-a8").share
+    acme = duty(make_report(log, "iso-42001", tenant="p-acme"), "iso-a8").share
+    umbra = duty(make_report(log, "iso-42001", tenant="p-umbra"), "iso-a8").share
+    assert acme[1] + umbra[1] == every[1]
+    assert min(acme[1], umbra[1]) > 0
+
+
+def test_an_unsound_log_is_said_first(log: AuditLog, tmp_path: Path):
+    report = make_report(log, "eu-ai-act", integrity=fsck(tmp_path / "log"))
+    assert any("who signed" in warning for warning in report.warnings)
+    assert make_report(log, "eu-ai-act").warnings[0].startswith("The log was not rebuilt")
+
+
+def test_percentages_never_round_up_to_all():
+    from gensafe.compliance.duty import by_share
+    from gensafe.compliance.evidence import Evidence, Share
+
+    finding = by_share(lambda _: Share(100_000, 99_999), "x")(Evidence())
+    assert "99.9 %" in finding.summary
+
+
+class _Tags(HTMLParser):
+    VOID = ("meta", "br", "link", "img")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("regime", sorted(REGIMES))
+def test_html_is_whole_and_loads_nothing(log: AuditLog, regime: str, tmp_path: Path):
+    release(log, 901, level=MarkLevel.NONE, note='<script>alert("x")</script>')
+    write_report(make_report(log, regime), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text("utf-8")
+    tags = _Tags()
+    tags.feed(page)
+    assert tags.open == []
+    assert tags.links == []
+    assert "<script" not in page
+    for known in REGIMES[regime].duties:
+        if known.unconfirmed:
+            assert "Unconfirmed" in page
+
+
+@pytest.mark.parametrize("regime", sorted(REGIMES))
+def test_pdf_and_json_are_the_same_twice(log: AuditLog, regime: str, tmp_path: Path):
+    pytest.importorskip("reportlab")
+    for name in ("a", "b"):
+        write_report(make_report(log, regime), tmp_path / f"{name}.pdf")
+        write_report(make_report(log, regime), tmp_path / f"{name}.json")
+    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
+    assert (tmp_path / "a.pdf").read_bytes()[:5] == b"%PDF-"
+    data = json.loads((tmp_path / "a.json").read_text("utf-8"))
+    assert data["regime"] == regime
+    assert len(data["duties"]) == len(REGIMES[regime].duties)
+    with pytest.raises(InvalidRequest):
+        write_report(make_report(log, regime), tmp_path / "a.docx")
+
+
+# --- the command line: reports and erasure on an installation ---
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    ring = KeyRing.open(folder / "keys")
+    clock = FixedClock(sample.START_MS)
+    with AuditLog.open(folder / "log", origin=ring.origin, key=ring.checkpoint_private_key(), clock=clock) as log:
+        sample.fill(log, clock, 1)
+        for future in [log.submit({"event": "test", "n": n}) for n in range(300)]:
+            future.result()
+    with Registry.open(folder / "registry", kek=ring.kek()) as registry:
+        registry.seal_prompt(1, "user-7", "a private prompt")
+    return folder
+
+
+def test_report_on_the_command_line(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "report.html"
+    assert main(["audit", "report", "--regime", "cn-gb45438", "-o", str(out), "--data-dir", str(data_dir)]) == 0
+    assert "GB 45438" in capsys.readouterr().out
+    assert "&quot;sound&quot;: true" in out.read_text("utf-8")
+    assert main(["audit", "report", "--regime", "cn-gb45438", "-o", "x.txt", "--data-dir", str(data_dir)]) == 64
+
+
+def test_erasure_leaves_a_tombstone_and_a_sound_log(data_dir: Path, capsys: pytest.CaptureFixture[str]):
+    where = ["--data-dir", str(data_dir), "--json"]
+    assert main(["privacy", "hold", "case-1", "--scope", "subject:user-7", *where]) == 0
+    assert main(["privacy", "erase", "--subject", "user-7", *where]) == 1
+    assert main(["privacy", "prune", "--before", "2030-01-01", *where]) == 1
+    assert main(["privacy", "holds", *where]) == 0
+    assert main(["privacy", "release", "case-1", *where]) == 0
+    capsys.readouterr()
+    assert main(["privacy", "erase", "--subject", "user-7", *where]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["erased"] == {"prompts": 1, "blobs": 0}
+    assert re.fullmatch("s-[0-9a-f]{24}", said["subject"])
+    assert main(["privacy", "prune", "--before", "2030-01-01", *where]) == 0
+    assert json.loads(capsys.readouterr().out)["erased"]["entries"] == 256
+    assert main(["audit", "fsck", *where]) == 0
+    with AuditLog.open_readonly(data_dir / "log") as log:
+        events = [e.entry["event"] for e in log.entries(300)]
+    assert events[-4:] == ["hold.set", "hold.released", "log.tombstone", "log.tombstone"]
+    assert b"user-7" not in b"".join(p.read_bytes() for p in data_dir.rglob("*") if p.is_file())
+
+
+def test_nothing_is_erased_while_a_server_holds_the_log(data_dir: Path):
+    ring = KeyRing.open(data_dir / "keys")
+    with AuditLog.open(data_dir / "log", origin=ring.origin, key=ring.checkpoint_private_key()):
+        assert main(["privacy", "erase", "--subject", "user-7", "--data-dir", str(data_dir)]) == 1
+    with Registry.open(data_dir / "registry", kek=ring.kek()) as registry:
+        assert registry.open_prompt(1) is not None
