@@ -26,7 +26,9 @@ SHORTEST: Final = RATE // 2  # under half a second nothing is decided
 QUIETEST: Final = 1e-9  # mean square under which a clip counts as silent: -90 dBFS
 _NOISE_PERCENTILE: Final = 20
 _RADEMACHER: Final = 3.18  # constant of Pinelis' bound, see sync.exact_z
-_TOP: Final = 8
+_TOP: Final = 8  # scale hypotheses that are refined and decoded
+_LONG_LIST: Final = 32
+_PROMISING_Z: Final = 4.0  # synchronisation at which the longer list is worth its time
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class _Tally:
     """What has been tried, for the bound that is reported."""
 
     decodings: int = 0
+    candidates: int = 0  # words whose MAC was checked
     correlations: int = 0
     best_z: float = 0.0
     best: Hypothesis | None = None
@@ -95,18 +98,21 @@ def _attempt(
                     tally.tried.add(trial)
                     words.append(soft_bits(cells, plan, correlator, found, track))
                     owners.append(found)
-    return _decode(words, owners, plan, tally)
+    return _decode(words, owners, plan, tally, tally.best_z > _PROMISING_Z)
 
 
 def _decode(
-    words: list[NDArray[np.float32]], owners: list[Hypothesis], plan: Pattern, tally: _Tally
+    words: list[NDArray[np.float32]], owners: list[Hypothesis], plan: Pattern, tally: _Tally, promising: bool
 ) -> tuple[bytes, Hypothesis] | None:
     if not words:
         return None
-    tally.decodings += len(words)
-    for decoded, owner in zip(payload_code.decode_many(np.stack(words), plan.key, MEDIUM), owners, strict=True):
-        if decoded is not None:
-            return decoded.payload, owner
+    batch = np.stack(words)
+    for size in (payload_code.LIST_SIZE, _LONG_LIST) if promising else (payload_code.LIST_SIZE,):
+        tally.decodings += len(words)
+        tally.candidates += len(words) * size
+        for decoded, owner in zip(payload_code.decode_many(batch, plan.key, MEDIUM, size), owners, strict=True):
+            if decoded is not None:
+                return decoded.payload, owner
     return None
 
 
@@ -201,5 +207,5 @@ def _record(payload: bytes, found: Hypothesis, tally: _Tally, start: int) -> Det
         "window_start_s": start / RATE,
         "key_epoch": payload_code.epoch_of(payload),
     }
-    p = statistics.p_value(tally.decodings, payload_code.LIST_SIZE)
+    p = statistics.p_value(tally.candidates, 1)
     return Detection(MarkLevel.RECORD, payload, p, SCHEME, attempts=tally.decodings, detail=detail)

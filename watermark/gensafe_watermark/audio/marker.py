@@ -20,9 +20,11 @@ from gensafe_watermark.payload import CODED_BITS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ALPHA: Final = 0.5
-BUDGET_DB: Final = 28.8  # of every block before overlapping chips cancel; 30.5 to 31.5 dB SI-SNR come out
-MAX_DB: Final = 3.0  # change of one cell, at strength 1
+ALPHA: Final = 0.65
+BUDGET_DB: Final = 28.2  # of every block before overlapping chips cancel; about 30.5 dB SI-SNR come out
+DENSE_DB: Final = 4.0  # how much of that a block of steady noise may spend more, where no cell is quiet
+DENSE_VOTE: Final = (0.3, 0.7)  # mean vote of the coded bits at which all and nothing of it is spent
+MAX_DB: Final = 4.0  # change of one cell, at strength 1
 MIN_DB: Final = 0.15
 FILL_DB: Final = -56.0  # carrier noise relative to the loudest block near by, all bands together
 FILL_SPARSE_DB: Final = -44.0  # the same where most cells are empty (a tone, clicks) and nothing else can carry
@@ -30,7 +32,6 @@ SPARSE: Final = (0.5, 0.8)  # share of empty cells at which the change from one 
 FILL_MIN: Final = 1e-8  # mean square at full scale 1: -80 dBFS
 FILL_MAX: Final = 10**-4.8
 FILL_OFF: Final = 0.1  # amplitude of a switched-off carrier
-PASSES: Final = 2
 _DB: Final = float(np.log(10) / 20)
 _WINDOW_POWER: Final = FRAME / 2  # sum of the squared root-Hann window
 
@@ -95,36 +96,34 @@ def mark_block(
     # 2. change of every cell in dB for one unit of push
     reference = float(energy.mean()) + 1e-12
     unit = (energy / reference + 1e-9) ** -ALPHA
-    weight = np.ones(CODED_BITS, np.float32)
+    step = _scaled(unit, energy, whole, BUDGET_DB)
+    # 3. what the detector would then see of every coded bit
     noise = _expand(fill, bins) ** 2 * carrier
     floor = np.float32(RELATIVE_FLOOR * (float(power.mean()) + level * _WINDOW_POWER) + 1e-12)
-    step = np.zeros_like(unit)
-    for _ in range(PASSES):
-        each = np.where(bit >= 0, weight[bit], 1.0).astype(np.float32)
-        step = _scaled(unit * each, energy, whole, strength)
-        # 3. what the detector would then see of every coded bit
-        seen = _cells(np.log(power * _expand(np.exp(2 * _DB * step * signs), bins) + noise + floor))
-        agree = limit(flatten_time(flatten_bands(seen), 1)) * signs
-        held = bit >= 0
-        count = np.bincount(bit[held], minlength=CODED_BITS)
-        vote = np.bincount(bit[held], agree[held], minlength=CODED_BITS) / np.sqrt(np.maximum(count, 1))
-        weight = np.clip(weight * np.exp(0.35 * (vote.mean() - vote)), 0.3, 2.2).astype(np.float32)
-    each = np.where(bit >= 0, weight[bit], 1.0).astype(np.float32)
-    step = _scaled(unit * each, energy, whole, strength)
+    seen = _cells(np.log(power * _expand(np.exp(2 * _DB * step * signs), bins) + noise + floor))
+    agree = limit(flatten_time(flatten_bands(seen), 1)) * signs
+    held = bit >= 0
+    count = np.bincount(bit[held], minlength=CODED_BITS)
+    vote = np.bincount(bit[held], agree[held], minlength=CODED_BITS) / np.sqrt(np.maximum(count, 1))
+    # 4. more for the bits that the host gainsays, and for a host that masks everything
+    weight = np.clip(np.exp(0.35 * (vote.mean() - vote)), 0.3, 2.2)
+    each = np.where(held, weight[bit], 1.0).astype(np.float32)
+    extra = float(np.interp(vote.mean(), DENSE_VOTE, (DENSE_DB, 0.0)))
+    step = _scaled(unit * each, energy, whole, BUDGET_DB - extra) * np.float32(strength)
     gain = _expand((step * signs * _DB).astype(np.float32), bins)
     return Change(np.exp(gain) - 1, _expand(fill, bins))
 
 
 def _scaled(
-    unit: NDArray[np.float32], energy: NDArray[np.float32], whole: float, strength: float
+    unit: NDArray[np.float32], energy: NDArray[np.float32], whole: float, budget_db: float
 ) -> NDArray[np.float32]:
-    """Scale so that the block's change lies BUDGET_DB under its host, within MIN_DB..MAX_DB per cell."""
+    """Changes in dB, scaled so that together they lie ``budget_db`` under the host, within MIN_DB..MAX_DB each."""
     widths = np.diff(band_edges())
-    allowed = whole * 10 ** (-BUDGET_DB / 10)
+    allowed = whole * 10 ** (-budget_db / 10)
     scale = 1.0
     for _ in range(8):  # limiting the quiet cells frees energy for the rest
         step = np.clip(unit * scale, MIN_DB, MAX_DB)
         used = float((energy * widths * np.expm1(_DB * step) ** 2).sum()) + 1e-20
         scale *= float(np.sqrt(allowed / used))
-    amounts: NDArray[np.float32] = (np.clip(unit * scale, MIN_DB, MAX_DB) * strength).astype(np.float32)
+    amounts: NDArray[np.float32] = np.clip(unit * scale, MIN_DB, MAX_DB).astype(np.float32)
     return amounts
