@@ -64,6 +64,14 @@ class AuditConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelConfig:
+    """What metadata labels say beyond the system's own name."""
+
+    detector_url: str = ""  # where anyone can check a file
+    cn_producer: str = ""  # content producer code of GB 45438-2025; the profile "cn" needs it
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything a deployment can choose."""
 
@@ -74,6 +82,7 @@ class Config:
     generation: GenerationConfig = field(default_factory=GenerationConfig)
     safety: SafetyConfig = field(default_factory=SafetyConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
+    labels: LabelConfig = field(default_factory=LabelConfig)
 
 
 def load_config(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
@@ -176,7 +185,7 @@ def redacted(config: Config) -> dict[str, Any]:
 
 def _override(document: dict[str, Any], name: str, value: str) -> None:
     key = name.removeprefix("GENSAFE_").lower()
-    for section in ("server", "generation", "safety", "audit"):
+    for section in ("server", "generation", "safety", "audit", "labels"):
         if key.startswith(section + "_"):
             document.setdefault(section, {})[key.removeprefix(section + "_")] = value
             return

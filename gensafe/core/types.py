@@ -371,6 +371,7 @@ class Marked:
     media_type: str
     receipt: WatermarkReceipt
     fingerprint: Mapping[str, str]  # algorithm -> hex
+    visible_label: Mapping[str, object] = field(default_factory=dict)  # what was drawn or sounded, as measured
 
 
 @dataclass(frozen=True, slots=True)

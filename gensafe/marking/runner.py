@@ -15,7 +15,7 @@ Procedure (DESIGN.md §4, order of writing a file):
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gensafe import media as codecs
 from gensafe.core import ids
@@ -32,14 +32,12 @@ from gensafe.core.types import (
     WatermarkReceipt,
 )
 from gensafe.media.fingerprint import fingerprint
+from gensafe.media.labels import apply_visible
 
 RETRY_STRENGTH = 1.4  # once: enough to win back a lossy encoder's loss, at most 3 dB more mark energy
 
 Labeller = Callable[[Judged, bytes, str], bytes]
 """Writes metadata labels into encoded bytes: (judged, data, media_type) -> data."""
-
-VisibleLabeller = Callable[[Judged, Media], Media]
-"""Draws or speaks the visible label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,6 @@ class Marker:
     key_for: Callable[[Modality, int], bytes]  # (modality, epoch) -> 32 bytes
     epoch: int
     label: Labeller
-    visible_label: VisibleLabeller
 
     def sampling_mark(self) -> SamplingMark:
         """A fresh sampling mark for one text."""
@@ -75,8 +72,7 @@ class Marker:
         watermarker = self.watermarkers[media.modality]
         key = self.key_for(media.modality, self.epoch)
         payload = ids.pack_payload(admission.record_id, self.epoch)  # 1.
-        if admission.request.visible_label:
-            media = self.visible_label(judged, media)  # 2.
+        media, visible = _visible(judged, media)  # 2.
         refusal = ""
         for strength in (1.0, RETRY_STRENGTH):
             try:
@@ -89,16 +85,20 @@ class Marker:
             detection = watermarker.detect(seen, key)  # 6.
             if detection.level is MarkLevel.RECORD and detection.payload == payload:
                 receipt = _receipt(detection, self.epoch)
-                return Marked(judged, data, media_type, receipt, fingerprint(seen))  # 8.
+                return Marked(judged, data, media_type, receipt, fingerprint(seen), visible)  # 8.
         if not refusal:  # 7.
             raise WatermarkNotDetected(f"the {media.modality} mark did not survive encoding as {media_type}")
         data = self.label(judged, codecs.encode(media, media_type), media_type)
         receipt = WatermarkReceipt("", payload, _key_id(self.epoch), MarkLevel.NONE, 1.0, note=refusal)
-        return Marked(judged, data, media_type, receipt, fingerprint(codecs.decode(data, media_type)))
+        return Marked(judged, data, media_type, receipt, fingerprint(codecs.decode(data, media_type)), visible)
 
     def _mark_text(self, judged: Judged, media: Text, backend: Backend) -> Marked:
         """Text was marked, if at all, while it was sampled; here the mark is looked for again in the final text."""
         record = judged.draft.record
+        labelled, visible = _visible(judged, media)
+        if isinstance(labelled, Text) and visible:
+            media = labelled
+            judged = replace(judged, draft=replace(judged.draft, media=media))
         data = self.label(judged, codecs.encode(media, "text/plain"), "text/plain")
         tokenizer = backend.tokenizer()
         if tokenizer is None or record.sampling_mark.startswith("not marked"):
@@ -106,7 +106,15 @@ class Marker:
         else:
             detection = self.text_scheme.detect(tokenizer.encode(media.text), self.key_for(Modality.TEXT, self.epoch))
             receipt = _receipt(detection, self.epoch)
-        return Marked(judged, data, "text/plain", receipt, fingerprint(media))
+        return Marked(judged, data, "text/plain", receipt, fingerprint(media), visible)
+
+
+def _visible(judged: Judged, media: Media) -> tuple[Media, Mapping[str, object]]:
+    request = judged.admission.request
+    if not request.visible_label:
+        return media, {}
+    labelled, evidence = apply_visible(media, request.label_profile)
+    return labelled, evidence.as_entry()
 
 
 def _receipt(detection: Detection, epoch: int) -> WatermarkReceipt:

@@ -54,6 +54,8 @@ def check(chain: Chain, request: GenerationRequest) -> GenerationJob:
     if request.label_profile not in LABEL_PROFILES:
         choices = ", ".join(p for p in LABEL_PROFILES if p)
         raise InvalidRequest(f"no profile {request.label_profile!r}", field="label_profile", fix=f"one of: {choices}")
+    if request.label_profile == "cn" and not chain.config.labels.cn_producer:
+        raise InvalidRequest("needs a producer code", field="label_profile", fix="configure labels.cn_producer")
     writable = codecs.ENCODABLE[request.modality]
     if request.media_type and request.media_type.partition(";")[0] not in writable:
         raise InvalidRequest(

@@ -18,7 +18,7 @@ from gensafe.core.types import Modality
 from gensafe.keys import KeyInfo, KeyRing
 from gensafe.marking import Marker
 from gensafe.pipeline.chain import Chain, no_fault
-from gensafe.pipeline.labels import apply_visible_label, write_metadata_labels
+from gensafe.pipeline.labels import write_metadata_labels
 from gensafe.pipeline.recovery import recover
 from gensafe.provenance import LocalTimeStamper, TrustList, TrustStore
 from gensafe.registry import Registry
@@ -70,8 +70,7 @@ def open_chain(config: Config, *, at: Callable[[str], None] = no_fault) -> Chain
             text_scheme=text_scheme,
             key_for=keys.watermark_key,
             epoch=keys.current_epoch,
-            label=lambda judged, data, media_type: write_metadata_labels(config, clock, judged, data, media_type),
-            visible_label=apply_visible_label,
+            label=lambda judged, data, kind: write_metadata_labels(config, clock.now_ms(), judged, data, kind),
         ),
         signer=signer,
         time_stamper=LocalTimeStamper(credential.key, credential.chain, clock) if credential else None,

@@ -11,6 +11,7 @@ from gensafe.core.errors import SigningFailed
 from gensafe.core.types import Audio, Image, Marked, MarkLevel, Media, Recorded, Signed, Text, Video
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Released
+from gensafe.pipeline.labels import label_evidence
 from gensafe.provenance import ClaimFacts, InputFact, sign_asset, strip_a8
 from gensafe.provenance.types import COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA, TRAINED_ALGORITHMIC_MEDIA
 from gensafe.registry import IntentState, Record
@@ -47,7 +48,10 @@ def record(chain: Chain, signed: Signed) -> Recorded:
     chain.at("stored")
     receipt = signed.marked.receipt
     layers = ["c2pa"] + (["watermark"] if receipt.level in (MarkLevel.RECORD, MarkLevel.PRESENT) else [])
-    appended = chain.log.append(entries.released(signed, layers=layers, environment=chain.config.environment))
+    labels = label_evidence(chain.config, signed)
+    appended = chain.log.append(
+        entries.released(signed, labels=labels, layers=layers, environment=chain.config.environment)
+    )
     chain.at("recorded")
     store_record(chain, signed, appended.index, appended.leaf_hash)
     return Recorded(signed, appended.index, appended.leaf_hash, chain.log.origin)

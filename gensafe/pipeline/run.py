@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from gensafe.audit import entries
 from gensafe.core.errors import Cancelled, DeadlineExceeded, GensafeError, SafetyBlocked
-from gensafe.core.types import Admission, GenerationRequest, Judged, Progress
+from gensafe.core.types import Admission, GenerationRequest, Judged, Progress, Text
 from gensafe.pipeline.admit import Claimed, admit, check, claim
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Accepted, CallControl, Judgement, PipelineEvent, ReleasedText, Stopped
@@ -65,6 +65,10 @@ def run(chain: Chain, request: GenerationRequest, control: CallControl) -> Itera
         yield Progress(0, 1, "mark")
         stage = "mark"
         marked = chain.marker.mark(judged, chain.backends[request.model or chain.default_model])  # 7.
+        if isinstance(marked.judged.draft.media, Text) and isinstance(judged.draft.media, Text):
+            notice = marked.judged.draft.media.text[len(judged.draft.media.text) :]
+            if notice:  # a visible label is part of the signed text, so it is part of the streamed text
+                yield ReleasedText(notice)
         chain.at("marked")
         control.check()
         yield Progress(0, 1, "sign")
