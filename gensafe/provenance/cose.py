@@ -73,6 +73,15 @@ class CoseSign1:
                 return _tokens(value)
         return ()
 
+    def padding_is_plain(self) -> bool:
+        """Whether the unsigned padding holds nothing: zero bytes, then at most 0xFF bytes (as text wrappers need)."""
+        for name, value in self.unprotected:
+            if name in ("pad", "pad2"):
+                content, _ = cbor.string(value, 0, cbor.BYTES)
+                if content.rstrip(b"\xff").strip(b"\0"):
+                    return False
+        return True
+
     def with_padding(self, zeros: int, filler: bytes = b"", token: bytes | None = None) -> CoseSign1:
         """The same signature with new padding of ``zeros`` zero bytes and ``filler``, and a time-stamp if given."""
         entries = [(n, v) for n, v in self.unprotected if n not in ("pad", "pad2", "sigTst2")]

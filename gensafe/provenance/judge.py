@@ -33,6 +33,8 @@ from gensafe.provenance.types import (
 
 _TEXT_COMPLAINT: Final = "data hash exclusion does not match the manifest location"
 _UNTRUSTED: Final = "signingCredential.untrusted"
+_BROKEN_STAMP: Final = ("timeStamp.mismatch", "timeStamp.malformed")
+"""A time-stamp that is not of this signature: the library shrugs, we take it for tampering."""
 _UNBOUND: Final = (
     "assertion.dataHash.mismatch",
     "assertion.bmffHash.mismatch",
@@ -89,6 +91,9 @@ def judge(
     signer, mismatch = _signer(manifest, _crjson_signature(reading.crjson, label), cose)
     if mismatch:
         failures.append(Status("gensafe.container.ambiguous", "", "two readers find two different manifests"))
+    failures += [s for s in _statuses(active, "informational") if s.code in _BROKEN_STAMP]
+    if cose is not None and not _padding_is_plain(cose):
+        failures.append(Status("gensafe.padding.used", "", "something is hidden in the signature's unsigned padding"))
     if signer is not None and signer.fingerprint in trust.revoked:
         failures.append(Status("signingCredential.revoked", "", "the signer's certificate was revoked"))
 
@@ -176,6 +181,13 @@ def _cose(store: bytes, label: str) -> CoseSign1 | None:
         return parse_cose(store[path[3].content : path[3].end])
     except ManifestInvalid:
         return None
+
+
+def _padding_is_plain(cose: CoseSign1) -> bool:
+    try:
+        return cose.padding_is_plain()
+    except ManifestInvalid:
+        return False
 
 
 def _signer(manifest: Object, signature: Object, cose: CoseSign1 | None) -> tuple[SignerReading | None, bool]:

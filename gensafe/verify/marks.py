@@ -22,6 +22,7 @@ class MarkSearch:
     detection: Detection | None = None
     epoch: int = -1
     record_id: int = 0
+    failed: bool = False
 
     @property
     def fact(self) -> MarkFact:
@@ -63,6 +64,8 @@ def search(content: Media | None, context: VerifyContext) -> MarkSearch:
                 best = detection, epoch
     except GensafeError as error:
         return MarkSearch(False, error.message)
+    except Exception as error:  # a detector is a plugin: whatever it breaks on is a line of the report, not a crash
+        return MarkSearch(False, f"the detector failed: {type(error).__name__}", failed=True)
     if best is None:
         return MarkSearch(False, "no watermark key")
     return MarkSearch(True, "", _adjusted(best[0], tried), best[1])
@@ -71,7 +74,7 @@ def search(content: Media | None, context: VerifyContext) -> MarkSearch:
 def check(found: MarkSearch) -> Check:
     """The report's line."""
     if found.detection is None:
-        return Check("watermark", Outcome.UNSUPPORTED, found.problem)
+        return Check("watermark", Outcome.ERROR if found.failed else Outcome.UNSUPPORTED, found.problem)
     detection = found.detection
     evidence: dict[str, object] = {
         "scheme": detection.scheme,

@@ -139,6 +139,7 @@ def _find_record(
             "digest": record.digest,
             "manifest": record.manifest_label,
             "log_index": record.log_index,
+            "exact_bytes": record.digest == found.digest,
         }
         summary = f"{record_id_text(record.record_id)}, found by {match.how}"
         return match, Check(name, Outcome.PASS, summary, evidence), RecordFact.FOUND

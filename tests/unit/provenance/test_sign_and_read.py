@@ -242,3 +242,22 @@ def test_sidecar_for_text_like_bytes(signed, bench):
     """JSON looks like plain text to anyone who goes by the bytes."""
     data, manifest = signed["application/json"]
     assert read_asset(data, "text/plain", sidecar=manifest.data, trust=bench.trust).state is ManifestState.TRUSTED
+
+
+@pytest.mark.parametrize("media_type", ["image/png", "audio/wav", "application/json"])
+def test_nothing_can_be_hidden_in_the_unsigned_padding(media_type, signed, bench):
+    from gensafe.provenance import containers, jumbf
+    from gensafe.provenance.cose import parse_cose
+
+    data, manifest = signed[media_type]
+    box = jumbf.signature_path(manifest.data)[-1]
+    pad = dict(parse_cose(manifest.data[box.content : box.end]).unprotected)["pad"]
+    at = manifest.data.index(pad) + 100
+    store = manifest.data[:at] + b"smuggled" + manifest.data[at + 8 :]
+    if manifest.embedded:
+        reading = read_asset(containers.overwrite(data, store), media_type, trust=bench.trust)
+    else:
+        reading = read_asset(data, media_type, sidecar=store, trust=bench.trust)
+    assert reading.library_state == "Trusted"
+    assert reading.state is ManifestState.INVALID
+    assert reading.failure_codes() == ("gensafe.padding.used",)

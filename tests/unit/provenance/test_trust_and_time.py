@@ -99,7 +99,7 @@ def test_time_stamp_over_another_signature_does_not_count(files, bench, samples)
         def stamp(self, imprint):
             return bench.tsa.stamp(bytes(32))
 
-    with pytest.raises(SigningFailed, match="time-stamp does not read back"):
+    with pytest.raises(SigningFailed, match=r"timeStamp\.mismatch"):
         sign_asset(files["image/png"], "image/png", samples.facts(), bench.ring.claim_signer(), Wrong(), bench.trust)
 
 
