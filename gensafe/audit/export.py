@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gensafe.audit import entries as names
 from gensafe.audit import merkle
 from gensafe.audit.checkpoint import parse_checkpoint
-from gensafe.audit.log import LogReader, decode_leaf
 from gensafe.audit.note import sign_note
+from gensafe.audit.reader import LogReader, decode_leaf
 from gensafe.core.canonical import canonical_json
 from gensafe.core.errors import AuditError, ExportInvalid
 from gensafe.core.ports import Exporter

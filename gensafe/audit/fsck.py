@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gensafe.audit import merkle, tiles
 from gensafe.audit.checkpoint import parse_checkpoint
-from gensafe.audit.log import decode_leaf
 from gensafe.audit.note import NoteKey
+from gensafe.audit.reader import decode_leaf
 from gensafe.audit.store import LogStore, StoredState, open_store
 from gensafe.core.errors import AuditError, LogCorrupt
 
@@ -72,6 +72,9 @@ def _fsck(store: LogStore, keys: Sequence[Ed25519PublicKey], progress: Callable[
     stored = store.highest()
     if stored < head.size:
         findings.add(f"truncated: the head says {head.size} entries, {stored} are stored")
+
+    elif stored > head.size and store.state() == head:  # a writer may have moved on between the two reads
+        findings.add(f"{stored - head.size} entries lie beyond the head: they were never signed")
 
     # 1. entries -> leaf hashes, in order, none missing, each at the place it names, times not running backwards
     wanted_roots = {size for size, _ in kept}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gensafe.audit import merkle, tiles
 from gensafe.audit.checkpoint import Checkpoint, parse_checkpoint
-from gensafe.audit.log import LogReader
+from gensafe.audit.reader import LogReader
 from gensafe.core.errors import AuditError, LogCorrupt, LogUnavailable
 
 CHECKPOINT = "checkpoint"

@@ -215,9 +215,9 @@ class LogStore:
 
     def close(self) -> None:
         """Give up the lock and all connections."""
-        self._engine.dispose()
         if self._lock:
-            self._lock.release()
+            self._lock.release()  # before its connection pool goes
+        self._engine.dispose()
 
 
 def open_store(target: Path | str, *, writer: bool) -> LogStore:
@@ -328,7 +328,11 @@ def _open_postgres(url: str, *, writer: bool) -> LogStore:
         raise LogUnavailable(f"no driver for PostgreSQL: {error}", fix="pip install 'gensafe[postgres]'") from error
     if not writer:
         return LogStore(engine)
-    lock = _AdvisoryLock(engine)
+    try:
+        lock = _AdvisoryLock(engine)
+    except BaseException:
+        engine.dispose()
+        raise
     try:
         with _unavailable("open the log"):
             _meta.create_all(engine)

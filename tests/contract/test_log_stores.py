@@ -1,0 +1,189 @@
+"""The same contract on SQLite and on a real PostgreSQL: what the log and the registry need of a store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gensafe.audit import AuditLog, fsck, merkle
+from gensafe.audit.checkpoint import parse_tlog_proof
+from gensafe.audit.note import NoteKey
+from gensafe.core.clock import FixedClock
+from gensafe.core.errors import AuditError, InvalidRequest, LogUnavailable, RegistryError
+from gensafe.core.types import Modality
+from gensafe.keys import KeyEncryptionKey
+from gensafe.registry import IntentState, Record, Registry
+
+ORIGIN = "example.com/contract"
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+ID = "0123456789abcdef"
+KEK = KeyEncryptionKey(ID, {ID: bytes(range(32))})
+
+
+def _postgres_programs() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if found:
+        return found[-1].parent
+    initdb = shutil.which("initdb")
+    return Path(initdb).parent if initdb else None
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """A throw-away cluster on a socket in a temporary folder; PostgreSQL refuses to run as root, so not as root."""
+    programs = _postgres_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    pytest.importorskip("pg8000", reason="the extra 'postgres' is not installed")
+    user = "postgres" if os.geteuid() == 0 else None
+    root = Path(tempfile.mkdtemp(prefix="gensafe-pg-"))
+    try:
+        if user:
+            shutil.chown(root, user)
+
+        def run(*words: str) -> None:
+            subprocess.run(words, check=True, user=user, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+        run(str(programs / "initdb"), "-D", f"{root}/db", "-U", "gensafe", "-A", "trust", "--no-sync")
+        options = f"-k {root} -c listen_addresses= -c fsync=off -c max_connections=30"
+        run(str(programs / "pg_ctl"), "-D", f"{root}/db", "-o", options, "-l", f"{root}/log", "-w", "start")
+        try:
+            yield f"postgresql+pg8000://gensafe@/postgres?unix_sock={root}/.s.PGSQL.5432"
+        finally:
+            run(str(programs / "pg_ctl"), "-D", f"{root}/db", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    if request.param == "sqlite":
+        return tmp_path / "log"
+    import sqlalchemy as sa
+
+    url: str = request.getfixturevalue("postgres")
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+    engine.dispose()
+    return url
+
+
+def open_log(target: Path | str) -> AuditLog:
+    return AuditLog.open(target, origin=ORIGIN, key=KEY, clock=FixedClock(1_000))
+
+
+def fill(log: AuditLog, count: int) -> None:
+    for future in [log.submit({"event": "test", "n": n}) for n in range(count)]:
+        future.result()
+
+
+def test_entries_proofs_and_checkpoint_survive_reopening(target: Path | str):
+    with open_log(target) as log:
+        fill(log, 700)
+        root = log.root()
+    with open_log(target) as log:
+        assert log.size == 700
+        assert log.root() == root
+        fill(log, 100)
+        assert merkle.verify_consistency(700, root, 800, log.root(), log.consistency(700))
+        for index in (0, 255, 256, 511, 799):
+            proof = parse_tlog_proof(log.tlog_proof(index))
+            proof.verify(log.leaf_hash(index), [NoteKey(ORIGIN, KEY.public_key())])
+        assert [e.entry["n"] for e in log.entries(698, 702)] == [698, 699, 0, 1]
+        log.keep_checkpoint(log.checkpoint())
+    report = fsck(target, keys=[KEY.public_key()])
+    assert report.findings == ()
+    assert (report.size, report.signed) == (800, True)
+
+
+def test_there_is_one_writer_and_any_number_of_readers(target: Path | str):
+    with open_log(target) as log:
+        fill(log, 5)
+        with pytest.raises(LogUnavailable):
+            open_log(target)
+        with AuditLog.open_readonly(target) as one, AuditLog.open_readonly(target) as two:
+            log.append({"event": "six"})
+            assert one.size == two.size == 6
+    open_log(target).close()
+
+
+def test_pruning_keeps_hashes(target: Path | str):
+    with open_log(target) as log:
+        fill(log, 300)
+        leaf = log.leaf_hash(3)
+        assert log.prune(300) == 256
+        assert log.prune(300) == 0
+        assert merkle.verify_inclusion(leaf, 3, 300, log.inclusion(3), log.root())
+        with pytest.raises(AuditError):
+            log.entry(3)
+    assert fsck(target).pruned == 256
+
+
+def test_there_is_no_log_to_read_before_one_is_made(target: Path | str):
+    with pytest.raises((LogUnavailable, AuditError)):
+        AuditLog.open_readonly(target)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
+    url = ""
+    if request.param == "postgresql":
+        import sqlalchemy as sa
+
+        url = request.getfixturevalue("postgres")
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+            connection.exec_driver_sql("CREATE SCHEMA public")
+        engine.dispose()
+    with Registry.open(tmp_path / "registry", kek=KEK, url=url, clock=FixedClock(5)) as opened:
+        yield opened
+
+
+def test_records_intents_prompts_and_holds(registry: Registry):
+    record = Record(
+        record_id=2**51 + 7,
+        request_id="00000000-0000-4000-8000-000000000001",
+        tenant="acme",
+        modality=Modality.AUDIO,
+        media_type="audio/wav",
+        digest="sha256:" + "0" * 64,
+        manifest_digest="sha256:" + "1" * 64,
+        manifest_label="urn:c2pa:1",
+        watermark_scheme="s",
+        watermark_payload=b"\x00\x01\x02\x03\x04\x05\xff",
+        key_epoch=3,
+        fingerprint={"a": "00"},
+        log_index=9,
+        leaf_hash="ab",
+        created_ms=1_790_000_000_000,
+    )
+    registry.put(record)
+    assert registry.by_record_id(record.record_id) == record
+    with pytest.raises(RegistryError):
+        registry.put(record)
+    intent, fresh = registry.open_intent("r", "d", "acme", record.record_id, modality="audio")
+    assert fresh
+    assert registry.open_intent("r", "d", "acme", 1) == (intent, False)
+    with pytest.raises(InvalidRequest):
+        registry.open_intent("r", "other", "acme", 1)
+    registry.mark_opened("r", 4)
+    registry.close_intent("r", IntentState.FAILED, 5)
+    assert registry.open_intents() == []
+    registry.seal_prompt(record.record_id, "user", "secret")
+    assert registry.open_prompt(record.record_id)[0] == "secret"  # type: ignore[index]
+    registry.set_hold("h", "tenant:acme")
+    with pytest.raises(RegistryError):
+        registry.erase_subject("user")
+    registry.release_hold("h")
+    assert registry.erase_subject("user")["prompts"] == 1
+    assert registry.open_prompt(record.record_id) is None
