@@ -3,9 +3,9 @@
     python -m benchmarks.watermark_image --images DIR [--images DIR2] [--limit N] [--small N] [--peers] [--out FILE]
 
 Each folder is one set; ``--small N`` adds N synthetic 256 x 256 pictures like those of the bundled generator.
-``--peers`` runs invisible-watermark (dwtDct, dwtDctSvd, rivaGan) and blind-watermark on the same pictures where they can
-be imported (64 payload bits, RivaGAN 32; ours carries 96). Recovery counts a payload only if every bit is right. Prints a table and
-writes JSON with versions and parameters.
+``--peers`` runs invisible-watermark (dwtDct, dwtDctSvd, rivaGan) and blind-watermark on the same pictures where they
+can be imported (64 payload bits, RivaGAN 32; ours carries 96). Recovery counts a payload only if every bit is right.
+Prints a table and writes JSON with versions and parameters.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ MIN_SIDE: Final = 96
 TILES: Final = (1, 2, 4, 6)
 """Tiles along the short side that the embedder chooses between; the detector's nominal step tries all."""
 
-_LIMITS: Final = ((192, 1), (300, 2), (720, 4))
+_LIMITS: Final = ((200, 1), (300, 2), (720, 4))
 _WORKING_SIDE: Final = 400  # the detector reduces larger pictures by a whole factor towards this short side
 
 
