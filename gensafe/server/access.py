@@ -18,7 +18,7 @@ import grpc
 
 from gensafe.core.config import ServerConfig
 from gensafe.core.errors import ConfigError, PermissionDenied, Unauthenticated
-from gensafe.server import status
+from gensafe.server.handlers import rebuild
 
 ROLES = frozenset({"generate", "verify", "classify", "audit"})
 _ROLE_OF_SERVICE = {
@@ -96,7 +96,11 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         if handler is None or role is None:
             return handler
         metadata = dict(details.invocation_metadata or ())
-        return _wrap(handler, lambda context: self._identify(context, metadata, role))
+
+        def establish(context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            _current.set(self._identify(context, metadata, role))
+
+        return rebuild(handler, establish)
 
     def _identify(
         self, context: grpc.aio.ServicerContext[Any, Any], metadata: Mapping[str, Any], role: str
@@ -130,43 +134,3 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         for name in names:
             return Identity(name.decode("utf-8", "replace"), ROLES)
         return None
-
-
-def _wrap(handler: Any, identify: Callable[[Any], Identity]) -> Any:  # noqa: ANN401
-    """Rebuild a method handler so that ``identify`` runs first, whatever the call's shape."""
-    for kind, streams in (
-        ("unary_unary", False),
-        ("stream_unary", False),
-        ("unary_stream", True),
-        ("stream_stream", True),
-    ):
-        method = getattr(handler, kind)
-        if method is None:
-            continue
-        wrapped = _streaming(method, identify) if streams else _single(method, identify)
-        make = getattr(grpc, f"{kind}_rpc_method_handler")
-        return make(wrapped, handler.request_deserializer, handler.response_serializer)
-    return handler
-
-
-def _single(method: Any, identify: Callable[[Any], Identity]) -> Any:  # noqa: ANN401
-    async def call(request: Any, context: Any) -> Any:  # noqa: ANN401
-        try:
-            _current.set(identify(context))
-        except (Unauthenticated, PermissionDenied) as error:
-            await status.abort(context, error)
-        return await method(request, context)
-
-    return call
-
-
-def _streaming(method: Any, identify: Callable[[Any], Identity]) -> Any:  # noqa: ANN401
-    async def call(request: Any, context: Any) -> Any:  # noqa: ANN401
-        try:
-            _current.set(identify(context))
-        except (Unauthenticated, PermissionDenied) as error:
-            await status.abort(context, error)
-        async for item in method(request, context):
-            yield item
-
-    return call

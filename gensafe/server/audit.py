@@ -16,7 +16,6 @@ from gensafe.audit.export import export_jsonl
 from gensafe.audit.note import NoteKey
 from gensafe.core import errors, ids, plugins
 from gensafe.pipeline import Chain
-from gensafe.server import status
 from gensafe.v1 import audit_pb2 as pb
 from gensafe.v1 import audit_pb2_grpc
 
@@ -34,11 +33,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
 
     async def Query(self, request: pb.QueryRequest, context: Context) -> pb.QueryResponse:
         """Page through entries."""
-        try:
-            return await asyncio.to_thread(self._query, request)
-        except errors.GensafeError as error:
-            await status.abort(context, error)
-            raise
+        return await asyncio.to_thread(self._query, request)
 
     def _query(self, request: pb.QueryRequest) -> pb.QueryResponse:
         log = self._chain.log
@@ -65,10 +60,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         """Make an export bundle and stream its files."""
         with tempfile.TemporaryDirectory(prefix="gensafe-export-") as folder:
             directory = Path(folder) / "bundle"
-            try:
-                await asyncio.to_thread(self._make_export, request, directory)
-            except errors.GensafeError as error:
-                await status.abort(context, error)
+            await asyncio.to_thread(self._make_export, request, directory)
             for path in sorted(p for p in directory.rglob("*") if p.is_file()):
                 name = path.relative_to(directory).as_posix()
                 with path.open("rb") as file:
@@ -105,11 +97,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
 
     async def GetProof(self, request: pb.GetProofRequest, context: Context) -> pb.GetProofResponse:
         """The offline proof of an entry, by index or by record."""
-        try:
-            return await asyncio.to_thread(self._proof, request)
-        except errors.GensafeError as error:
-            await status.abort(context, error)
-            raise
+        return await asyncio.to_thread(self._proof, request)
 
     def _proof(self, request: pb.GetProofRequest) -> pb.GetProofResponse:
         log = self._chain.log
@@ -125,7 +113,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         return pb.GetProofResponse(
             index=index,
             leaf_hash=logged.leaf_hash,
-            tlog_proof=log.tlog_proof(index).decode("ascii"),
+            tlog_proof=log.tlog_proof(index).decode(),
             entry_json=logged.data.decode(),
         )
 
@@ -135,8 +123,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         try:
             proof = log.consistency(request.old_size) if request.old_size else ()
         except errors.AuditError as error:
-            await status.abort(context, errors.InvalidRequest(error.message, field="old_size"))
-            raise
+            raise errors.InvalidRequest(error.message, field="old_size") from None
         return pb.GetCheckpointResponse(
             checkpoint=log.checkpoint().decode(), consistency_proof=[h.hex() for h in proof], log_key=log.verifier_key
         )

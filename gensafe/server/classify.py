@@ -13,7 +13,7 @@ from gensafe.core import errors
 from gensafe.core.types import Stage, Text
 from gensafe.pipeline import Chain
 from gensafe.safety.streaming import StreamGate
-from gensafe.server import convert, status
+from gensafe.server import convert
 from gensafe.server.access import caller
 from gensafe.v1 import safety_pb2 as pb
 from gensafe.v1 import safety_pb2_grpc
@@ -31,7 +31,7 @@ class SafetyServicer(safety_pb2_grpc.SafetyServiceServicer):
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """Judge a batch; an unreadable item fails alone."""
         if not 0 < len(request.items) <= MAX_ITEMS:
-            await status.abort(context, errors.InvalidRequest(f"send 1 to {MAX_ITEMS} items", field="items"))
+            raise errors.InvalidRequest(f"send 1 to {MAX_ITEMS} items", field="items")
         tenant = caller().tenant
         results = [await asyncio.to_thread(self._one, item, tenant) for item in request.items]
         return pb.ClassifyResponse(results=results)
@@ -63,5 +63,3 @@ class SafetyServicer(safety_pb2_grpc.SafetyServiceServicer):
             yield pb.ClassifyStreamResponse(
                 blocked=True, retract_from=error.offset or 0, verdict=convert.verdict_to_pb(error.verdict)
             )
-        except errors.GensafeError as error:
-            await status.abort(context, error)

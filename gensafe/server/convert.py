@@ -199,7 +199,7 @@ def completed_to_pb(event: Released) -> generation_pb2.Completed:
             origin=recorded.log_origin,
             index=recorded.log_index,
             leaf_hash=recorded.leaf_hash,
-            tlog_proof=event.tlog_proof.decode("ascii"),
+            tlog_proof=event.tlog_proof.decode(),
         ),
         prompt_verdict=verdict_to_pb(admission.prompt_verdict),
         output_verdict=verdict_to_pb(marked.judged.verdict),

@@ -15,7 +15,7 @@ from gensafe.core import errors, ids
 from gensafe.core.types import GenerationRequest, Progress
 from gensafe.pipeline import CallControl, Chain, PipelineEvent, Released, Stopped, run
 from gensafe.pipeline.replay import load_output
-from gensafe.server import convert, status
+from gensafe.server import convert
 from gensafe.server.access import caller
 from gensafe.server.scheduler import Scheduler
 from gensafe.v1 import generation_pb2 as pb
@@ -23,6 +23,7 @@ from gensafe.v1 import generation_pb2_grpc
 
 log = logging.getLogger("gensafe.server")
 CHUNK = 256 * 1024
+KEPT_JOBS = 1000
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -46,16 +47,13 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateResponse]:
         """Stream one generation."""
-        try:
-            wanted = convert.request_from_pb(request, caller().tenant)
-            control = CallControl(self._deadline(context))
-            async for event in self._run(wanted, control):
-                if isinstance(event, Released):
-                    for chunk in _chunks(event.recorded.signed.data):
-                        yield pb.GenerateResponse(media_chunk=chunk)
-                yield convert.event_to_pb(event)
-        except errors.GensafeError as error:
-            await status.abort(context, error)
+        wanted = convert.request_from_pb(request, caller().tenant)
+        control = CallControl(self._deadline(context))
+        async for event in self._run(wanted, control):
+            if isinstance(event, Released):
+                for chunk in _chunks(event.recorded.signed.data):
+                    yield pb.GenerateResponse(media_chunk=chunk)
+            yield convert.event_to_pb(event)
 
     async def _run(self, wanted: GenerationRequest, control: CallControl) -> AsyncIterator[PipelineEvent]:
         async with (
@@ -74,18 +72,21 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
 
     async def StartGeneration(self, request: pb.StartGenerationRequest, context: Context) -> pb.StartGenerationResponse:
         """Start a job, or return the one already running under this request id."""
-        try:
-            wanted = convert.request_from_pb(request.request, caller().tenant)
-        except errors.GensafeError as error:
-            await status.abort(context, error)
-            raise
+        wanted = convert.request_from_pb(request.request, caller().tenant)
         key = (wanted.tenant, wanted.request_id)
         if key not in self._jobs:
+            self._forget_old_jobs()
             limit = time.monotonic() + self._chain.config.server.default_deadline_s
             state = pb.Job(request_id=wanted.request_id, state=pb.JOB_STATE_RUNNING)
             job = self._jobs[key] = _Job(CallControl(limit), state)
             job.task = asyncio.create_task(self._work(job, wanted))
         return pb.StartGenerationResponse(job=self._jobs[key].state)
+
+    def _forget_old_jobs(self) -> None:
+        """Keep the newest ended jobs; older outputs are still found by FetchOutput and by repeating the request."""
+        ended = [key for key, job in self._jobs.items() if job.done.is_set()]
+        for key in ended[: max(0, len(ended) - KEPT_JOBS)]:
+            del self._jobs[key]
 
     async def _work(self, job: _Job, wanted: GenerationRequest) -> None:
         try:
@@ -110,23 +111,21 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         finally:
             job.done.set()
 
-    async def _job(self, request_id: str, context: Context) -> _Job:
+    def _job(self, request_id: str) -> _Job:
         job = self._jobs.get((caller().tenant, request_id))
         if job is None:
-            missing = errors.NotFound(
+            raise errors.NotFound(
                 f"no job {request_id!r} in this process", field="request_id", fix="start it again with the same id"
             )
-            await status.abort(context, missing)
-            raise missing
         return job
 
     async def GetGeneration(self, request: pb.GetGenerationRequest, context: Context) -> pb.GetGenerationResponse:
         """Report a job."""
-        return pb.GetGenerationResponse(job=(await self._job(request.request_id, context)).state)
+        return pb.GetGenerationResponse(job=self._job(request.request_id).state)
 
     async def WaitGeneration(self, request: pb.WaitGenerationRequest, context: Context) -> pb.WaitGenerationResponse:
         """Wait for a job, at most until shortly before the caller's deadline."""
-        job = await self._job(request.request_id, context)
+        job = self._job(request.request_id)
         remaining = context.time_remaining()
         limit = None if remaining is None else max(0.0, remaining - 0.5)
         try:
@@ -139,7 +138,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         self, request: pb.CancelGenerationRequest, context: Context
     ) -> pb.CancelGenerationResponse:
         """Ask a job to stop and wait until it has."""
-        job = await self._job(request.request_id, context)
+        job = self._job(request.request_id)
         job.control.cancel()
         await job.done.wait()
         return pb.CancelGenerationResponse(job=job.state)
@@ -150,15 +149,10 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         self, request: pb.FetchOutputRequest, context: Context
     ) -> AsyncIterator[pb.FetchOutputResponse]:
         """Send a released output again, from any offset."""
-        try:
-            record, data = await asyncio.to_thread(
-                load_output, self._chain, ids.parse_record_id(request.record_id), caller().tenant
-            )
-            if not 0 <= request.offset <= len(data):
-                raise errors.InvalidRequest(f"the output has {len(data)} bytes", field="offset")
-        except errors.GensafeError as error:
-            await status.abort(context, error)
-            raise
+        record_id = ids.parse_record_id(request.record_id)
+        record, data = await asyncio.to_thread(load_output, self._chain, record_id, caller().tenant)
+        if not 0 <= request.offset <= len(data):
+            raise errors.InvalidRequest(f"the output has {len(data)} bytes", field="offset")
         for chunk in _chunks(data, request.offset):
             yield pb.FetchOutputResponse(offset=chunk.offset, data=chunk.data)
         yield pb.FetchOutputResponse(offset=len(data), digest=record.digest, size=len(data))

@@ -12,7 +12,7 @@ from gensafe.core import errors, ids
 from gensafe.core.clock import iso
 from gensafe.pipeline import Chain
 from gensafe.registry import Record
-from gensafe.server import convert, status
+from gensafe.server import convert
 from gensafe.v1 import provenance_pb2 as pb
 from gensafe.v1 import provenance_pb2_grpc
 from gensafe.verify import VerifyContext, verify_bytes
@@ -37,19 +37,14 @@ class ProvenanceServicer(provenance_pb2_grpc.ProvenanceServiceServicer):
                 options = request.options
             data += request.data
             if len(data) > limit:
-                error = errors.MediaLimitExceeded(f"larger than {limit} bytes", field="data", fix="verify it locally")
-                await status.abort(context, error)
-        try:
-            report = await asyncio.to_thread(
-                verify_bytes,
-                bytes(data),
-                name=options.name,
-                context=self._verify_context,
-                sidecar=options.sidecar or None,
-            )
-        except errors.GensafeError as error:
-            await status.abort(context, error)
-            raise
+                raise errors.MediaLimitExceeded(f"larger than {limit} bytes", field="data", fix="verify it locally")
+        report = await asyncio.to_thread(
+            verify_bytes,
+            bytes(data),
+            name=options.name,
+            context=self._verify_context,
+            sidecar=options.sidecar or None,
+        )
         response = convert.report_to_pb(report)
         if options.crjson:
             response.crjson = report.crjson
@@ -57,12 +52,8 @@ class ProvenanceServicer(provenance_pb2_grpc.ProvenanceServiceServicer):
 
     async def Resolve(self, request: pb.ResolveRequest, context: Context) -> pb.ResolveResponse:
         """Find a record by id, digest or payload."""
-        try:
-            record = await asyncio.to_thread(self._find, request)
-            manifest = self._chain.registry.get_blob(record.manifest_digest)
-        except errors.GensafeError as error:
-            await status.abort(context, error)
-            raise
+        record = await asyncio.to_thread(self._find, request)
+        manifest = self._chain.registry.get_blob(record.manifest_digest)
         return pb.ResolveResponse(
             record_id=ids.record_id_text(record.record_id),
             modality=convert.MODALITIES[record.modality],
