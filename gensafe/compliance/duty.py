@@ -11,9 +11,13 @@ from gensafe.compliance.evidence import Evidence, Share
 
 
 class Status(StrEnum):
-    """What the evidence says about a duty. ``OUTSIDE``: software cannot show it, people must."""
+    """What the evidence says about a duty.
+
+    ``RECORDED``: there are facts for people to judge, no share to count. ``OUTSIDE``: software cannot show it.
+    """
 
     MET = "met in the evidence"
+    RECORDED = "evidence recorded"
     PARTLY = "partly"
     NOT_MET = "not met"
     NO_EVIDENCE = "no evidence"
@@ -81,7 +85,7 @@ def by_facts(
     def judge(evidence: Evidence) -> Finding:
         facts = dict(pick(evidence))
         there = needs(evidence) if needs else any(bool(value) for value in facts.values())
-        return Finding(Status.MET if there else Status.NO_EVIDENCE, what, facts=facts)
+        return Finding(Status.RECORDED if there else Status.NO_EVIDENCE, what, facts=facts)
 
     return judge
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _COLOUR: Final = {
     Status.MET: "#1a7f37",
+    Status.RECORDED: "#0550ae",
     Status.PARTLY: "#9a6700",
     Status.NOT_MET: "#b3261e",
     Status.NO_EVIDENCE: "#57606a",
