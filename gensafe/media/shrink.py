@@ -14,3 +14,25 @@ def shrink(frames: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
         picture = PilImage.fromarray(np.ascontiguousarray(pixels))
         out[index] = np.asarray(picture.resize((width, height), PilImage.Resampling.BOX))
     return out
+
+
+def resize(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Bilinear (antialiased where it shrinks) resize of one picture: uint8 (H, W, 3) to (height, width, 3)."""
+    picture = PilImage.fromarray(np.ascontiguousarray(pixels))
+    return np.asarray(picture.resize((width, height), PilImage.Resampling.BILINEAR))
+
+
+def cut_quad(pixels: NDArray[np.uint8], corners: NDArray[np.float32], height: int, width: int) -> NDArray[np.uint8]:
+    """Straighten a quadrilateral out of a picture.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+        corners: (4, 2) x, y of top left, top right, bottom right, bottom left; outside the picture it is black.
+        height: Of the result.
+        width: Of the result.
+    """
+    top_left, top_right, bottom_right, bottom_left = (tuple(float(v) for v in c) for c in corners)
+    picture = PilImage.fromarray(np.ascontiguousarray(pixels))
+    quad = (*top_left, *bottom_left, *bottom_right, *top_right)
+    cut = picture.transform((width, height), PilImage.Transform.QUAD, quad, PilImage.Resampling.BICUBIC)
+    return np.asarray(cut)
