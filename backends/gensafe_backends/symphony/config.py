@@ -150,7 +150,21 @@ class SymphonyConfig:
             raise ConfigError(f"no model config in {directory}", field="config.json") from error
 
 
-NANO = SymphonyConfig(name="symphony-nano")
+NANO = SymphonyConfig(
+    name="symphony-nano",
+    dim=128,
+    layers=5,
+    heads=8,
+    kv_heads=4,
+    head_dim=16,
+    shared_heads=3,
+    active_routed=3,
+    ffn_shared=256,
+    ffn_modality=128,
+    global_layers=(2,),
+    rope_pairs=(4, 2, 2),
+    video_levels=(8, 8, 6, 5),
+)
 PICO = SymphonyConfig(
     name="symphony-pico",
     dim=64,
