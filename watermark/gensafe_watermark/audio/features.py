@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 STEP: Final = 128  # samples between detector frames; a quarter of a chip
 STEPS_PER_CHIP: Final = CHIP // STEP
 RELATIVE_FLOOR: Final = 1e-6  # power under which a bin counts as silent, relative to the mean bin of the clip
-NEIGHBOURS: Final = 5  # chips and bands that make up the local mean
+NEAR_CHIPS: Final = 5  # that make up the local mean over time
+NEAR_BANDS: Final = 9  # and over frequency
 LIMIT: Final = 2.0  # in robust standard deviations
 
 
@@ -41,19 +42,19 @@ def log_power(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def flatten_bands(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Subtract the mean of NEIGHBOURS bands around each band: (rows, BANDS)."""
-    flat: NDArray[np.float32] = values - uniform_filter1d(values, NEIGHBOURS, axis=1, mode="nearest")
+    """Subtract the mean of NEAR_BANDS bands around each band: (rows, BANDS)."""
+    flat: NDArray[np.float32] = values - uniform_filter1d(values, NEAR_BANDS, axis=1, mode="nearest")
     return flat
 
 
 def flatten_time(values: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
-    """Subtract the mean of NEIGHBOURS chips around each chip, ``stride`` rows apart: (rows, BANDS)."""
-    reach = NEIGHBOURS // 2
+    """Subtract the mean of NEAR_CHIPS chips around each chip, ``stride`` rows apart: (rows, BANDS)."""
+    reach = NEAR_CHIPS // 2
     padded = np.pad(values, ((reach * stride, reach * stride), (0, 0)), mode="edge")
     local = padded[: len(values)].copy()
-    for i in range(1, NEIGHBOURS):
+    for i in range(1, NEAR_CHIPS):
         local += padded[i * stride : i * stride + len(values)]
-    local *= np.float32(-1 / NEIGHBOURS)
+    local *= np.float32(-1 / NEAR_CHIPS)
     local += values
     return local
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.fft import irfft, rfft
-from scipy.signal import resample_poly
+from scipy.signal import firwin, resample_poly
 
 from gensafe_watermark.audio.layout import FRAME, HOP, RATE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_REACH = 10  # samples of the slower rate that the filter reaches each way
 _MAX_RATIO_TERM = 2000  # 44,100 -> 16,000 is 160/441; odd rates are approximated, error below 1e-6
 
 
@@ -57,13 +58,25 @@ def ratio(rate: int) -> tuple[int, int]:
     return near.numerator, near.denominator
 
 
+@lru_cache(maxsize=16)
+def _taps(most: int) -> NDArray[np.float32]:
+    """The default low-pass of scipy for resampling, kept because designing it costs more than a second of sound."""
+    taps: NDArray[np.float32] = firwin(2 * _REACH * most + 1, 1 / most, window=("kaiser", 5.0)).astype(np.float32)
+    return taps
+
+
+def polyphase(x: NDArray[np.float32], up: int, down: int) -> NDArray[np.float32]:
+    """Resample the last axis by ``up / down``: ceil(n * up / down) samples, zero phase."""
+    out: NDArray[np.float32] = resample_poly(x, up, down, axis=-1, window=_taps(max(up, down)))
+    return out.astype(np.float32, copy=False)
+
+
 def to_working_rate(x: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     """(..., n) at ``rate`` -> (..., m) at RATE."""
     if rate == RATE:
         return x
     up, down = ratio(rate)
-    out: NDArray[np.float32] = resample_poly(x, up, down, axis=-1).astype(np.float32)
-    return out
+    return polyphase(x, up, down)
 
 
 class StreamResampler:
@@ -77,8 +90,7 @@ class StreamResampler:
 
     def __init__(self, channels: int, up: int, down: int) -> None:
         self._up, self._down = up, down
-        # scipy's default filter reaches 10 * max(up, down) samples of the interpolated signal each way
-        reach = -(-10 * max(up, down) // up) + 1
+        reach = -(-_REACH * max(up, down) // up) + 1
         self._context = -(-reach // down) * down
         self._buffer = np.zeros((channels, 0), np.float32)
         self._before = 0  # samples of the buffer that are context already emitted, a multiple of `down`
@@ -106,5 +118,4 @@ class StreamResampler:
         return self._resample(self._buffer.shape[1])[:, self._before // self._down * self._up :]
 
     def _resample(self, length: int) -> NDArray[np.float32]:
-        out: NDArray[np.float32] = resample_poly(self._buffer[:, :length], self._up, self._down, axis=-1)
-        return out.astype(np.float32, copy=False)
+        return polyphase(self._buffer[:, :length], self._up, self._down)

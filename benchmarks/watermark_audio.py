@@ -1,0 +1,278 @@
+"""Robustness, quality, speed and false accepts of the sound mark.
+
+    python -m benchmarks.watermark_audio --audio DIR [--peers] [--quick] [--out FILE]
+
+DIR holds music and speech of ten seconds or more (any format PyAV reads). Recovery means the exact payload with its
+MAC. Speeds are seconds of sound per second of processor time on one core (run with OMP_NUM_THREADS=1).
+Wrong keys on real media stand in for unmarked media, with which they are exchangeable. PESQ needs the ``pesq`` package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import attacks_audio, clips_audio
+from gensafe.core.types import MarkLevel
+from gensafe_watermark import audio
+from gensafe_watermark.audio import detector, features, layout, marker, sync
+from gensafe_watermark.audio.transform import to_working_rate
+
+Samples = NDArray[np.float32]
+KEY = bytes(range(32))
+# quoted from the project's research note, measured there on seven other clips; not measured by this run
+QUOTED_PEERS = {
+    "audiowmark 0.6.5 (128 bits, quoted)": {
+        "si_snr_db": 32.9,
+        "pesq": 4.60,
+        "mean_recovery": 0.71,
+        "false_accepts": "3/7",
+    },
+    "resemble-perth 1.0.1 (0 bits, presence, quoted)": {
+        "si_snr_db": 15.2,
+        "pesq": 4.43,
+        "mean_recovery": 0.90,
+        "false_accepts": "0/7",
+    },
+}
+
+
+def load(folder: Path, seconds: float) -> dict[str, tuple[Samples, int]]:
+    """Name -> (mono clip scaled to a peak of 0.9, rate); files under ten seconds are left out."""
+    out = {}
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in {".wav", ".flac", ".ogg", ".mp3", ".m4a"}):
+        x, rate = attacks_audio.decode(path.read_bytes())
+        x = x.mean(axis=0, keepdims=True)[:, : int(seconds * rate)]
+        if x.shape[1] >= 10 * rate:
+            out[path.name] = ((0.9 * x / max(1e-9, float(np.abs(x).max()))).astype(np.float32), rate)
+    return out
+
+
+def si_snr(host: Samples, marked: Samples) -> float:
+    """Scale-invariant signal-to-noise ratio in dB."""
+    h, m = host.ravel().astype(float), marked.ravel().astype(float)
+    target = (h @ m) / (h @ h) * h
+    return float(10 * np.log10((target @ target) / max(1e-20, float(np.sum((m - target) ** 2)))))
+
+
+def perceived(host: Samples, marked: Samples, rate: int) -> float | None:
+    """PESQ wide band, or None where the package is missing or the clip has no speech-like activity."""
+    try:
+        from pesq import NoUtterancesError, pesq
+    except ImportError:
+        return None
+    a, b = (attacks_audio.resample(x.mean(0), rate, 16_000) for x in (host, marked))
+    try:
+        return float(pesq(16_000, a, b, "wb"))
+    except NoUtterancesError:
+        return None
+
+
+def payload_of(index: int) -> bytes:
+    """A payload that differs per clip."""
+    return bytes([0x10]) + np.random.default_rng(1000 + index).bytes(6)
+
+
+def robustness(clips: dict[str, tuple[Samples, int]], names: list[str]) -> dict[str, object]:
+    """Mark every clip, run every attack, decode."""
+    table = attacks_audio.attacks()
+    recovered: dict[str, list[int]] = {name: [] for name in names}
+    present: dict[str, list[int]] = {name: [] for name in names}
+    quality, wrong, seconds, embed_s, plain_s, deep_s = [], 0, 0.0, 0.0, [], []
+    for i, (clip, (x, rate)) in enumerate(clips.items()):
+        payload = payload_of(i)
+        began = time.process_time()
+        y = audio.embed(x, rate, payload, KEY)
+        embed_s += time.process_time() - began
+        seconds += x.shape[1] / rate
+        score = perceived(x, y, rate)
+        level = 10 * np.log10(np.sum((y - x) ** 2) / np.sum(x**2))
+        quality.append(
+            {
+                "clip": clip,
+                "rate": rate,
+                "seconds": round(x.shape[1] / rate, 2),
+                "si_snr_db": round(si_snr(x, y), 2),
+                "pesq": score and round(score, 3),
+                "difference_db": round(float(level), 2),
+            }
+        )
+        for name in names:
+            z = np.atleast_2d(table[name](y, rate, np.random.default_rng(7 * i + 3))).astype(np.float32)
+            if z.shape[1] < rate // 2:
+                continue
+            began = time.process_time()
+            found = audio.detect(z, rate, KEY)
+            (deep_s if found.attempts > 24 else plain_s).append((time.process_time() - began) / (z.shape[1] / rate))
+            recovered[name].append(int(found.payload == payload))
+            present[name].append(int(found.level in (MarkLevel.RECORD, MarkLevel.PRESENT)))
+            wrong += int(found.payload not in (None, payload))
+        print(f"  {clip}: {sum(recovered[n][-1] for n in names if recovered[n])}/{len(names)}", flush=True)
+    scores = [q["pesq"] for q in quality if q["pesq"]]
+    rates = {name: float(np.mean(hits)) for name, hits in recovered.items() if hits}
+    return {
+        "clips": quality,
+        "si_snr_db_mean": round(float(np.mean([q["si_snr_db"] for q in quality])), 2),
+        "si_snr_db_least": round(float(np.min([q["si_snr_db"] for q in quality])), 2),
+        "pesq_mean": round(float(np.mean(scores)), 3) if scores else None,
+        "pesq_least": round(float(np.min(scores)), 3) if scores else None,
+        "embed_times_real_time": round(seconds / embed_s, 1),
+        "detect_times_real_time_at_the_right_scale": round(1 / float(np.median(plain_s)), 1) if plain_s else None,
+        "detect_times_real_time_with_scale_search": round(1 / float(np.median(deep_s)), 1) if deep_s else None,
+        "recovery": {name: round(value, 3) for name, value in rates.items()},
+        "presence_or_recovery": {name: round(float(np.mean(hits)), 3) for name, hits in present.items() if hits},
+        "recovery_mean": round(float(np.mean(list(rates.values()))), 4),
+        "wrong_payloads": wrong,
+    }
+
+
+def pieces(clips: dict[str, tuple[Samples, int]], seconds: float, most: int) -> dict[str, tuple[Samples, int]]:
+    """Non-overlapping pieces of every clip, to be marked one by one."""
+    out = {}
+    for name, (x, rate) in clips.items():
+        n = int(seconds * rate)
+        for k in range(min(most, x.shape[1] // n)):
+            out[f"{name}#{k}"] = (x[:, k * n : (k + 1) * n], rate)
+    return out
+
+
+def nulls(clips: dict[str, tuple[Samples, int]], keys: int, deep_keys: int) -> dict[str, object]:
+    """False accepts on unmarked clips and under wrong keys; the null distribution of the exact correlation."""
+    accepts = searches = deep_accepts = deep_searches = 0
+    z: list[float] = []
+    for number, (x, rate) in enumerate(clips.values()):
+        work = to_working_rate(x, rate)
+        cells = features.ScaledCells(features.log_power(work)).at(1.0, 1.0)
+        for k in range(keys):
+            key = np.random.default_rng([number, k]).bytes(32)
+            deep = k < deep_keys
+            found = detector.detect_working_rate(work, key, scales=deep)
+            hit = int(found.level in (MarkLevel.RECORD, MarkLevel.PRESENT))
+            accepts, searches = accepts + hit, searches + 1
+            deep_accepts, deep_searches = deep_accepts + hit * deep, deep_searches + int(deep)
+            plan = layout.pattern(key)
+            z += [sync.exact_z(cells, plan, lag) for lag in (0, 97, 251)]
+    values = np.array(z)
+    return {
+        "clips": len(clips),
+        "searches": searches,
+        "of_which_with_scale_search": deep_searches,
+        "false_accepts": accepts,
+        "exact_z": {
+            "samples": len(values),
+            "mean": round(float(values.mean()), 4),
+            "deviation": round(float(values.std()), 4),
+            "share_above_2": round(float((values > 2).mean()), 5),
+            "share_above_3": round(float((values > 3).mean()), 5),
+            "largest": round(float(values.max()), 3),
+            "gaussian_share_above_2": 0.02275,
+            "gaussian_share_above_3": 0.00135,
+        },
+    }
+
+
+def collusion(clips: dict[str, tuple[Samples, int]], count: int) -> dict[str, object]:
+    """Average many marks made under one key; subtract the average from other clips (removal), add it (forgery)."""
+    parts = list(pieces(clips, 8.0, 99).values())
+    parts = [(to_working_rate(x, rate), layout.RATE) for x, rate in parts]
+    if len(parts) < count + 4:
+        return {"skipped": f"needs {count + 4} pieces of 8 s, found {len(parts)}"}
+    n = min(x.shape[1] for x, _ in parts)
+    marks = [audio.embed(x[:, :n], rate, payload_of(i), KEY) - x[:, :n] for i, (x, rate) in enumerate(parts)]
+    average = np.mean(marks[:count], axis=0)
+    average *= np.sqrt(np.mean(marks[0] ** 2) / np.mean(average**2))
+    removed = forged = 0
+    victims = range(count, min(len(parts), count + 8))
+    for i in victims:
+        x = parts[i][0][:, :n]
+        removed += int(audio.detect((x + marks[i] - average).astype(np.float32), layout.RATE, KEY).payload is None)
+        forged += int(audio.detect((x + average).astype(np.float32), layout.RATE, KEY).level is not MarkLevel.NONE)
+    return {"averaged": count, "victims": len(victims), "removed": removed, "forged": forged}
+
+
+def show(title: str, report: dict[str, object]) -> None:
+    """Print one robustness report."""
+    print(
+        f"\n{title}: SI-SNR {report['si_snr_db_mean']} dB (least {report['si_snr_db_least']}), "
+        f"PESQ {report['pesq_mean']} (least {report['pesq_least']}), "
+        f"embed {report['embed_times_real_time']}x, mean recovery {report['recovery_mean']}"
+    )
+    recovery, either = report["recovery"], report["presence_or_recovery"]
+    assert isinstance(recovery, dict)
+    assert isinstance(either, dict)
+    for name, value in recovery.items():
+        print(f"  {name:<26}{value:6.2f}   {either[name]:6.2f}")
+
+
+def main() -> None:
+    """Run and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--audio", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=30.0, help="use at most this much of every file")
+    parser.add_argument("--peers", action="store_true", help="print the quoted figures of other systems beside ours")
+    parser.add_argument("--quick", action="store_true", help="two clips, few keys")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/watermark_audio.json"))
+    options = parser.parse_args()
+    clips = load(options.audio, options.seconds)
+    if not clips:
+        raise SystemExit("no sound of ten seconds or more in that folder")
+    if options.quick:
+        clips = dict(list(clips.items())[:2])
+    names = list(attacks_audio.attacks())
+    short = [
+        "none",
+        "mp3_128k",
+        "mp3_64k",
+        "aac_64k",
+        "opus_32k",
+        "opus_16k",
+        "resample8k",
+        "white30dB",
+        "phone",
+        "speed1.05",
+        "tempo0.9",
+    ]
+    generated = [n for n in names if n not in {"segment5s", "segment10s", "trim1.37s"}]
+    report: dict[str, object] = {
+        "benchmark": "watermark_audio",
+        "version": metadata.version("gensafe"),
+        "python": platform.python_version(),
+        "scheme": layout.SCHEME,
+        "parameters": {
+            "alpha": marker.ALPHA,
+            "budget_db": marker.BUDGET_DB,
+            "max_db": marker.MAX_DB,
+            "fill_db": marker.FILL_DB,
+            "fill_sparse_db": marker.FILL_SPARSE_DB,
+            "block_s": layout.BLOCK / layout.RATE,
+            "bands": layout.BANDS,
+        },
+        "whole_clips": robustness(clips, names),
+    }
+    show("whole clips", report["whole_clips"])  # type: ignore[arg-type]
+    report["five_seconds"] = robustness(pieces(clips, 5.0, 2 if options.quick else 3), short)
+    show("pieces of five seconds, marked one by one", report["five_seconds"])  # type: ignore[arg-type]
+    made = {name: (x, clips_audio.RATE) for name, x in clips_audio.clips().items()}
+    report["generated_clips"] = robustness(made, generated)
+    show("generated clips of two to four seconds", report["generated_clips"])  # type: ignore[arg-type]
+    both = pieces(clips, 8.0, 99) | made
+    report["unmarked"] = nulls(both, 4 if options.quick else 60, 1 if options.quick else 4)
+    print("\nunmarked and wrong keys:", json.dumps(report["unmarked"]))
+    report["averaging"] = collusion(clips, 8)
+    print("averaging attack:", json.dumps(report["averaging"]))
+    if options.peers:
+        report["peers_quoted_not_measured_here"] = QUOTED_PEERS
+        print("quoted, not measured here:", json.dumps(QUOTED_PEERS))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
