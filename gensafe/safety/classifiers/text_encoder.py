@@ -25,6 +25,7 @@ from gensafe.safety.classifiers.text_screen import (
     load_screen,
     metadata,
     report,
+    sentences,
     windows,
     word_spans,
 )
@@ -37,6 +38,8 @@ NAME: Final = "text_encoder"
 VERSION: Final = "1"
 WINDOW: Final = 480  # characters, about 100 tokens: what the encoder reads at once
 BATCH: Final = 16
+SUSPECTS: Final = 2
+SUSPECTS_PER: Final = 8
 
 
 class TextEncoder:
@@ -55,6 +58,7 @@ class TextEncoder:
     def __init__(self, folder: Path = WEIGHTS) -> None:
         screen = load_screen(folder / "text_screen.safetensors")
         self._screen = screen.model
+        self._alone = screen.calibration
         try:
             from safetensors.numpy import load
 
@@ -82,13 +86,15 @@ class TextEncoder:
         return read_card(NAME)
 
     def assess(self, item: Media, stage: Stage) -> Assessment:
-        """Score every window of every reading; a category's score is the highest.
+        """Score every window of every reading, and the sentences the screen points at; the highest score counts.
 
         Raises:
             SafetyUnavailable: not a text, longer than MAX_CHARS, or the runtime failed.
         """
         text = checked_text(item)
-        pieces: list[Piece] = [(r, *w) for r in readings(text) for w in windows(r.text, WINDOW)]
+        found = readings(text)
+        pieces: list[Piece] = [(r, *w) for r in found for w in windows(r.text, WINDOW)]
+        pieces += self._suspects([(r, *s) for r in found for s in sentences(r.text)])
         texts = [r.text[a:b] for r, a, b in pieces]
         logits = [np.stack([self._screen.logits(t) for t in texts]), self._encoded(texts)]
         scores = self._calibration.scores(logits)
@@ -96,6 +102,15 @@ class TextEncoder:
             tuple(report(NAME, self._calibration.categories, scores, pieces, text, self._spans)),
             (Coverage(NAME, "characters", len(text), len(text)),),
         )
+
+    def _suspects(self, pieces: list[Piece]) -> list[Piece]:
+        """The sentences that the screen by itself finds worst: SUSPECTS, and one more for every SUSPECTS_PER."""
+        count = SUSPECTS + len(pieces) // SUSPECTS_PER
+        if len(pieces) <= count:
+            return pieces
+        logits = np.stack([self._screen.logits(r.text[a:b]) for r, a, b in pieces])
+        worst = self._alone.scores([logits]).max(1)
+        return [pieces[i] for i in sorted(np.argsort(-worst, kind="stable")[:count])]
 
     def _encoded(self, texts: list[str]) -> NDArray[np.float32]:
         """(len(texts), heads): the highest logit over the token windows of each text (almost always one)."""

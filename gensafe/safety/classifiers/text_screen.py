@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ MAX_SPANS: Final = 5
 MAX_CHARS: Final = 2_000_000
 SEXUAL: Final = ("sxc", "src")
 CONJUNCTION: Final = 0.98  # the score of a rule, not of a model: see gensafe.safety.minors
+
+
+_SENTENCE: Final = re.compile(r"[^.!?\n。！？]{1,240}[.!?\n。！？]{0,8}|[.!?\n。！？]{1,240}")
+SHORT: Final = 16  # characters; shorter sentences go with the next one
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,22 @@ def windows(text: str, size: int = WINDOW) -> Iterator[tuple[int, int]]:
         start = space + 1 if space >= 0 else middle
 
 
+def sentences(text: str) -> list[tuple[int, int]]:
+    """[start, end) of the sentences of ``text`` (at most about 240 characters each), [] if it is a single one.
+
+    One harmful sentence in a calm paragraph is diluted in every window; by itself it is not.
+    """
+    found: list[tuple[int, int]] = []
+    start = 0
+    for m in _SENTENCE.finditer(text):
+        if m.end() - start >= SHORT:
+            found.append((start, m.end()))
+            start = m.end()
+    if start < len(text) and found:
+        found.append((start, len(text)))
+    return found if len(found) > 1 else []
+
+
 class TextScreen:
     """The linear screen as a Classifier."""
 
@@ -102,14 +123,14 @@ class TextScreen:
         return read_card(NAME)
 
     def assess(self, item: Media, stage: Stage) -> Assessment:
-        """Score every window of every reading; a category's score is the highest.
+        """Score every window and every sentence of every reading; a category's score is the highest.
 
         Raises:
             SafetyUnavailable: not a text, or longer than MAX_CHARS.
         """
         text = checked_text(item)
         found = readings(text)
-        pieces = [(r, *w) for r in found for w in windows(r.text)]
+        pieces = [(r, *w) for r in found for w in (*windows(r.text), *sentences(r.text))]
         logits = np.stack([self._model.logits(r.text[a:b]) for r, a, b in pieces])
         scores = self._calibration.scores([logits])
         return Assessment(
