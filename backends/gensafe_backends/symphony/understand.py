@@ -20,6 +20,7 @@ from gensafe_backends.symphony.sequence import TokenSpan
 from gensafe_backends.symphony.vocab import ModalityId
 from gensafe_backends.symphony.world import captions, sample, stories
 from gensafe_backends.symphony.world.clip import sample_clip
+from gensafe_backends.symphony.world.edits import sample_edit
 from gensafe_backends.symphony.world.sound import sample_sound
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ HELP: Final[dict[Modality, str]] = {
     Modality.AUDIO: 'ask for words ("say one two three"), notes ("play do re mi"), dialling ("dial 555") or beeps',
     Modality.VIDEO: 'ask for one moving shape ("a blue square moving left") or a bouncing one ("a red ball bouncing")',
 }
+EDIT_HELP: Final = 'say "make the circle blue", "turn the star into a square" or "remove the red triangle"'
 QUESTIONS: Final[dict[ModalityId, tuple[str, ...]]] = {
     ModalityId.IMAGE: captions.IMAGE_QUESTIONS,
     ModalityId.AUDIO: captions.AUDIO_QUESTIONS,
@@ -85,6 +87,14 @@ def lexicon() -> dict[Modality, frozenset[str]]:
     return {m: frozenset(w for w in found if not w.isdigit()) for m, found in words.items()}
 
 
+@lru_cache(maxsize=1)
+def edit_words() -> frozenset[str]:
+    """Words of the instructions that change a picture."""
+    rng = np.random.default_rng(0)
+    made = (sample_edit(sample.sample_board(rng), rng)[0] for _ in range(_SAMPLES))
+    return frozenset(w for text in made for w in text.split())
+
+
 def unknown_words(prompt: str, modality: Modality) -> tuple[str, ...]:
     """Words of a normalised prompt that no training prompt of this modality held, in order, without repeats."""
     known = lexicon()[modality]
@@ -120,10 +130,17 @@ def read_job(job: GenerationJob, tokenizer: UniversalTokenizer) -> Understood:
 
 
 def _about_media(job: GenerationJob, prompt: str, spans: list[TokenSpan], tokenizer: UniversalTokenizer) -> Understood:
-    """Captions and transcripts: the media, then one of the questions the model was taught to answer about it."""
+    """The media, then words: a question the model was taught to answer about it, or a change to make to a picture."""
+    if job.modality is Modality.IMAGE and [s.modality for s in spans] == [ModalityId.IMAGE]:
+        unknown = tuple(dict.fromkeys(w for w in prompt.split() if w not in edit_words()))
+        if unknown or not prompt:
+            problem = f"I do not know {_listed(unknown)}" if unknown else "There was nothing to change"
+            raise PromptNotUnderstood(problem, unknown=unknown, fix=EDIT_HELP)
+        return Understood(_layout(spans, prompt, tokenizer))
     if job.modality is not Modality.TEXT or len(spans) > 1:
         raise PromptNotUnderstood(
-            "I can describe one picture, sound or film in words", fix="ask for text and hand in one medium"
+            "I can describe one picture, sound or film in words, or change one picture",
+            fix="ask for text or a picture and hand in one medium",
         )
     questions = QUESTIONS[spans[0].modality]
     known = {w for q in questions for w in q.split()}

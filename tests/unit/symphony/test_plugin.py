@@ -156,6 +156,23 @@ def test_media_of_any_size_are_read_and_described(backend, medium, question):
     assert same_media(draft.media, run(backend, job(Modality.TEXT, question, (medium,), seed=99))[-1].media)
 
 
+def test_a_picture_can_be_handed_in_to_be_changed(backend):
+    draft = run(backend, job(Modality.IMAGE, "Make the circle blue!", (PICTURE,)))[-1]
+    assert draft.media.pixels.shape == (256, 256, 3)
+    with pytest.raises(PromptNotUnderstood) as refused:
+        run(backend, job(Modality.IMAGE, "make the sky blue", (PICTURE,)))
+    assert refused.value.unknown == ("sky",)
+    impossible = (
+        job(Modality.IMAGE, "", (PICTURE,)),
+        job(Modality.AUDIO, "say yes", (PICTURE,)),
+        job(Modality.IMAGE, "make the circle blue", (SOUND,)),
+        job(Modality.TEXT, "", (PICTURE, PICTURE)),
+    )
+    for wrong in impossible:
+        with pytest.raises(PromptNotUnderstood):
+            run(backend, wrong)
+
+
 def test_questions_it_was_not_taught_are_refused_in_words(backend):
     draft = run(backend, job(Modality.TEXT, "who painted this picture", (PICTURE,)))[-1]
     assert '"painted"' in draft.media.text and draft.record.parameters["written_by_model"] is False
