@@ -1,6 +1,7 @@
 """C2PA provenance: sign outputs, read manifests, judge trust. See docs/verification.md."""
 
 from gensafe.provenance.a8 import A8Wrapper, TextWrapperInvalid, parse_a8, strip_a8, wrap_a8
+from gensafe.provenance.c2pa_adapter import RemoteManifest
 from gensafe.provenance.judge import hard_binding_holds
 from gensafe.provenance.read import read_asset, read_store
 from gensafe.provenance.sign import IN_BAND, sign_asset
@@ -17,6 +18,7 @@ __all__ = [
     "LocalTimeStamper",
     "ManifestReading",
     "ManifestState",
+    "RemoteManifest",
     "TextWrapperInvalid",
     "TimeStamper",
     "TrustList",

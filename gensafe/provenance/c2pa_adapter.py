@@ -55,6 +55,14 @@ class EmbeddedIngredient:
     data: bytes
 
 
+class RemoteManifest(ManifestInvalid):
+    """The file only names where its manifest is kept. It is not fetched; ``url`` says what was named."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"the file names a remote manifest, which is not fetched: {url}")
+        self.url = url
+
+
 def library_version() -> str:
     """Version of the native library."""
     return str(c2pa.sdk_version())
@@ -136,6 +144,7 @@ def read(data: bytes, media_type: str | None, trust: TrustStore, store: bytes | 
         store: A detached manifest store.
 
     Raises:
+        RemoteManifest: the manifest is elsewhere.
         ManifestInvalid: the library could not parse the asset or the store.
     """
     try:
@@ -153,6 +162,9 @@ def read(data: bytes, media_type: str | None, trust: TrustStore, store: bytes | 
                     embedded=bool(reader.is_embedded()),
                 )
     except c2pa.C2paError as error:
+        _, remote, url = _text(error).partition("must fetch remote manifests from url ")
+        if remote:
+            raise RemoteManifest(url) from None
         raise ManifestInvalid(f"the manifest cannot be read: {_text(error)}") from None
     except (ValueError, UnicodeError):
         raise ManifestInvalid("the manifest report is not readable") from None

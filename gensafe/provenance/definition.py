@@ -22,15 +22,16 @@ from gensafe.provenance.types import (
 def manifest_definition(facts: ClaimFacts, media_type: str) -> dict[str, Any]:
     """Build the definition for one output of ``media_type``."""
     when = iso(facts.created_ms)
+    origin = () if media_type == "text/plain" else ("prompt", "model")
     return {
         "claim_generator_info": [
             {"name": facts.system_name, "version": facts.system_version, "specVersion": SPEC_VERSION}
         ],
         "title": facts.title,
         "format": media_type,
-        "ingredients": _ingredients(facts),
+        "ingredients": _ingredients(facts, origin),
         "assertions": [
-            {"label": "c2pa.actions.v2", "created": True, "data": _actions(facts, when)},
+            {"label": "c2pa.actions.v2", "created": True, "data": _actions(facts, when, origin)},
             *_soft_binding(facts),
             {"label": "c2pa.ai-disclosure", "created": True, "data": _ai_disclosure(facts)},
             {"label": GENERATION_LABEL, "created": True, "data": _generation(facts, when)},
@@ -43,16 +44,20 @@ def manifest_definition(facts: ClaimFacts, media_type: str) -> dict[str, Any]:
     }
 
 
-def _ingredients(facts: ClaimFacts) -> list[dict[str, Any]]:
-    """The prompt and the model as inputs without content, then the inputs that are named by digest only."""
-    prompt = {
+def _ingredients(facts: ClaimFacts, origin: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The prompt and the model as inputs without content, then the inputs that are named by digest only.
+
+    Text goes without the first two: each byte of its manifest costs four in the text, the AI disclosure names the
+    model, and a public verifier for text refuses ingredients altogether.
+    """
+    prompt: dict[str, Any] = {
         "title": "prompt",
         "format": "text/plain",
         "relationship": "inputTo",
         "label": "prompt",
         "data_types": [{"type": "c2pa.types.generator.prompt"}],
     }
-    model = {
+    model: dict[str, Any] = {
         "title": facts.model_name,
         "format": "application/octet-stream",
         "relationship": "inputTo",
@@ -71,7 +76,7 @@ def _ingredients(facts: ClaimFacts) -> list[dict[str, Any]]:
         for position, item in enumerate(facts.inputs)
         if item.data is None
     ]
-    return [prompt, model, *named]
+    return [item for item in (prompt, model) if item["label"] in origin] + named
 
 
 def input_label(position: int) -> str:
@@ -79,14 +84,16 @@ def input_label(position: int) -> str:
     return f"input{position}"
 
 
-def _actions(facts: ClaimFacts, when: str) -> dict[str, Any]:
-    created = {
+def _actions(facts: ClaimFacts, when: str, origin: tuple[str, ...]) -> dict[str, Any]:
+    ingredients = [*origin, *(input_label(i) for i in range(len(facts.inputs)))]
+    created: dict[str, Any] = {
         "action": "c2pa.created",
         "when": when,
         "digitalSourceType": facts.digital_source_type,
         "softwareAgent": {"name": facts.model_name, "version": facts.model_version},
-        "parameters": {"ingredientIds": ["prompt", "model", *(input_label(i) for i in range(len(facts.inputs)))]},
     }
+    if ingredients:
+        created["parameters"] = {"ingredientIds": ingredients}
     marked = [{"action": WATERMARK_BOUND, "when": when}] if facts.soft_binding_alg else []
     return {"allActionsIncluded": True, "actions": [created, *marked]}
 

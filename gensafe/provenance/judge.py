@@ -33,7 +33,7 @@ from gensafe.provenance.types import (
 
 _TEXT_COMPLAINT: Final = "data hash exclusion does not match the manifest location"
 _UNTRUSTED: Final = "signingCredential.untrusted"
-_BROKEN_STAMP: Final = ("timeStamp.mismatch", "timeStamp.malformed")
+_BROKEN_STAMP: Final = ("timeStamp.mismatch",)
 """A time-stamp that is not of this signature: the library shrugs, we take it for tampering."""
 _UNBOUND: Final = (
     "assertion.dataHash.mismatch",
@@ -86,27 +86,29 @@ def judge(
         if not _breaking(failures):
             state = "Trusted" if any(s.code == "signingCredential.trusted" for s in successes) else "Valid"
 
+    own: list[Status] = []  # what breaks a manifest by our rules, whatever the library says
     # the certificate: what we see must be what the library names
     cose = _cose(store, label)
     signer, mismatch = _signer(manifest, _crjson_signature(reading.crjson, label), cose)
     if mismatch:
-        failures.append(Status("gensafe.container.ambiguous", "", "two readers find two different manifests"))
-    failures += [s for s in _statuses(active, "informational") if s.code in _BROKEN_STAMP]
+        own.append(Status("gensafe.container.ambiguous", "", "two readers find two different manifests"))
+    own += [s for s in _statuses(active, "informational") if s.code in _BROKEN_STAMP]
     if cose is not None and not _padding_is_plain(cose):
-        failures.append(Status("gensafe.padding.used", "", "something is hidden in the signature's unsigned padding"))
+        own.append(Status("gensafe.padding.used", "", "something is hidden in the signature's unsigned padding"))
     if signer is not None and signer.fingerprint in trust.revoked:
-        failures.append(Status("signingCredential.revoked", "", "the signer's certificate was revoked"))
+        own.append(Status("signingCredential.revoked", "", "the signer's certificate was revoked"))
 
     # trust: only through a signer list of ours
     trust_list = trust.signer_list(_text(results.get("trustListUri"))) if state == "Trusted" else None
-    if _breaking(failures) or state == "Invalid":
+    failures += own
+    if own or state == "Invalid":
         verdict = ManifestState.INVALID
         trust_list = None
     else:
         verdict = ManifestState.TRUSTED if trust_list is not None else ManifestState.VALID
     if verdict is not ManifestState.TRUSTED:
         successes = tuple(s for s in successes if s.code != "signingCredential.trusted")
-    if verdict is ManifestState.VALID and state == "Trusted":
+    if verdict is ManifestState.VALID and not any(f.code == _UNTRUSTED for f in failures):
         failures.append(Status(_UNTRUSTED, "", "the signer is not on one of our signer lists"))
     ingredients, delta_failures = _ingredients(manifest, results)
     if verdict is ManifestState.INVALID and not _breaking(failures):
@@ -141,8 +143,8 @@ def judge(
 
 
 def _breaking(failures: list[Status]) -> list[Status]:
-    """Failures that break a manifest; an unknown signer alone does not."""
-    return [f for f in failures if f.code != _UNTRUSTED]
+    """Failures that break a manifest; an unknown signer, of the claim or of an identity assertion, does not."""
+    return [f for f in failures if f.code != _UNTRUSTED and not f.code.startswith("cawg.")]
 
 
 def _text_binding_holds(

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gensafe.core.errors import ConfigError, ManifestInvalid, SigningFailed
 from gensafe.core.ports import Clock
 
-LOCAL_POLICY: Final = "2.25.250913562870195563208745173829164523861"  # derived from a UUID (X.667)
+LOCAL_POLICY: Final = "1.2.3.4.1"  # the example policy of OpenSSL: a development authority promises nothing
 _MAX_RESPONSE: Final = 64 * 1024
 
 

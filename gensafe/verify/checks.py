@@ -36,6 +36,9 @@ def manifest(found: Inspection) -> Check:
     reading = found.reading
     if reading is None and found.manifest_problem and found.media_type != UNKNOWN_TYPE:
         return Check("manifest", Outcome.ERROR, found.manifest_problem)
+    if reading is None and found.remote_url:
+        problem = "kept elsewhere; nothing is fetched: download it and hand it in as a sidecar"
+        return Check("manifest", Outcome.UNSUPPORTED, problem, {"remote_url": found.remote_url})
     if reading is None:
         return Check("manifest", Outcome.ABSENT, "no C2PA manifest in the file")
     evidence = {

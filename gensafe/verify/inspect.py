@@ -15,13 +15,12 @@ from gensafe.core.errors import (
     ManifestInvalid,
     MediaError,
     MediaLimitExceeded,
-    UnreadableMedia,
     UnsupportedMedia,
 )
 from gensafe.core.types import Media
 from gensafe.media.fingerprint import fingerprint
 from gensafe.media.limits import LIMITS, Limits
-from gensafe.provenance import ManifestReading, TrustStore, read_asset, read_store
+from gensafe.provenance import ManifestReading, RemoteManifest, TrustStore, read_asset, read_store
 from gensafe.verify.conclusion import Container
 from gensafe.verify.structure import is_truncated
 
@@ -41,6 +40,7 @@ class Inspection:
     fingerprint: Mapping[str, str]
     reading: ManifestReading | None
     manifest_problem: str
+    remote_url: str = ""  # where the file says its manifest is; never fetched
 
 
 def inspect(data: bytes, sidecar: bytes | None, trust: TrustStore, limits: Limits = LIMITS) -> Inspection:
@@ -61,7 +61,7 @@ def inspect(data: bytes, sidecar: bytes | None, trust: TrustStore, limits: Limit
         container, problem = Container.DAMAGED, error.message
     if container is not Container.UNSUPPORTED and is_truncated(data, decoded=container is Container.OK):
         container, problem = Container.TRUNCATED, problem or "the file ends before its own length says"
-    reading, manifest_problem = _read(data, media_type, sidecar, trust, limits)
+    reading, manifest_problem, remote_url = _read(data, media_type, sidecar, trust, limits)
     return Inspection(
         media_type=media_type,
         digest=sha256(data),
@@ -72,6 +72,7 @@ def inspect(data: bytes, sidecar: bytes | None, trust: TrustStore, limits: Limit
         fingerprint=prints,
         reading=reading,
         manifest_problem=manifest_problem,
+        remote_url=remote_url,
     )
 
 
@@ -100,12 +101,13 @@ def _type_of(data: bytes) -> str:
 
 def _read(
     data: bytes, media_type: str, sidecar: bytes | None, trust: TrustStore, limits: Limits
-) -> tuple[ManifestReading | None, str]:
+) -> tuple[ManifestReading | None, str, str]:
+    """(reading, why there is none, remote URL)."""
     if len(data) > limits.max_bytes or not data:
-        return None, ""
+        return None, "", ""
     try:
-        return read_asset(data, media_type, sidecar=sidecar, trust=trust), ""
+        return read_asset(data, media_type, sidecar=sidecar, trust=trust), "", ""
+    except RemoteManifest as error:
+        return None, "", error.url
     except ManifestInvalid as error:
-        return None, error.message
-    except UnreadableMedia as error:
-        return None, error.message
+        return None, error.message, ""

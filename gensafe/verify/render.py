@@ -10,7 +10,6 @@ import csv
 import html
 import io
 import json
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from xml.sax.saxutils import quoteattr
@@ -26,7 +25,6 @@ _SYMBOLS: Final = {
     Outcome.UNSUPPORTED: "n/a   ",
     Outcome.ERROR: "error ",
 }
-_UNSEEN: Final = ("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp")
 
 
 def escape_terminal(text: str, limit: int = MAX_SHOWN) -> str:
@@ -163,7 +161,7 @@ def _public(check: Check) -> Check:
 
 
 def _visible(character: str) -> str:
-    return f"\\u{ord(character):04x}" if unicodedata.category(character) in _UNSEEN else character
+    return character if character.isprintable() else f"\\u{ord(character):04x}"
 
 
 def _json(value: Any) -> Any:  # noqa: ANN401 - evidence is JSON-like by contract, whatever else is in there becomes text

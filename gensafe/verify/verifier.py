@@ -248,6 +248,7 @@ def _recover(
         "label": alone.label,
         "signer": alone.signer.subject if alone.signer else "",
         "time": alone.time_stamp.time if alone.time_stamp else "",
+        "time_trusted": alone.time_stamp.trusted if alone.time_stamp else False,
         "trust_list": alone.trust_list or "",
         "actions": [a.action for a in alone.actions],
         "record_id": alone.record_id,
@@ -284,10 +285,13 @@ def _log(match: _Match | None, context: VerifyContext) -> tuple[LogFact, list[Ch
             Check(checkpoint_name, Outcome.ABSENT, "the proof does not hold"),
         ]
     evidence = {"index": proof.index, "tree_size": proof.tree_size, "leaf_hash": proof.leaf_hash}
+    signature = {"origin": proof.origin, "key": proof.signed_by}
     note = "; the entry's text was removed by retention" if proof.pruned else ""
     return LogFact.PASS, [
         Check(proof_name, Outcome.PASS, f"entry {proof.index} of {proof.tree_size}{note}", evidence),
-        Check(checkpoint_name, Outcome.PASS, f"signed by {proof.origin}", {"key": proof.signed_by}),
+        Check(
+            checkpoint_name, Outcome.PASS, f"signed by {proof.origin}", {"origin": proof.origin, "key": proof.signed_by}
+        ),
     ]
 
 

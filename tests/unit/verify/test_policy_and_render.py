@@ -1,0 +1,208 @@
+"""Policies that raise, and reports that cannot hurt whoever shows them."""
+
+import csv
+import io
+import json
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gensafe import media
+from gensafe.core.errors import ConfigError, VerificationError
+from gensafe.core.types import Check, Conclusion, Outcome, VerificationReport
+from gensafe.verify import verify_bytes
+from gensafe.verify.policy import (
+    AllOf,
+    AnyOf,
+    GeneratedAfter,
+    LoggedIn,
+    MarkedWith,
+    Proved,
+    SignedBy,
+    TrustedList,
+    load_policy,
+)
+from gensafe.verify.render import (
+    as_csv,
+    as_dict,
+    as_json,
+    as_junit,
+    as_text,
+    escape_csv,
+    escape_html,
+    escape_terminal,
+    public_report,
+)
+
+NASTY = '=cmd|"/C calc"!A0<script>alert(1)</script>\u202e\x1b]0;x\x07\x00&"'
+
+
+@pytest.fixture(scope="module")
+def report(outputs, deployment):
+    return verify_bytes(outputs["image"].data, name="image.png", context=deployment.context)
+
+
+@pytest.fixture(scope="module")
+def recovered(outputs, deployment):
+    copy = media.encode(media.decode(outputs["image"].data, "image/png"), "image/jpeg", quality=90)
+    return verify_bytes(copy, name="copy.jpg", context=deployment.context)
+
+
+def policies(outputs, ring):
+    return [
+        Proved(),
+        SignedBy((outputs["image"].manifest.signer_fingerprint,)),
+        TrustedList(("own",)),
+        MarkedWith(),
+        LoggedIn(ring.origin),
+        GeneratedAfter("2026-01-01T00:00:00Z"),
+    ]
+
+
+def test_each_policy_accepts_what_it_should(report, outputs, ring):
+    for policy in policies(outputs, ring):
+        policy.verify(report)
+    AllOf(policies(outputs, ring)).verify(report)
+
+
+def test_all_but_pinned_signers_accept_a_recovered_manifest(recovered, outputs, ring):
+    for policy in policies(outputs, ring):
+        if isinstance(policy, SignedBy):
+            with pytest.raises(VerificationError):
+                policy.verify(recovered)
+        else:
+            policy.verify(recovered)
+
+
+def test_each_policy_refuses_what_it_should(report, outputs, deployment, ring):
+    for policy in (
+        SignedBy(("sha256:" + "0" * 64,)),
+        TrustedList(("others",)),
+        MarkedWith(scheme="other"),
+        MarkedWith(p_value=0.0),
+        LoggedIn("other.example"),
+        GeneratedAfter("2099-01-01T00:00:00Z"),
+        AnyOf([TrustedList(("others",)), LoggedIn("other.example")]),
+        AllOf([Proved(), TrustedList(("others",))]),
+    ):
+        with pytest.raises(VerificationError):
+            policy.verify(report)
+    AnyOf([TrustedList(("others",)), Proved()]).verify(report)
+    damaged = bytearray(outputs["image"].data)
+    damaged[-40_000] ^= 1
+    altered = verify_bytes(bytes(damaged), name="x", context=deployment.context)
+    for policy in policies(outputs, ring):
+        with pytest.raises(VerificationError):
+            policy.verify(altered)
+
+
+def test_empty_policies_are_refused():
+    for make in (
+        lambda: AllOf([]),
+        lambda: AnyOf([]),
+        lambda: SignedBy(()),
+        lambda: SignedBy(("abc",)),
+        lambda: TrustedList(()),
+        lambda: LoggedIn(""),
+        lambda: GeneratedAfter("yesterday"),
+        lambda: GeneratedAfter("2026-01-01T00:00:00"),
+    ):
+        with pytest.raises(ConfigError):
+            make()
+
+
+def test_policy_file(report, ring):
+    text = f"""
+    [[require]]
+    policy = "TrustedList"
+    names = ["own"]
+    [[require]]
+    policy = "AnyOf"
+    policies = [{{policy = "LoggedIn", origin = "elsewhere"}}, {{policy = "LoggedIn", origin = "{ring.origin}"}}]
+    """
+    load_policy(text).verify(report)
+    with pytest.raises(VerificationError):
+        load_policy(text.replace("own", "others")).verify(report)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "not toml",
+        "require = []",
+        "require = 1",
+        "[[require]]\npolicy = 'Nothing'",
+        "[[require]]\npolicy = 'LoggedIn'",
+        "[[require]]\npolicy = 'LoggedIn'\norigin = 1",
+        "[[require]]\npolicy = 'Proved'\nextra = 1",
+        "[[require]]\npolicy = 'AnyOf'\npolicies = []",
+        "[[require]]\npolicy = 'SignedBy'\nfingerprints = [1]",
+        "other = 1\n[[require]]\npolicy = 'Proved'",
+    ],
+)
+def test_bad_policy_files(text):
+    with pytest.raises(ConfigError):
+        load_policy(text)
+
+
+# --- rendering -------------------------------------------------------------------------------------------------------
+
+
+def hostile():
+    return VerificationReport(
+        name=NASTY,
+        conclusion=Conclusion.ALTERED,
+        explanation=NASTY,
+        checks=(
+            Check("manifest", Outcome.PASS, NASTY, {"title": NASTY, "odd": object(), "difference": [NASTY]}),
+            Check("watermark", Outcome.PASS, "p ≤ 1e-12", {"p_value": 1e-12}),
+        ),
+        media_type=NASTY,
+    )
+
+
+def test_no_sink_is_reached_by_hostile_text():
+    report = hostile()
+    for text in (as_text(report), as_csv([report]), as_junit([report])):
+        assert not set("\x1b\x07\x00\u202e") & set(text)
+    assert "<script>" not in as_junit([report])
+    rows = list(csv.reader(io.StringIO(as_csv([report]))))
+    assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows[1:] for cell in row)
+    suite = ElementTree.fromstring(as_junit([report]))
+    assert suite.get("failures") == "1"
+    assert json.loads(as_json([report]))[0]["checks"][0]["evidence"]["title"] == NASTY
+    assert as_json([report]).isascii()
+
+
+@given(st.text(max_size=400))
+def test_escapes_hold_for_any_text(text):
+    shown = escape_terminal(text)
+    assert all(c.isprintable() for c in shown)
+    assert not set("<>\"'") & set(escape_html(text))
+    assert not escape_csv(text).startswith(("=", "+", "-", "@", "|", "%"))
+    assert len(shown) <= 301 * 8
+
+
+def test_public_view_has_no_scores_and_no_names(report, recovered):
+    for shown in (public_report(report), public_report(recovered)):
+        text = json.dumps(as_dict(shown))
+        for word in ("p_value", "similarity", "p \\u2264", "difference", "recordId", "moderation", "prompt"):
+            assert word not in text
+        assert shown.crjson == ""
+    assert public_report(report).conclusion is report.conclusion
+
+
+def test_text_report_names_conclusion_first(report):
+    lines = as_text(report).splitlines()
+    assert lines[0] == "image.png: PROVED"
+    assert any(line.split()[:1] == ["ok"] and "log inclusion" in line for line in lines)
+
+
+def test_junit_of_good_files(report, recovered):
+    suite = ElementTree.fromstring(as_junit([report, recovered]))
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "0")
+    strict = ElementTree.fromstring(as_junit([recovered], fail_on=[Conclusion.PROVED_BY_RECOVERY]))
+    assert strict.get("failures") == "1"
