@@ -1,9 +1,9 @@
 """Labelled text sets for benchmarks.text_safety: any folder, with a mapping file where the names are not obvious.
 
-A folder holds .jsonl, .json (a list) or .csv files, each also as .gz. Rows are objects with a text and labels. Without a
-mapping file the text is the first of TEXT_NAMES that occurs; the label is the first of LABEL_NAMES, positive if it is true, a
-number of at least 0.5, or one of POSITIVE; columns named like a category (hte, tox, ... or OpenAI's S, H, V, HR, SH, S3, H2, V2)
-are labels of that category. ``mapping.toml`` says it explicitly, file by file:
+A folder holds .jsonl, .json (a list) or .csv files, each also as .gz. Rows are objects with a text and labels. Without
+a mapping file the text is the first of TEXT_NAMES that occurs; the label is the first of LABEL_NAMES, positive if it is
+true, a number of at least 0.5, or one of POSITIVE; columns named like a category (hte, tox, ... or OpenAI's S, H, V,
+HR, SH, S3, H2, V2) are labels of that category. ``mapping.toml`` says it explicitly, file by file:
 
     [[set]]
     file = "reviews.csv"          # relative to the folder; may be a pattern such as "*.jsonl"
@@ -36,7 +36,8 @@ TEXT_NAMES: Final = (
     "goal", "input", "message", "prompt_text", "user_input",
 )  # fmt: skip
 LABEL_NAMES: Final = (
-    "label", "unsafe", "flagged", "toxic", "is_toxic", "harmful", "label_gold", "hate", "target", "toxicity", "class", "y",
+    "label", "unsafe", "flagged", "toxic", "is_toxic", "harmful", "label_gold", "hate", "target", "toxicity", "class",
+    "y",
 )  # fmt: skip
 POSITIVE: Final = frozenset(
     (

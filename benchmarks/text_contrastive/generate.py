@@ -2,9 +2,9 @@
 
 usage: python -m benchmarks.text_contrastive.generate [OUT]
 
-Every thing to do is put into a few question forms, every sentence template is filled a limited number of times, and about
-a third of the rows get an opening or an ending, so that no row repeats. The split is by family item (for verbs) or by
-template (for sentences): nothing in ``test`` shares its words after the verb, or its template, with ``train``.
+Every thing to do is put into a few question forms, every sentence template is filled a limited number of times, and
+about a third of the rows get an opening or an ending, so that no row repeats. The split is by family item (for verbs)
+or by template (for sentences): nothing in ``test`` shares its words after the verb, or its template, with ``train``.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ TEST_SHARE: Final = 0.2
 
 def rows() -> Iterator[dict[str, Any]]:
     """Every row, in a fixed order, without repeats."""
-    draw = random.Random(20261121)  # noqa: S311 - reproducible, not secret
+    draw = random.Random(20261121)
     seen: set[str] = set()
     for row in _all(draw):
         text = row["text"]

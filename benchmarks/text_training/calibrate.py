@@ -1,9 +1,10 @@
 """Fit the calibration of the screen alone and of screen and encoder together; write the files that ship.
 
-usage: python -m benchmarks.text_training.calibrate DATA_FOLDER SCREEN.safetensors HEADS_FOLDER ENCODER.onnx VOCAB.txt OUT_FOLDER
+usage: python -m benchmarks.text_training.calibrate DATA_FOLDER SCREEN.safetensors HEADS_FOLDER ENCODER.onnx VOCAB.txt
+OUT_FOLDER
 
-Fitted on the families of texts that neither model was trained on (``held_out``). Then prints, per category, the scores at
-which given shares of benign texts are exceeded: where the thresholds of the default policy come from.
+Fitted on the families of texts that neither model was trained on (``held_out``). Then prints, per category, the scores
+at which given shares of benign texts are exceeded: where the thresholds of the default policy come from.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.text_training.corpus import HEADS, Example, _json, passages, read_contrastive
+from benchmarks.text_training.corpus import HEADS, Example, _json, passages
 from benchmarks.text_training.heads import embed
-from benchmarks.text_training.screen import CONTRASTIVE, SOURCE_WEIGHT, TEACHER, held_out
+from benchmarks.text_training.screen import SOURCE_WEIGHT, TEACHER, held_out
 from gensafe.core.digest import sha256
 from gensafe.safety.encoder import Encoder, Heads
 from gensafe.safety.ensemble import Calibration, inputs
@@ -31,9 +32,10 @@ CATEGORIES: Final = tuple(h for h in HEADS if h != "any")
 NAMES: Final = (*HEADS, TEACHER)
 
 
-# Added to the fitted weights before the scale is fitted again. The training comments were collected because people complained
-# about them, so the fit trusts the `tox` head on comments more than it should; the teacher saw ordinary ones as well. Chosen on
-# RealToxicityPrompts, Wikipedia talk and the contrastive test split (so those figures are slightly optimistic).
+# Added to the fitted weights before the scale is fitted again. The training comments were collected because people
+# complained about them, so the fit trusts the `tox` head on comments more than it should; the teacher saw ordinary ones
+# as well. Chosen on RealToxicityPrompts, Wikipedia talk and the contrastive test split (so those figures are slightly
+# optimistic).
 TEACHER_BOOST: Final = {"tox": 1.0, "hte": 0.6, "sxc": 0.5, "vcr": 0.4}
 ANY_BOOST: Final = 0.5
 
@@ -129,7 +131,7 @@ def benign_texts(train: Path, examples: Sequence[Example]) -> dict[str, list[str
     return {"everyday": requests[:2500] + gsm[:600] + held + books, "alike": alike}
 
 
-def table(result: Any, examples: Sequence[Example], alone: NDArray[np.float32], both: NDArray[np.float32]) -> None:  # noqa: ANN401
+def table(result: Any, examples: Sequence[Example], alone: NDArray[np.float32], both: NDArray[np.float32]) -> None:
     """Quantiles of benign scores, and recall on the held-out positives at the 99.8 % quantile."""
     for kind, scores in (("screen", alone), ("both", both)):
         print(kind)

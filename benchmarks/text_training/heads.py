@@ -3,7 +3,8 @@
 usage: python -m benchmarks.text_training.heads DATA_FOLDER ENCODER.onnx VOCAB.txt OUT_FOLDER
 
 One hidden layer over standardised features, the same heads and masks as the linear screen, the same teacher head. The
-encoder stays frozen: on one processor core, fine-tuning it would take hours; what it reads from a text is cached in OUT_FOLDER.
+encoder stays frozen: on one processor core, fine-tuning it would take hours; what it reads from a text is cached in
+OUT_FOLDER.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gensafe.safety.encoder import Encoder
-from gensafe.safety.normalize import normalize
 from benchmarks.text_training.corpus import Example, read_all, read_contrastive
 from benchmarks.text_training.screen import CONTRASTIVE, SOURCE_WEIGHT, held_out, teacher_scores
+from gensafe.safety.encoder import Encoder
+from gensafe.safety.normalize import normalize
 
 HIDDEN: Final = 192
 EPOCHS: Final = 14
@@ -32,7 +33,7 @@ KEEP: Final = {"cold": 0.0, "germeval": 0.0, "ailuminate_demo_fr": 0.0, "davidso
 
 def sample(folder: Path) -> list[Example]:
     """The English training examples, the largest sets thinned out."""
-    draw = random.Random(0)  # noqa: S311 - reproducible, not secret
+    draw = random.Random(0)
     return [e for e in read_all(folder) if draw.random() < KEEP.get(e.source, 1.0)]
 
 

@@ -3,8 +3,8 @@
 usage: python -m benchmarks.text_training.screen DATA_FOLDER OUT_FOLDER
 
 One L2-regularised logistic regression per head over hashed n-grams (liblinear), unknown labels masked; one more head
-imitates the toxicity score of alt-profanity-check (MIT), whose training data (Jigsaw) is too large to be had here. Writes
-screen.safetensors with int8 weights.
+imitates the toxicity score of alt-profanity-check (MIT), whose training data (Jigsaw) is too large to be had here.
+Writes screen.safetensors with int8 weights.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from benchmarks.text_training.corpus import HEADS, Example, read_all
 from gensafe.safety.hashing import BUCKETS, grams
 from gensafe.safety.linear import features
 from gensafe.safety.normalize import normalize
-from benchmarks.text_training.corpus import HEADS, Example, read_all
 
 TEACHER: Final = "apc"
 STRENGTH: Final = 2.0  # liblinear's C

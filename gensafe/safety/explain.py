@@ -11,7 +11,7 @@ from gensafe.safety.runner import SafetyRunner
 
 
 def check(policy: Policy) -> tuple[str, ...]:
-    """What is wrong or weak about ``policy`` beyond its syntax: classifiers that do not load, categories nobody reports."""
+    """What is wrong or weak about ``policy`` beyond its syntax, e.g. categories that nobody reports."""
     problems: list[str] = []
     if policy.monitor:
         problems.append("monitor mode: findings are noted, nothing but floors is held or blocked")
@@ -58,7 +58,8 @@ def diff(old: Policy, new: Policy) -> Iterator[str]:
     ):
         for name in sorted({*ours, *theirs}):
             if ours.get(name) != theirs.get(name):
-                yield f"{label} {name}: {'added' if name not in ours else 'removed' if name not in theirs else 'changed'}"
+                change = "added" if name not in ours else "removed" if name not in theirs else "changed"
+                yield f"{label} {name}: {change}"
     if old.allow != new.allow:
         yield f"allow list: {len(new.allow - old.allow)} added, {len(old.allow - new.allow)} removed"
     for name in [*CATEGORIES, *sorted({c.name for c in (*old.custom, *new.custom)})]:

@@ -20,7 +20,8 @@ _AGE: Final = re.compile(
     r"|sixteen|seventeen)[ -]?(?:years?|yrs?|yo|y/o)[ -]?olds?(?!\w)|(?<!\w)aged? (?:[1-9]|1[0-7])(?!\w)"
 )
 _UNMISTAKABLE: Final = re.compile(
-    r"(?<!\w)(?:(?:had|has|have|having) sex|sex with|sexy|porn\w{0,8}|nudes|naked (?:pics?|photos?|pictures?|body)|blow ?jobs?"
+    r"(?<!\w)(?:(?:had|has|have|having) sex|sex with|sexy|porn\w{0,8}|nudes|naked (?:pics?|photos?|pictures?|body)"
+    r"|blow ?jobs?"
     r"|orgasms?|erotic\w{0,3}|horny|sext(?:ing|s|ed)?|masturbat\w{1,4}|molest\w{0,4}|sexually (?:explicit|arous\w{2,4})"
     r"|seduc\w{1,5}|undress(?:ed|ing)?)(?!\w)"
 )

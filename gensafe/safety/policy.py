@@ -33,8 +33,10 @@ STREAM: Final = "stream"
 _SCOPES: Final = (*(m.value for m in Modality), *(s.value for s in Stage), STREAM)
 _RULE_KEYS: Final = ("review", "block", "review_action", "block_action", "severe")
 _TOP_KEYS: Final = frozenset(
-    ("id", "version", "mode", "on_error", "timeout_s", "classifiers", "options", "stream", "default", "categories")
-    + ("floors", "custom", "allow", "tenants")
+    (
+        *("id", "version", "mode", "on_error", "timeout_s", "classifiers", "options", "stream", "default"),
+        *("categories", "floors", "custom", "allow", "tenants"),
+    )
 )
 
 

@@ -9,7 +9,7 @@ from gensafe.core.types import Decision, Verdict
 
 
 def verdict_dict(verdict: Verdict) -> dict[str, Any]:
-    """Canonical-JSON-able form: scores and thresholds in integers per mille, times in milliseconds, offsets as given."""
+    """Canonical-JSON-able form: scores and thresholds in integers per mille, times in ms, offsets as given."""
     return {
         "stage": verdict.stage.value,
         "modality": verdict.modality.value,

@@ -1,9 +1,9 @@
 """Outputs held for a person: encrypted at rest, shown only with the key, decided once, with a reason.
 
-One folder, three files an item, each written whole before its name appears: ``<id>.json`` (what is known without the content),
-``<id>.sealed`` (nonce and AES-256-GCM ciphertext; the metadata is authenticated with it) and, after the decision,
-``<id>.decided.json``. Rejecting removes the sealed content. The events that ``release`` and ``reject`` return belong into
-the audit log; this module neither signs nor publishes.
+One folder, three files an item, each written whole before its name appears: ``<id>.json`` (what is known without the
+content), ``<id>.sealed`` (nonce and AES-256-GCM ciphertext; the metadata is authenticated with it) and, after the
+decision, ``<id>.decided.json``. Rejecting removes the sealed content. The events that ``release`` and ``reject`` return
+belong into the audit log; this module neither signs nor publishes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Run a policy's classifiers over one item and turn what they say into a verdict.
 
-The gate stays shut on any doubt: a classifier that raises, returns nonsense, is too slow or is missing makes the verdict
-BLOCK, and so does a part of the item that no classifier examined.
+The gate stays shut on any doubt: a classifier that raises, returns nonsense, is too slow or is missing makes the
+verdict BLOCK, and so does a part of the item that no classifier examined.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class SafetyRunner:
         )
 
     def _monitor_only(self, decisions: Sequence[Decision], failed: bool) -> bool:
-        """Whether the verdict only watches. Floors and (unless the policy says open) failures are never only watched."""
+        """Whether the verdict only watches. Floors never do; failures only where the policy says open."""
         if not self.policy.monitor or (failed and not self.policy.open_on_error):
             return False
         held = (Action.BLOCK, Action.REVIEW)

@@ -1,4 +1,4 @@
-"""The readings of a text that are scored: as written, normalised, and with letters that were swapped or spread out put back."""
+"""The readings of a text that are scored: normalised, as written, and with swapped or spread-out letters put back."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What every Classifier must do, as checks a plugin's own tests can call.
 
-``check_classifier(classifier, items)`` raises AssertionError with the clause that is broken. ``items`` should hold ordinary,
-empty, long and strange items of the classifier's modality.
+``check_classifier(classifier, items)`` raises AssertionError with the clause that is broken. ``items`` should hold
+ordinary, empty, long and strange items of the classifier's modality.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def _check_identity(classifier: Classifier) -> None:
     assert identity.version == card.version, "the card is of this version"
     assert identity.weights_digest == "" or identity.weights_digest.startswith("sha256:"), "digests describe themselves"
     assert card.modality is classifier.modality, "the card is of this modality"
-    assert card.categories and card.summary, "the card says what it looks for"
+    assert card.categories, "the card says what it looks for"
+    assert card.summary, "the card says what it is"
     assert card.not_covered, "the card says what it misses"
 
 
@@ -56,7 +57,8 @@ def _check_assessment(classifier: Classifier, item: Media, found: Assessment, kn
             if isinstance(item, Text):
                 assert 0 <= span.start < span.end <= len(item.text), "spans lie inside the text"
         for box in finding.boxes:
-            assert box.left < box.right and box.top < box.bottom, "boxes have an area"
+            assert box.left < box.right, "boxes have a width"
+            assert box.top < box.bottom, "boxes have a height"
         for times in finding.times:
             assert 0 <= times.start_s <= times.end_s, "times are ordered"
         if isinstance(item, Text) and len(item.text) > 20:

@@ -1,7 +1,7 @@
-"""``text_encoder``: the linear screen and a compact sentence encoder, calibrated together. A few milliseconds a sentence.
+"""``text_encoder``: the linear screen and a compact sentence encoder, calibrated together.
 
-The encoder is all-MiniLM-L6-v2 (Apache-2.0) as int8 ONNX, frozen; the heads over its layers were trained on the same data as
-the screen. See docs/safety-text.md for what it adds.
+The encoder is all-MiniLM-L6-v2 (Apache-2.0) as int8 ONNX, frozen; the heads over its layers were trained on the same
+data as the screen. See docs/safety-text.md for what it adds.
 """
 
 from __future__ import annotations

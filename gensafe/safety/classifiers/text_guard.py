@@ -1,7 +1,7 @@
 """``text_guard``: an open guard model behind an OpenAI-compatible endpoint (vLLM, llama.cpp, Ollama, ...) that you run.
 
-Off unless a policy names it. The endpoint sees the text, so it belongs on your own machines: plain http is refused for any other
-host than the local one. Families and their answers, after the model cards:
+Off unless a policy names it. The endpoint sees the text, so it belongs on your own machines: plain http is refused for
+any other host than the local one. Families and their answers, after the model cards:
 
 | family       | models                  | answer that is read                                          |
 |--------------|-------------------------|--------------------------------------------------------------|

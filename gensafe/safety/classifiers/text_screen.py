@@ -1,4 +1,4 @@
-"""``text_screen``: a linear model over hashed n-grams. Below a millisecond a sentence, with spans from its own weights."""
+"""``text_screen``: a linear model over hashed n-grams, fast, with spans from its own weights."""
 
 from __future__ import annotations
 

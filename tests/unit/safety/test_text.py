@@ -1,4 +1,4 @@
-"""The text stack as others call it: categories, spans, small-world prompts, disguises, long texts, the false-alarm budget."""
+"""The text stack as others call it: categories, spans, small world, disguises, long texts, false-alarm budget."""
 
 from __future__ import annotations
 
