@@ -55,6 +55,8 @@ def decode_image(data: bytes, media_type: str, limits: Limits) -> Image:
             raise
         except (PilImage.DecompressionBombError, PilImage.DecompressionBombWarning) as error:
             raise MediaLimitExceeded(str(error), field="max_pixels") from None
+        except PilImage.UnidentifiedImageError:  # its message holds a memory address
+            raise UnreadableMedia(f"{media_type} could not be decoded: its structure is damaged") from None
         except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, zlib.error, ...
             raise UnreadableMedia(f"{media_type} could not be decoded: {error}") from None
 
@@ -68,8 +70,8 @@ def frame_count(data: bytes, media_type: str) -> int:
     try:
         with PilImage.open(io.BytesIO(data), formats=(_FORMATS[media_type],)) as picture:
             return int(getattr(picture, "n_frames", 1))
-    except Exception as error:
-        raise UnreadableMedia(f"{media_type} could not be opened: {error}") from None
+    except Exception:
+        raise UnreadableMedia(f"{media_type} could not be opened") from None
 
 
 def encode_image(media: Image, media_type: str, quality: int | None) -> bytes:

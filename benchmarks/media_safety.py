@@ -1,0 +1,344 @@
+"""What the image, audio and video safety checks find, what they miss, what they cost.
+
+Usage: python -m benchmarks.media_safety [SECTION ...]    (all without arguments; needs the shared data folder)
+
+Prints a table and merges the sections that ran into benchmarks/results/media_safety.json; ``--cards`` copies the
+figures from there into the cards of the classifiers.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import media_sets as sets
+from benchmarks.media_reference import reference_loudness
+from gensafe.core.types import Audio, Image, Media, Stage, Video
+from gensafe.media import decode, encode
+from gensafe.media.fingerprint import MATCH_THRESHOLD, fingerprint, similarity
+from gensafe.media.shrink import shrink
+from gensafe.safety.ocr import shared_engine
+from gensafe.safety.signals.flash import HEIGHT, WIDTH, FlashResult, flash_report
+from gensafe.safety.signals.hashlist import ListEntry, PdqIndex
+from gensafe.safety.signals.loudness import measure_loudness
+from gensafe.safety.signals.pdq_views import dihedral_hashes, listing_hashes
+from gensafe.safety.signals.spectrum import find_ultrasound
+from gensafe.safety.signals.subliminal import find_insertions
+from gensafe_backends.symphony.world.scene import WORDS
+
+RESULTS = Path(__file__).parent / "results" / "media_safety.json"
+Figures = dict[str, Any]
+
+
+def flash() -> Figures:
+    """IRIS's logs frame by frame, then a matrix of strobes with the verdict the rules prescribe."""
+    columns: dict[str, Callable[[Any, int], int]] = {
+        "LuminanceTransitions": lambda r, i: r.luminance[i].transitions,
+        "RedTransitions": lambda r, i: r.red[i].transitions,
+        "LuminanceExtendedFailCount": lambda r, i: r.luminance[i].extended,
+        "RedExtendedFailCount": lambda r, i: r.red[i].extended,
+        "FlashLuminanceFailedFrame": lambda r, i: int(r.luminance[i].result),
+        "FlashRedFailedFrame": lambda r, i: int(r.red[i].result),
+    }
+    compared = differing = videos = 0
+    for log in sorted((sets.SHARED / "flash" / "ExpectedVideoLogFiles").glob("*.csv")):
+        rows = list(csv.DictReader(log.read_text(encoding="utf-8-sig").splitlines()))
+        name = log.stem.removesuffix("_RELATIVE")
+        video = decode((sets.SHARED / "flash" / "TestVideos" / f"{name}.mp4").read_bytes())
+        assert isinstance(video, Video)
+        report = flash_report(shrink(video.frames, HEIGHT, WIDTH), video.fps)
+        wrong = 0
+        for column in columns.keys() & rows[0].keys():
+            for i, row in enumerate(rows):
+                compared += 1
+                wrong += int(float(row[column])) != columns[column](report, i)
+        differing += wrong
+        videos += wrong == 0
+    colours = {
+        "black-white": ((0,) * 3, (255,) * 3),
+        "red": ((80, 110, 110), (255, 0, 0)),
+        "grey": ((20,) * 3, (160,) * 3),
+    }
+    faint = {"step below 0.1": ((215,) * 3, (226,) * 3), "both above 0.8": ((240,) * 3, (255,) * 3)}
+    wrong_verdicts = cases = 0
+    for hertz, share, (low, high) in itertools.product(
+        (1, 2, 3, 4, 5, 7.5, 10, 15), (1, 0.25, 0.1, 0.02), colours.values()
+    ):
+        found = flash_report(sets.strobe(hertz, low, high, share), 30.0).worst()
+        cases += 1
+        wrong_verdicts += (found is FlashResult.FAIL) != (hertz >= 4 and share >= 0.1)
+    for hertz, (low, high) in itertools.product((4, 10, 15), faint.values()):
+        cases += 1
+        wrong_verdicts += flash_report(sets.strobe(hertz, low, high, 1), 30.0).worst() is not FlashResult.PASS
+    return {
+        "iris videos agreeing on every frame": f"{videos}/8",
+        "iris values compared": compared,
+        "iris values differing": differing,
+        "strobe matrix cases": cases,
+        "strobe matrix wrong verdicts": wrong_verdicts,
+    }
+
+
+def insertions() -> Figures:
+    """Photographs inserted for one to three frames into real clips; false hits on the clips as they are."""
+    found = total = false = 0
+    seconds = 0.0
+    photos = sets.photographs(12)
+    for name, video in sets.real_clips().items():
+        small = shrink(video.frames, HEIGHT, WIDTH)
+        own = find_insertions(small, video.fps)
+        false += len(own)
+        seconds += len(small) / video.fps
+        rng = np.random.default_rng(len(name))
+        for length, photo in itertools.product((1, 2, 3), photos):
+            at = int(rng.integers(1, len(small) - length - 1))
+            changed = small.copy()
+            changed[at : at + length] = shrink(photo[None], HEIGHT, WIDTH)
+            hits = {(i.start, i.length) for i in find_insertions(changed, video.fps)}
+            total += 1
+            found += (at, length) in hits
+    return {
+        "insertions found at their index": f"{found}/{total}",
+        "false hits": false,
+        "seconds of real clips": round(seconds, 1),
+    }
+
+
+def block_lists() -> Figures:
+    """Every photograph listed (with its centre crops), looked up after each change."""
+    photos = sets.photographs(200)
+    entries = [
+        ListEntry(bytes.fromhex(digest), "lst", str(i))
+        for i, photo in enumerate(photos)
+        for digest in listing_hashes(photo)
+    ]
+    index = PdqIndex(entries)
+    rng = np.random.default_rng(0)
+    changes: dict[str, Callable[[sets.Pixels], sets.Pixels]] = {
+        "jpeg q20": lambda p: sets.jpeg(p, 20),
+        "scale 0.5": lambda p: sets.scaled(p, 0.5),
+        "scale 2": lambda p: sets.scaled(p, 2.0),
+        "mirrored": lambda p: np.ascontiguousarray(p[:, ::-1]),
+        "turned 90": lambda p: np.ascontiguousarray(np.rot90(p)),
+        "centre crop 10 %": lambda p: sets.cropped(p, 0.1),
+        "crop 10 % anywhere": lambda p: sets.cropped(p, 0.1, (float(rng.random()), float(rng.random()))),
+    }
+    figures: Figures = {"photographs": len(photos), "hashes listed": len(entries)}
+    wrong = 0
+    for name, change in changes.items():
+        hits = 0
+        for i, photo in enumerate(photos):
+            labels = {h.entry.label for h in index.search(dihedral_hashes(change(photo))[0])}
+            hits += str(i) in labels
+            wrong += len(labels - {str(i)})
+        figures[f"found: {name}"] = round(hits / len(photos), 4)
+    figures["false matches"] = wrong
+    million = np.random.default_rng(1).integers(0, 256, (1_000_000, 32), dtype=np.uint8)
+    begin = time.process_time()
+    large = PdqIndex([ListEntry(row.tobytes(), "lst", "") for row in million])
+    figures["index of 1 M hashes: build, CPU s"] = round(time.process_time() - begin, 2)
+    begin = time.process_time()
+    for row in million[:50]:
+        large.search([row.tobytes()])
+    figures["index of 1 M hashes: one hash, CPU ms"] = round(1000 * (time.process_time() - begin) / 50, 2)
+    return figures
+
+
+def ocr() -> Figures:
+    """Words of the generator's vocabulary on photographs; words seen on empty ones."""
+    engine, rng = shared_engine(), np.random.default_rng(0)
+    photos = sets.photographs(24)
+    words = [w.upper() for w in WORDS if len(w) >= 3]
+    figures: Figures = {"photographs": len(photos), "words a photograph": 3}
+    for height in (16, 20, 24, 32):
+        hits = 0
+        for photo in photos:
+            wanted = [str(w) for w in rng.choice(words, 3, replace=False)]
+            seen = " ".join(line.text for line in engine.read(sets.caption(photo, " ".join(wanted), height, rng)))
+            hits += sum(w in seen.upper() for w in wanted)
+        figures[f"word recall at {height} px"] = round(hits / (3 * len(photos)), 4)
+    figures["lines seen on the photographs as they are"] = sum(len(engine.read(p)) for p in photos)
+    return figures
+
+
+def ultrasound() -> Figures:
+    """Carriers of 1 % amplitude on the corpus at 48 kHz, and on white noise; false finds without them."""
+    from scipy.signal import resample_poly
+
+    beds = {}
+    for name, sound in sets.corpus_audio().items():
+        part = sound.samples[0, : 10 * sound.rate].astype(np.float64)
+        beds[name] = resample_poly(part, 48_000, sound.rate)
+    beds["white noise"] = np.random.default_rng(0).normal(0, 0.02, 480_000)
+    found = total = false = 0
+    for bed in beds.values():
+        clean = find_ultrasound(bed.astype(np.float32), 48_000)
+        false += bool(clean and clean.suspicious)
+        t = np.arange(bed.size) / 48_000
+        for hertz, depth in itertools.product((18_500, 19_000, 20_000, 21_000, 22_500), (0.0, 0.4, 0.8)):
+            carrier = 0.01 * (1 + depth * np.sin(2 * np.pi * 300 * t)) / (1 + depth) * np.sin(2 * np.pi * hertz * t)
+            heard = find_ultrasound(np.clip(bed + carrier, -1, 1).astype(np.float32), 48_000)
+            total += 1
+            found += bool(heard and heard.suspicious)
+    return {"carriers of 1 % found": f"{found}/{total}", "false finds": f"{false}/{len(beds)}"}
+
+
+def loudness() -> Figures:
+    """Against FFmpeg's ebur128 filter."""
+    worst_level = worst_peak = 0.0
+    cases = 0
+    sounds = sets.corpus_audio()
+    rng = np.random.default_rng(0)
+    stereo = (rng.standard_normal((2, 480_000)) * [[0.05], [0.2]]).astype(np.float32)
+    sounds["stereo noise"] = Audio(stereo, 48_000)
+    for sound in sounds.values():
+        part = Audio(np.ascontiguousarray(sound.samples[:, : 30 * sound.rate]), sound.rate)
+        level, peak = reference_loudness(part)
+        ours = measure_loudness(part.samples, part.rate)
+        worst_level = max(worst_level, abs(ours.integrated_lufs - level))
+        worst_peak = max(worst_peak, abs(ours.true_peak_dbtp - peak))
+        cases += 1
+    return {
+        "sounds": cases,
+        "largest difference, LU": round(worst_level, 3),
+        "largest true-peak difference, dB": round(worst_peak, 3),
+    }
+
+
+def fingerprints() -> Figures:
+    """Copies against the threshold, and pairs of different media against it."""
+    rng = np.random.default_rng(0)
+    figures: Figures = {}
+
+    def measure(name: str, items: list[Media], changes: dict[str, Callable[[Any], Media]]) -> None:
+        threshold = MATCH_THRESHOLD[items[0].modality]
+        known = [fingerprint(item) for item in items]
+        for change, apply in changes.items():
+            scores = [similarity(k, fingerprint(apply(item))) for k, item in zip(known, items, strict=True)]
+            figures[f"{name}, {change}: match"] = round(float(np.mean(np.array(scores) >= threshold)), 4)
+        other = [similarity(known[a], known[b]) for a, b in sets.pairs(len(items), 2000, rng)]
+        figures[f"{name}, different: match"] = round(float(np.mean(np.array(other) >= threshold)), 4)
+
+    picture: dict[str, Callable[[Any], Media]] = {
+        "jpeg q70": lambda m: Image(sets.jpeg(m.pixels, 70)),
+        "scale 0.75": lambda m: Image(sets.scaled(m.pixels, 0.75)),
+        "centre crop 10 %": lambda m: Image(sets.cropped(m.pixels, 0.1)),
+    }
+    measure("photographs", [Image(p) for p in sets.photographs(100)], picture)
+    measure("generator's pictures", list(sets.world_pictures(100)), picture)
+    mp3: dict[str, Callable[[Any], Media]] = {
+        "mp3 128k": lambda m: decode(encode(m, "audio/mpeg", quality=128)),
+        "opus 32k": lambda m: decode(encode(m, "audio/ogg", quality=32)),
+        "first 0.3 s cut": lambda m: Audio(np.ascontiguousarray(m.samples[:, round(0.3 * m.rate) :]), m.rate),
+    }
+    measure("generator's sounds", list(sets.world_sounds(80)), mp3)
+    parts = [
+        Audio(np.ascontiguousarray(s.samples[:, k * s.rate : (k + 4) * s.rate]), s.rate)
+        for s in sets.corpus_audio().values()
+        for k in range(0, 24, 4)
+        if (k + 4) * s.rate <= s.samples.shape[1]
+    ]
+    measure("music and speech, 4 s", list(parts), mp3)
+    h264: dict[str, Callable[[Any], Media]] = {
+        "h264 crf 28": lambda m: decode(encode(m, "video/mp4; codecs=avc1", quality=28)),
+        "first 0.5 s cut": lambda m: Video(m.frames[4:], m.fps),
+    }
+    measure("moving shapes", list(sets.world_clips(60)), h264)
+    return figures
+
+
+def ordinary() -> Figures:
+    """What the default policy does with ordinary outputs of the generator's world."""
+    from gensafe.safety.policy import load_policy
+    from gensafe.safety.runner import SafetyRunner
+
+    runner = SafetyRunner.from_policy(load_policy(), timeout_s=600.0)
+    figures: Figures = {}
+    for name, items in (
+        ("pictures", sets.world_pictures(100)),
+        ("sounds", sets.world_sounds(60)),
+        ("clips", sets.world_clips(40)),
+    ):
+        verdicts = [runner.judge(item, Stage.OUTPUT) for item in items]
+        figures[f"{name} held or blocked"] = f"{sum(not v.releasable for v in verdicts)}/{len(items)}"
+    photos = [runner.judge(Image(p), Stage.OUTPUT) for p in sets.photographs(30)]
+    figures["photographs held or blocked"] = f"{sum(not v.releasable for v in photos)}/{len(photos)}"
+    return figures
+
+
+def cost() -> Figures:
+    """CPU time of each classifier."""
+    from gensafe.core import plugins
+
+    def spend(name: str, item: Media, repeat: int = 3) -> float:
+        classifier = plugins.load("gensafe.classifiers", name, {})
+        classifier.assess(item, Stage.OUTPUT)
+        begin = time.process_time()
+        for _ in range(repeat):
+            classifier.assess(item, Stage.OUTPUT)
+        return (time.process_time() - begin) / repeat
+
+    picture = sets.world_pictures(1)[0]
+    photo = Image(sets.photographs(1)[0])
+    sound = sets.world_sounds(1)[0]
+    clip = sets.world_clips(1)[0]
+    film = next(iter(sets.real_clips().values()))
+    long = Video(np.concatenate([film.frames, film.frames[::-1]])[:250], film.fps)
+    figures: Figures = {}
+    for name in ("image_signal", "image_hashlist", "image_text"):
+        figures[f"{name}, 256 x 256, CPU ms"] = round(1000 * spend(name, picture), 1)
+        megapixels = photo.pixels.shape[0] * photo.pixels.shape[1] / 1e6
+        figures[f"{name}, CPU ms a megapixel"] = round(1000 * spend(name, photo) / megapixels, 1)
+    for name in ("audio_signal", "audio_text"):
+        figures[f"{name}, CPU ms a second of sound"] = round(1000 * spend(name, sound) / 2, 1)
+    total = 0.0
+    for name in ("video_signal", "video_frames"):
+        figures[f"{name}, 2 s of 128 x 128, CPU ms"] = round(1000 * spend(name, clip), 1)
+        seconds = spend(name, long, 1)
+        figures[f"{name}, 10 s of 720p, CPU s"] = round(seconds, 2)
+        total += seconds
+    figures["10 s of 720p, all checks, CPU s"] = round(total, 2)
+    return figures
+
+
+SECTIONS = {
+    f.__name__: f for f in (flash, insertions, block_lists, ocr, ultrasound, loudness, fingerprints, ordinary, cost)
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the sections named, or all."""
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    known |= {
+        "benchmark": "media_safety",
+        "gensafe": version("gensafe"),
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "versions": {name: version(name) for name in ("av", "numpy", "onnxruntime", "pdqhash", "pillow", "scipy")},
+    }
+    for name in arguments or SECTIONS:
+        figures = SECTIONS[name]()
+        known[name] = figures
+        print(f"\n## {name}")
+        for key, value in figures.items():
+            print(f"{key:<55} {value}")
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--cards"]:
+        from benchmarks.media_cards import write
+
+        sys.exit(write(json.loads(RESULTS.read_text())))
+    sys.exit(main(sys.argv[1:]))
