@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -25,14 +25,24 @@ def p_value(attempts: int, list_size: int = 8, mac_bits: int = 40) -> float:
     return min(1.0, attempts * list_size / 2.0**mac_bits)
 
 
-def presence_p(z: float, hypotheses: float) -> float:
-    """Probability bound that the best of ``hypotheses`` null correlations reaches ``z`` standard deviations."""
-    return float(min(1.0, hypotheses * special.ndtr(-z)))
+def presence_p(z: float, hypotheses: float, roughness: float = 0.0) -> float:
+    """Probability bound that the best of ``hypotheses`` null correlations reaches ``z`` standard deviations.
+
+    With ``roughness`` > 0 each hypothesis is itself the maximum over a smooth periodic two-dimensional Gaussian field
+    (every shift of a pattern): the bound is the expected number of its peaks above ``z``,
+    roughness / (2 pi)^(3/2) z exp(-z^2 / 2) (Adler and Taylor, "Random Fields and Geometry", 2007), where roughness is
+    the square root of the determinant of the covariance of the field's gradient, times the field's area.
+    """
+    if roughness <= 0:
+        return float(min(1.0, hypotheses * special.ndtr(-z)))
+    if z <= 1:
+        return 1.0
+    return float(min(1.0, hypotheses * roughness * z * math.exp(-z * z / 2) / (2 * math.pi) ** 1.5))
 
 
-def presence_threshold(hypotheses: float, p: float = PRESENCE_P) -> float:
+def presence_threshold(hypotheses: float, p: float = PRESENCE_P, roughness: float = 0.0) -> float:
     """The ``z`` at which ``presence_p`` falls to ``p``."""
-    return float(-special.ndtri(p / hypotheses))
+    return float(optimize.brentq(lambda z: math.log(presence_p(z, hypotheses, roughness) / p), 1.0, 35.0))
 
 
 class GumbelTail(NamedTuple):

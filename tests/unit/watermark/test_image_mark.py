@@ -72,6 +72,25 @@ def test_small_synthetic_pictures_keep_their_payload(marked, attack):
     assert all(f.level is MarkLevel.RECORD and f.p_value < 1e-6 for f in found)
 
 
+GEOMETRY = {
+    "crop": lambda p: p.crop((40, 25, 240, 226)),
+    "crop, enlarged": lambda p: p.crop((30, 30, 230, 230)).resize((256, 256)),
+    "turned by 7 degrees": lambda p: p.rotate(7, resample=Pillow.Resampling.BICUBIC),
+    "narrowed": lambda p: p.resize((205, 256), Pillow.Resampling.LANCZOS),
+    "perspective": lambda p: p.transform(
+        (256, 256), Pillow.Transform.QUAD, (0, 6, 8, 250, 256, 244, 246, 0), resample=Pillow.Resampling.BICUBIC
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", GEOMETRY)
+def test_geometry_is_found_again(marked, attack):
+    moved = np.asarray(GEOMETRY[attack](Pillow.fromarray(marked[0][1])))
+    found = image.detect(moved, KEY)
+    assert found.payload == PAYLOAD
+    assert found.attempts >= 1 and found.p_value == pytest.approx(found.attempts * 8 / 2**40)
+
+
 def test_the_change_is_small(marked):
     for before, after in marked:
         assert after.shape == before.shape and after.dtype == np.uint8

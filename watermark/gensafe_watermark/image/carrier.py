@@ -38,8 +38,6 @@ ORIENTATIONS: Final = 8
 GRID: Final = 2 * RADIUS + 1
 _SHIFTS: Final = 128  # resolution of the search over tile phases
 _MOST_PER_LINE: Final = 4.0  # noise deviations: no single line of the picture's own may make a comb
-PHASES: Final = 1024.0
-"""Independent phases that search amounts to: about (2 x highest comb frequency)^2, rounded up."""
 
 
 def _half_plane() -> NDArray[np.intp]:
@@ -53,6 +51,10 @@ def _half_plane() -> NDArray[np.intp]:
 FREQUENCIES: Final = _half_plane()
 """(F, 2) integer (kx, ky) of one half plane; the other half is the conjugate."""
 MAGNITUDE: Final = np.hypot(FREQUENCIES[:, 0], FREQUENCIES[:, 1])
+
+ROUGHNESS: Final = 1.25 * 4 * np.pi**2 * (COMB_BAND[0] ** 2 + COMB_BAND[1] ** 2) / 4
+"""Of the comb's correlation over all phases (see statistics.presence_p): 4 pi^2 times the mean square frequency along
+one axis, and a quarter more because a key's lines need not spread evenly."""
 
 
 @dataclass(frozen=True, eq=False)

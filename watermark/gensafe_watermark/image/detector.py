@@ -107,7 +107,7 @@ class _Chase:
             part[cut] = self.flat[cut]
         candidates, examined = method(power, carriers, sides, _CANDIDATES)
         how = method.__name__
-        self.reader.count(how, examined * tiles.PHASES)
+        self.reader.count(how, examined)
         # 1. how well does the comb's phase agree along each candidate?
         ranked = []
         for candidate in candidates:

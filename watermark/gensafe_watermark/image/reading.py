@@ -73,7 +73,7 @@ class Reader:
         words, scores = [], []
         for grid in grids:
             aligned = self.align(grid)
-            self.count(how, len(aligned) * tiles.PHASES, aligned[0].z)
+            self.count(how, len(aligned), aligned[0].z)
             for alignment in aligned[:_TRIED_PER_SPECTRUM]:
                 if alignment.z >= WORTH_DECODING:
                     words.append(self.soft(grid, alignment))
@@ -97,7 +97,9 @@ class Reader:
 
         Each step's best score is tested against all hypotheses of that step, then against the number of steps.
         """
-        tested = {how: statistics.presence_p(z, max(1.0, count)) for how, (count, z) in self.stages.items()}
+        tested = {
+            how: statistics.presence_p(z, max(1.0, count), tiles.ROUGHNESS) for how, (count, z) in self.stages.items()
+        }
         how = min(tested, key=lambda step: tested[step])
         p = min(1.0, tested[how] * len(tested))
         level = MarkLevel.PRESENT if p <= statistics.PRESENCE_P else MarkLevel.NONE

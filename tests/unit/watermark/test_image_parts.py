@@ -1,0 +1,119 @@
+"""The parts of the picture mark: carrier algebra, lattice search, registration, null behaviour of the comb."""
+
+import numpy as np
+import pytest
+
+from gensafe.core.types import MarkLevel
+from gensafe_watermark import payload as coding
+from gensafe_watermark import statistics
+from gensafe_watermark.image import carrier as tiles
+from gensafe_watermark.image import geometry, layout, search, selfcheck
+from gensafe_watermark.image.reading import Reader
+
+KEY = bytes(range(32))
+PAYLOAD = b"genuine"
+
+
+def pattern(shape, tile, orientation=0, phase=(0.3, 0.6)):
+    mark = tiles.carrier(KEY, "image", 1)
+    spectrum = tiles.shift(mark.coefficients(coding.encode(PAYLOAD, KEY, "image")), *phase)
+    return tiles.render(tiles.orient(tiles.to_grid(spectrum), orientation), shape, tile)
+
+
+def test_rendered_pattern_has_unit_variance_and_the_tile_period():
+    drawn = pattern((240, 320), 80.0)
+    assert drawn.std() == pytest.approx(1, abs=0.02)
+    assert np.allclose(drawn[:160, :160], drawn[80:240, 80:240], atol=1e-3)
+
+
+@pytest.mark.parametrize("orientation", range(8))
+def test_analysis_inverts_rendering_in_every_orientation(orientation):
+    grid = tiles.analyse(pattern((200, 200), 100.0, orientation), (100.0, 100.0))
+    reader = Reader(KEY, "image", "test")
+    best = reader.align(grid)[0]
+    assert (best.variant, best.orientation) == (1, orientation)
+    assert (best.px, best.py) == (pytest.approx(0.3, abs=1e-3), pytest.approx(0.6, abs=1e-3))
+    assert coding.decode(reader.soft(grid, best), KEY, "image").payload == PAYLOAD
+
+
+def test_folding_agrees_with_analysis():
+    drawn = pattern((300, 400), 75.0)
+    matrix = np.eye(2) / 75.0
+    folded = geometry.fold(drawn, geometry.Warp.linear(matrix, drawn.shape), 3)
+    assert folded.shape == (9, tiles.GRID, tiles.GRID)
+    centred = np.abs(folded.sum(axis=0))
+    assert np.corrcoef(centred.ravel(), np.abs(tiles.analyse(drawn, (75.0, 75.0))).ravel())[0, 1] > 0.97
+
+
+@pytest.mark.parametrize(("turn", "tile", "mirror"), [(0.0, 64.0, 1), (0.4, 71.0, 1), (2.1, 90.0, -1)])
+def test_search_finds_scale_turn_and_mirror(turn, tile, mirror):
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    matrix = (rotation @ np.diag([mirror, 1.0])).T / tile
+    mark = tiles.carrier(KEY, "image", 0)
+    warp = geometry.Warp.linear(matrix, (256, 320))
+    u, v = warp.tile_coordinates()
+    spectrum = mark.coefficients(coding.encode(PAYLOAD, KEY, "image"))
+    drawn = sum(
+        (c * np.exp(2j * np.pi * (kx * u + ky * v))).real
+        for c, (kx, ky) in zip(spectrum, tiles.FREQUENCIES, strict=True)
+    )
+    noisy = (drawn + np.random.default_rng(1).normal(0, 3, drawn.shape)).astype(np.float32)
+    power = search.Power.of(noisy)
+    best, examined = search.similarities(power, [mark], (40.0, 200.0), 3)
+    score, refined = search.polish(power, mark, best[0].matrix)
+    sign = np.sign(np.sum(refined * matrix))  # known up to a half turn
+    assert np.allclose(sign * refined, matrix, atol=0.006 / tile)
+    assert score > 1 and examined > 1e5
+
+
+def test_registration_measures_displaced_blocks():
+    drawn = pattern((320, 320), 80.0, phase=(0.0, 0.0))
+    warp = geometry.Warp.linear(np.eye(2) / 80.0, drawn.shape)
+    mark = tiles.carrier(KEY, "image", 1)
+    grids = geometry.fold(drawn, warp, 2)
+    _, px, py = mark.align(tiles.from_grid(tiles.whiten(grids.sum(axis=0))))
+    moved = geometry.Warp.linear(np.eye(2) / 80.0 * 1.01, drawn.shape)
+    displacement, score = geometry.register(geometry.fold(drawn, moved, 2), mark, px, py)
+    # a map 1 % too dense puts block centres, one tile from the middle, 0.01 tiles too far out
+    expected = -0.01 * np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]])
+    assert np.allclose(displacement, expected, atol=0.004)
+    assert score.min() > 4
+    centres = geometry.block_centres(drawn.shape, 2)
+    fitted = geometry.fit_displacement(centres, displacement, score, 1)
+    assert fitted[0, 1] * 2 == pytest.approx(-0.04, abs=0.012)
+
+
+def test_comb_scores_of_noise_stay_under_the_reported_bound():
+    rng = np.random.default_rng(5)
+    noise = rng.normal(size=(40, 160, 160)).astype(np.float32)
+    p = []
+    for number, plane in enumerate(noise):
+        reader = Reader(KEY, "image", "test")
+        aligned = reader.align(tiles.analyse(plane, (80.0, 80.0)))
+        reader.count(f"noise {number}", len(aligned), aligned[0].z)
+        found = reader.give_up()
+        assert found.level is MarkLevel.NONE
+        p.append(found.p_value)
+    assert 0 < np.mean(np.array(p) < 0.3) <= 0.3
+    assert statistics.presence_threshold(16, roughness=tiles.ROUGHNESS) < 7.5
+
+
+def test_layout_keeps_waves_wide_enough():
+    for side in (96, 128, 199, 200, 299, 321, 480, 719, 720, 1080, 2160, 4000):
+        count = layout.tile_count(side)
+        assert count in layout.TILES
+        assert side / count / tiles.RADIUS >= 4
+        assert side / count / layout.reduction(side, count) / tiles.RADIUS >= 3
+
+
+def test_jpeg_imitation_follows_the_real_codec():
+    import io
+
+    from PIL import Image
+
+    rng = np.random.default_rng(2)
+    plane = np.clip(128 + np.cumsum(rng.normal(0, 3, (96, 96)), axis=1), 0, 255).round().astype(np.float32)
+    data = io.BytesIO()
+    Image.fromarray(plane.astype(np.uint8)).save(data, "JPEG", quality=50)
+    real = np.asarray(Image.open(data), np.float32)
+    assert np.abs(selfcheck.jpeg(plane, 50) - real).mean() < 0.6
