@@ -29,7 +29,7 @@ class ManifestFact(StrEnum):
 
     NONE = "none"
     TRUSTED = "trusted"
-    UNTRUSTED = "untrusted"  # intact, but the signer is on none of our lists
+    UNTRUSTED = "untrusted"  # intact, but the signer is on none of our lists, expired or revoked
     BROKEN = "broken"
 
 
@@ -176,8 +176,8 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         Conclusion.FOUND_UNTRUSTED,
-        "an intact manifest by an unknown signer",
-        "The manifest is intact, but its signer is on none of the trust lists used here.",
+        "an intact manifest by a signer that is unknown, expired or revoked",
+        "The bytes are those that were signed, but by a signer that is unknown here, expired or revoked.",
         lambda f: f.manifest is ManifestFact.UNTRUSTED,
     ),
     Rule(

@@ -285,13 +285,11 @@ def _log(match: _Match | None, context: VerifyContext) -> tuple[LogFact, list[Ch
             Check(checkpoint_name, Outcome.ABSENT, "the proof does not hold"),
         ]
     evidence = {"index": proof.index, "tree_size": proof.tree_size, "leaf_hash": proof.leaf_hash}
-    signature = {"origin": proof.origin, "key": proof.signed_by}
+    signed = {"origin": proof.origin, "key": proof.signed_by}
     note = "; the entry's text was removed by retention" if proof.pruned else ""
     return LogFact.PASS, [
         Check(proof_name, Outcome.PASS, f"entry {proof.index} of {proof.tree_size}{note}", evidence),
-        Check(
-            checkpoint_name, Outcome.PASS, f"signed by {proof.origin}", {"origin": proof.origin, "key": proof.signed_by}
-        ),
+        Check(checkpoint_name, Outcome.PASS, f"signed by {proof.origin}", signed),
     ]
 
 
@@ -299,9 +297,17 @@ def _log(match: _Match | None, context: VerifyContext) -> tuple[LogFact, list[Ch
 
 
 def _manifest_fact(found: Inspection) -> ManifestFact:
-    """A manifest that is there but cannot be parsed in content that can be decoded is a broken one."""
-    if found.reading is not None:
-        return _MANIFEST_FACTS[found.reading.state]
+    """As the reading says; with two refinements.
+
+    Where only the signer is at fault (expired, revoked, unknown) and the bytes are those that were signed, nothing was
+    altered. A manifest that is there but cannot be parsed, in content that can be decoded, is a broken one.
+    """
+    reading = found.reading
+    if reading is not None:
+        only_signer = all(code.startswith(("signingCredential.", "cawg.")) for code in reading.failure_codes())
+        if only_signer and reading.failures and reading.has_success("claimSignature.validated"):
+            return ManifestFact.UNTRUSTED if hard_binding_holds(reading) else ManifestFact.BROKEN
+        return _MANIFEST_FACTS[reading.state]
     if found.manifest_problem and found.container is Container.OK:
         return ManifestFact.BROKEN
     return ManifestFact.NONE

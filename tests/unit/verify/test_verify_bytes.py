@@ -254,3 +254,15 @@ def test_text_mark_needs_its_tokenizer(outputs, deployment):
     report = verify_bytes(outputs["text"].data, name="x", context=deployment.context)
     assert "tokenizer" in line(report, "watermark").summary
     assert isinstance(outputs["text"].content, Text)
+
+
+def test_revoked_signer_is_untrusted_and_nothing_was_altered(outputs, deployment):
+    trust = replace(deployment.context.trust, revoked=frozenset({outputs["image"].manifest.signer_fingerprint}))
+    context = replace(deployment.context, trust=trust)
+    report = verify_bytes(outputs["image"].data, name="x", context=context)
+    assert report.conclusion is Conclusion.FOUND_UNTRUSTED
+    assert outcome(report, "revocation") is Outcome.FAIL
+    assert outcome(report, "hard binding") is Outcome.PASS
+    damaged = bytearray(outputs["image"].data)
+    damaged[-40_000] ^= 1
+    assert verify_bytes(bytes(damaged), name="x", context=context).conclusion is Conclusion.ALTERED
