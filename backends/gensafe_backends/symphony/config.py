@@ -1,4 +1,4 @@
-"""The one frozen description of a Symphony model: sizes, vocabulary, span geometry. Saved as JSON beside the weights."""
+"""The one frozen description of a Symphony model: sizes, vocabulary, span geometry. Saved as JSON with the weights."""
 
 from __future__ import annotations
 

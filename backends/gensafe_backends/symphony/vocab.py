@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from itertools import pairwise
 from math import prod
 
 import numpy as np
@@ -70,4 +71,4 @@ def vocabulary(config: SymphonyConfig) -> Vocabulary:
     stops = [CONTROL_IDS]
     for size in (config.text_vocab, prod(config.image_levels), prod(config.audio_levels), prod(config.video_levels)):
         stops.append(stops[-1] + size)
-    return Vocabulary(*(range(a, b) for a, b in zip(stops, stops[1:], strict=False)))
+    return Vocabulary(*(range(a, b) for a, b in pairwise(stops)))

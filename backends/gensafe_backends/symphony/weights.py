@@ -1,6 +1,7 @@
 """Bundles of trained weights: ``config.json``, ``model.safetensors``, ``tokenizer.*`` and a ``card.json`` with digests.
 
-Matrices are stored as float16 and norms, biases and tables as float32; both are upcast to float32 on load, exactly, with
+Matrices are stored as float16 and norms, biases and tables as float32; both are upcast to float32 on load, exactly,
+with
 numpy alone. Nothing is used before its SHA-256 agrees with the card.
 """
 

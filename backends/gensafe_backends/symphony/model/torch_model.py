@@ -1,6 +1,7 @@
 """The forward pass of ``spec.py`` in torch, with gradients, over packed rows: the model that is trained.
 
-Rows hold several exchanges one after another; a mask keeps them apart. All heads are computed and multiplied by their gates,
+Rows hold several exchanges one after another; a mask keeps them apart. All heads are computed and multiplied by their
+gates,
 which equals leaving the unselected ones out. The head-by-modality bias is folded into the product of queries and keys:
 ``[q, beta[h, m(i)]] . [k, onehot(m(j))]``, so that a fused attention kernel can be used.
 """
@@ -33,7 +34,8 @@ class PackedRows:
         index: int64 (B, T), token index inside its exchange.
         exchange: int64 (B, T), which exchange of the row a token belongs to; padding is -1.
         loss: bool (B, T), whether the token is a target.
-        live: int64 (B, T), which live range normalises the token as a target: 0 text and control, 1 image, 2 audio, 3 video.
+        live: int64 (B, T), which live range normalises the token as a target: 0 text and control, 1 image, 2 audio, 3
+        video.
     """
 
     ids: Tensor
@@ -102,7 +104,7 @@ class SymphonyModel(nn.Module):
             for name in tensor_shapes(self.config):
                 self.weight(name).copy_(torch.from_numpy(np.asarray(tensors[name])))
 
-    # --- forward -------------------------------------------------------------------------------------------------------
+    # --- forward ----------------------------------------------------------------------------------------------------
 
     def trunk(self, rows: PackedRows) -> TrunkOutput:
         """Hidden states of packed rows (spec steps 1, 2 and the final norm)."""
@@ -178,8 +180,12 @@ class SymphonyModel(nn.Module):
         shared = routed.new_ones((*routed.shape[:-1], c.shared_heads))
         # balance: mean probability times mean use per head, 1 at uniform (Fedus et al. 2021; as in MoH)
         lost = (probability.mean((0, 1)) * chosen.mean((0, 1))).sum() * c.routed_heads / c.active_routed
-        use = torch.stack([chosen[modality == m].mean(0) if bool((modality == m).any()) else chosen.new_zeros(c.routed_heads)
-                           for m in range(MODALITIES)])  # fmt: skip
+        use = torch.stack(
+            [
+                chosen[modality == m].mean(0) if bool((modality == m).any()) else chosen.new_zeros(c.routed_heads)
+                for m in range(MODALITIES)
+            ]
+        )
         return torch.cat([shared, routed], dim=-1), lost, use.detach()
 
     def _feed_forward(self, layer: int, h: Tensor, order: list[Tensor]) -> Tensor:

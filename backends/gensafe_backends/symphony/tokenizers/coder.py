@@ -1,7 +1,8 @@
 """The learned part of the universal tokenizer: one small network, the same for every modality, run in numpy.
 
 Encoder: features of one patch -> two hidden layers -> D numbers -> FSQ digits. Decoder: codes on their grid -> residual
-layers that look at neighbouring codes -> one hidden layer -> the values of the patch, plus a learned background per place.
+layers that look at neighbouring codes -> one hidden layer -> the values of the patch, plus a learned background per
+place.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ def bound_constants(levels: Sequence[int]) -> tuple[NDArray[np.float64], NDArray
 def quantise(z: NDArray[np.float64], levels: Sequence[int]) -> NDArray[np.int64]:
     """Digits of unbounded ``z`` (..., D): integers 0..level-1.
 
-    Values are first rounded to 1e-6, so that the last bits of a matrix product, which differ between BLAS builds, cannot
+    Values are first rounded to 1e-6, so that the last bits of a matrix product, which differ between BLAS builds,
+    cannot
     tip a digit unless they lie within that distance of a tie.
     """
     half, offset, shift = bound_constants(levels)

@@ -1,4 +1,4 @@
-"""Short-time spectra and their inversion: Griffin-Lim with momentum (Perraudin et al. 2013), deterministic, numpy only."""
+"""Short-time spectra and their inversion: Griffin-Lim with momentum (Perraudin et al. 2013), deterministic."""
 
 from __future__ import annotations
 

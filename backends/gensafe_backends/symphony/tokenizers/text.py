@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from gensafe.core.errors import ConfigError, InvalidRequest
 
@@ -28,7 +29,7 @@ def learn_merges(texts: Iterable[str], count: int) -> list[tuple[int, int]]:
     for n in range(count):
         pairs: Counter[tuple[int, int]] = Counter()
         for word, times in table.items():
-            for pair in zip(word, word[1:], strict=False):
+            for pair in pairwise(word):
                 pairs[pair] += times
         if not pairs:
             break
@@ -82,7 +83,7 @@ class TextTokenizer:
     def _encode_piece(self, piece: str) -> tuple[int, ...]:
         word = tuple(piece.encode("utf-8", errors="surrogatepass"))
         while len(word) > 1:
-            ranked = [(self._rank[p], p) for p in zip(word, word[1:], strict=False) if p in self._rank]
+            ranked = [(self._rank[p], p) for p in pairwise(word) if p in self._rank]
             if not ranked:
                 break
             rank, pair = min(ranked)

@@ -1,7 +1,8 @@
 """The universal tokenizer: any medium -> ids of the one vocabulary, and back.
 
 One class, one learned coder per medium, the same arithmetic everywhere (numpy, float64), so ids are the same on every
-backend. Pictures of any size are brought to 256x256, sound to 16 kHz mono of two seconds, video to 12 frames of 128x128.
+backend. Pictures of any size are brought to 256x256, sound to 16 kHz mono of two seconds, video to 12 frames of
+128x128.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class UniversalTokenizer:
         coders = {name: asdict(coder.config) for name, coder in self.coders.items()}
         return json.dumps({"merges": self.text.merges, "coders": coders}, sort_keys=True) + "\n"
 
-    # --- text ----------------------------------------------------------------------------------------------------------
+    # --- text -------------------------------------------------------------------------------------------------------
 
     def encode_text(self, text: str) -> list[int]:
         """Vocabulary ids of a text."""
@@ -83,7 +84,7 @@ class UniversalTokenizer:
         """Text of vocabulary ids; control ids are refused."""
         return self.text.decode([i - self._vocab.text.start for i in ids])
 
-    # --- any medium ----------------------------------------------------------------------------------------------------
+    # --- any medium -------------------------------------------------------------------------------------------------
 
     def encode(self, media: Media) -> list[int]:
         """Vocabulary ids of one medium, without the control ids around it.
@@ -130,7 +131,7 @@ class UniversalTokenizer:
         frames = self._decode_pictures("video", picture, self.config.video_grid, self.config.video_frames)
         return Video(frames, float(self.config.video_fps), Audio(self._decode_sound(sound), self.config.audio_rate))
 
-    # --- pictures ------------------------------------------------------------------------------------------------------
+    # --- pictures ---------------------------------------------------------------------------------------------------
 
     def _encode_image(self, pixels: NDArray[np.uint8]) -> list[int]:
         if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
@@ -151,7 +152,7 @@ class UniversalTokenizer:
         groups = values.reshape(-1, grid * grid, frames, patch, patch, 3)
         return pictures.to_uint8(np.concatenate([pictures.from_patches(g, grid, grid) for g in groups]))
 
-    # --- sound ---------------------------------------------------------------------------------------------------------
+    # --- sound ------------------------------------------------------------------------------------------------------
 
     def _encode_audio(self, audio: Audio, tokens: int) -> list[int]:
         c = self.config
@@ -176,7 +177,7 @@ class UniversalTokenizer:
         peak = float(np.abs(samples).max(initial=0.0))
         return (samples * min(1.0, PEAK / max(peak, 1e-9))).astype(np.float32)[None]
 
-    # --- video ---------------------------------------------------------------------------------------------------------
+    # --- video ------------------------------------------------------------------------------------------------------
 
     def _encode_video(self, video: Video) -> list[int]:
         c = self.config

@@ -85,7 +85,8 @@ def train_coder(
 
     Args:
         config: Sizes.
-        batch: Draws ``(features, rows, targets, weights)``: features of whole grids, the patches of them to be judged, and
+        batch: Draws ``(features, rows, targets, weights)``: features of whole grids, the patches of them to be
+        judged, and
             those patches' targets and weights (weights broadcast against targets).
         seconds: How long.
         seed: Of weights and data.

@@ -1,4 +1,4 @@
-"""Training examples of OmniNet-mini: exact media -> ids, mixed over tasks, packed into rows. Deterministic from a seed."""
+"""Training examples of OmniNet-mini: exact media -> ids, mixed over tasks, packed into rows; all from a seed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,16 @@ from gensafe_backends.symphony.world import captions, clip, edits, render, sampl
 
 # How often each task is drawn. Making media lags behind reading them by about four times, so it gets most examples.
 MIX: dict[str, float] = {
-    "text->image": 0.36, "image->text": 0.10, "text->audio": 0.17, "audio->text": 0.07, "text->video": 0.12,
-    "video->text": 0.05, "text->text": 0.05, "story": 0.03, "image+text->image": 0.05,
-}  # fmt: skip
+    "text->image": 0.36,
+    "image->text": 0.10,
+    "text->audio": 0.17,
+    "audio->text": 0.07,
+    "text->video": 0.12,
+    "video->text": 0.05,
+    "text->text": 0.05,
+    "story": 0.03,
+    "image+text->image": 0.05,
+}
 HELD_OUT_SEED = 900_000_000  # seeds from here on are never used in training
 
 
@@ -56,7 +63,7 @@ class ExampleSource:
             drawn = sound.sample_sound(rng)
             self._sounds.append((drawn, self.sound_ids(drawn)))
 
-    # --- media -> ids --------------------------------------------------------------------------------------------------
+    # --- media -> ids -----------------------------------------------------------------------------------------------
 
     def scene_ids(self, drawn: scene.Scene) -> tuple[int, ...]:
         """Ids of a picture. Parts never share a patch, so a picture's ids are its parts' ids on paper."""
@@ -87,7 +94,7 @@ class ExampleSource:
     def _text(self, text: str) -> TokenSpan:
         return TokenSpan(ModalityId.TEXT, tuple(self.tokenizer.encode_text(text)) if text else ())
 
-    # --- tasks ---------------------------------------------------------------------------------------------------------
+    # --- tasks ------------------------------------------------------------------------------------------------------
 
     def draw(self, name: str, rng: np.random.Generator, *, held_out: bool = False) -> Task:
         """One example of a task. ``held_out`` asks for boards with a triple kept from training, else none has one."""
@@ -143,10 +150,10 @@ class ExampleSource:
     def _example(self, prompt: list[TokenSpan], answer: list[TokenSpan]) -> Example:
         return example(prompt, answer, self.config)
 
-    # --- rows ----------------------------------------------------------------------------------------------------------
+    # --- rows -------------------------------------------------------------------------------------------------------
 
     def rows(self, seed: int, step: int, *, count: int, length: int) -> PackedRows:
-        """The batch of one step: rows filled with whole exchanges drawn from the mix. A function of its arguments alone."""
+        """The batch of one step: rows filled with whole exchanges of the mix. A function of its arguments alone."""
         rng = np.random.default_rng((seed, step))
         names, weights = tuple(MIX), np.array(tuple(MIX.values()))
         packer = _Packer(self.config, count, length)
@@ -201,6 +208,12 @@ class _Packer:
     def rows(self) -> PackedRows:
         """What was packed."""
         arrays: tuple[NDArray[np.generic], ...] = (
-            self._ids, self._tyx, self._slots, self._index, self._exchange, self._loss, self._live,
-        )  # fmt: skip
+            self._ids,
+            self._tyx,
+            self._slots,
+            self._index,
+            self._exchange,
+            self._loss,
+            self._live,
+        )
         return PackedRows(*(torch.from_numpy(a) for a in arrays))

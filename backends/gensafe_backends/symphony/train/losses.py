@@ -1,6 +1,7 @@
 """Per-modality next-token losses over the live ids, and gradient normalisation between modalities.
 
-The target's live range is what the grammar allows at its place: text and control ids outside spans, the ids of its modality
+The target's live range is what the grammar allows at its place: text and control ids outside spans, the ids of its
+modality
 inside. Control ids that close a span are forced by the grammar and not trained.
 """
 
@@ -71,7 +72,7 @@ class GradientBalancer:
     seen: dict[str, list[float]] = field(default_factory=dict)
 
     def combine(self, hidden: Tensor, losses: dict[int, ModalityLoss]) -> tuple[Tensor, dict[int, float]]:
-        """The mixed gradient for ``hidden``, and the factor each modality's loss was given (the heads need the same)."""
+        """The mixed gradient for ``hidden``, and the factor each modality's loss was given (the heads need it)."""
         gradients: dict[int, Tensor] = {}
         raw = [0.0] * MODALITIES
         for m, item in losses.items():

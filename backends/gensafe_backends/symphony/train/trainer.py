@@ -1,4 +1,4 @@
-"""The training loop: packed rows, per-modality losses, balanced gradients, AdamW; resumable, and deterministic by step."""
+"""The training loop: packed rows, per-modality losses, balanced gradients, AdamW; resumable."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class Trainer:
         facts["use"] = [[[round(float(u), 2) for u in m] for m in layer] for layer in out.use]
         return facts
 
-    # --- keeping -------------------------------------------------------------------------------------------------------
+    # --- keeping ----------------------------------------------------------------------------------------------------
 
     def averaged(self) -> SymphonyModel:
         """A model with the moving average of the weights."""
@@ -172,9 +172,15 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write a checkpoint, by way of a temporary file."""
         state = {
-            "model": self.model.state_dict(), "average": self.average, "optimiser": self.optimiser.state_dict(),
-            "norms": self.balancer.norms, "step": self.step, "spent": self.spent, "tokens": self.tokens, "log": self.log,
-        }  # fmt: skip
+            "model": self.model.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+            "norms": self.balancer.norms,
+            "step": self.step,
+            "spent": self.spent,
+            "tokens": self.tokens,
+            "log": self.log,
+        }
         torch.save(state, path.with_suffix(".tmp"))
         path.with_suffix(".tmp").replace(path)
 
@@ -193,7 +199,7 @@ class Trainer:
         )
 
     def run(self, *, until: float, every: int, keep: Callable[[Trainer], None], report: Callable[[str], None]) -> None:
-        """Train until ``until`` of the budget is spent, logging every ``every`` steps and calling ``keep`` after each log."""
+        """Train until ``until`` of the budget is spent; log every ``every`` steps and call ``keep`` after each log."""
         while self.progress < until:
             facts = self.train_step()
             if self.step % every == 0:

@@ -96,9 +96,14 @@ def scene_prompt(scene: Scene, rng: np.random.Generator) -> str:
         kind = "word" if scene.text in WORDS else "number"
         text = scene.text.lower()
         return opener + pick(
-            rng, (f"the {kind} {text} in {scene.colour}", f"{text} in {scene.colour}", f"{article(scene.colour)} {scene.colour} {text}",
-                  f"the {scene.colour} {kind} {text}")
-        )  # fmt: skip
+            rng,
+            (
+                f"the {kind} {text} in {scene.colour}",
+                f"{text} in {scene.colour}",
+                f"{article(scene.colour)} {scene.colour} {text}",
+                f"the {scene.colour} {kind} {text}",
+            ),
+        )
     if isinstance(scene, Bars):
         body = join([f"{c} {h}" for c, h in scene.bars])
         return opener + pick(
@@ -186,9 +191,13 @@ def sound_prompt(sound: Sound, rng: np.random.Generator) -> str:
 
 
 _LANES = {
-    True: {"first": ("along the top", "near the top"), "centre": ("", "", "through the middle"), "last": ("along the bottom", "near the bottom")},
+    True: {
+        "first": ("along the top", "near the top"),
+        "centre": ("", "", "through the middle"),
+        "last": ("along the bottom", "near the bottom"),
+    },
     False: {"first": ("on the left",), "centre": ("", "", "in the middle"), "last": ("on the right",)},
-}  # fmt: skip
+}
 _CLIP_OPENERS = ("", "", "", "a video of ", "a clip of ", "show ", "film ", "make a video of ", "animate ")
 _MOTION_WORDS = {
     "right": ("moving right", "moving right", "moving to the right", "going right"),
@@ -197,7 +206,7 @@ _MOTION_WORDS = {
     "down": ("moving down", "moving down", "going down", "falling"),
     "bounce across": ("bouncing left and right", "bouncing from side to side"),
     "bounce up": ("bouncing up and down", "bouncing up and down", "bouncing"),
-}  # fmt: skip
+}
 
 
 def _across(clip: Clip) -> bool:

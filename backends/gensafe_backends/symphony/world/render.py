@@ -35,7 +35,7 @@ def paper(side: int = SIDE) -> NDArray[np.float32]:
 
 
 def coverage(shape: str, cy: float, cx: float, r: float, height: int, width: int) -> NDArray[np.float32]:
-    """How much of each pixel a shape covers, 0..1, by its signed distance with an edge one pixel wide. (height, width)."""
+    """How much of each pixel a shape covers, 0..1, (height, width): its signed distance, with edges one pixel wide."""
     y = np.arange(height, dtype=np.float32)[:, None] + 0.5 - cy
     x = np.arange(width, dtype=np.float32)[None, :] + 0.5 - cx
     if shape == "circle":

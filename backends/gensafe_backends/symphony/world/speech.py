@@ -1,6 +1,7 @@
 """A small formant synthesiser (source-filter, after Klatt, JASA 67, 1980) that says the words of the world.
 
-Each word is a list of phonemes with targets; parameters glide between them every 1.25 ms; a glottal pulse train and noise
+Each word is a list of phonemes with targets; parameters glide between them every 1.25 ms; a glottal pulse train and
+noise
 pass through five resonators in cascade, frication through two of its own. One voice, one pace: every word fits 0.5 s.
 """
 
@@ -38,36 +39,69 @@ class Phone:
 
 
 PHONES: dict[str, Phone] = {
-    "IY": Phone((310, 2250, 2950), 190, end=(280, 2350, 3050)), "IH": Phone((400, 1980, 2550), 90), "EH": Phone((560, 1820, 2500), 120),
-    "AA": Phone((730, 1100, 2450), 150), "AO": Phone((590, 880, 2450), 140), "AH": Phone((630, 1200, 2450), 100),
-    "AX": Phone((500, 1450, 2450), 60), "UW": Phone((370, 1350, 2300), 200, end=(320, 900, 2250)), "ER": Phone((480, 1350, 1690), 130),
-    "EY": Phone((500, 1850, 2500), 190, end=(320, 2250, 2900)), "AY": Phone((740, 1180, 2500), 200, end=(370, 2080, 2700)),
-    "OW": Phone((550, 1020, 2400), 190, end=(360, 800, 2300)), "AW": Phone((740, 1300, 2500), 190, end=(400, 900, 2350)),
-    "W": Phone((310, 640, 2200), 70, 0.7), "R": Phone((340, 1150, 1550), 75, 0.8), "L": Phone((360, 1150, 2700), 70, 0.75),
+    "IY": Phone((310, 2250, 2950), 190, end=(280, 2350, 3050)),
+    "IH": Phone((400, 1980, 2550), 90),
+    "EH": Phone((560, 1820, 2500), 120),
+    "AA": Phone((730, 1100, 2450), 150),
+    "AO": Phone((590, 880, 2450), 140),
+    "AH": Phone((630, 1200, 2450), 100),
+    "AX": Phone((500, 1450, 2450), 60),
+    "UW": Phone((370, 1350, 2300), 200, end=(320, 900, 2250)),
+    "ER": Phone((480, 1350, 1690), 130),
+    "EY": Phone((500, 1850, 2500), 190, end=(320, 2250, 2900)),
+    "AY": Phone((740, 1180, 2500), 200, end=(370, 2080, 2700)),
+    "OW": Phone((550, 1020, 2400), 190, end=(360, 800, 2300)),
+    "AW": Phone((740, 1300, 2500), 190, end=(400, 900, 2350)),
+    "W": Phone((310, 640, 2200), 70, 0.7),
+    "R": Phone((340, 1150, 1550), 75, 0.8),
+    "L": Phone((360, 1150, 2700), 70, 0.75),
     "Y": Phone((280, 2250, 2950), 60, 0.75),
-    "M": Phone((250, 1050, 2200), 75, 0.5, wide=2.2), "N": Phone((260, 1600, 2600), 80, 0.5, wide=2.2),
+    "M": Phone((250, 1050, 2200), 75, 0.5, wide=2.2),
+    "N": Phone((260, 1600, 2600), 80, 0.5, wide=2.2),
     "HH": Phone((600, 1400, 2500), 60, 0.0, 0.35),
     "S": Phone((320, 1700, 2600), 110, 0.0, noise=(5600, 1800, 0.34)),
     "Z": Phone((300, 1700, 2600), 80, 0.35, noise=(5600, 1800, 0.2)),
     "F": Phone((340, 1100, 2300), 95, 0.0, noise=(4200, 5000, 0.12)),
     "V": Phone((300, 1150, 2300), 60, 0.5, noise=(4200, 5000, 0.05)),
     "TH": Phone((320, 1400, 2600), 90, 0.0, noise=(5200, 5000, 0.14)),
-    "T": Phone((350, 1750, 2650), 55, 0.0, burst=(4300, 2200, 0.6)), "D": Phone((300, 1700, 2600), 45, 0.25, burst=(3900, 2200, 0.4)),
-    "K": Phone((330, 1800, 2400), 60, 0.0, burst=(2000, 900, 0.7)), "G": Phone((300, 1800, 2350), 50, 0.25, burst=(1900, 900, 0.5)),
-    "P": Phone((350, 950, 2250), 60, 0.0, burst=(900, 1200, 0.5)), "B": Phone((290, 950, 2250), 45, 0.25, burst=(800, 1200, 0.4)),
-}  # fmt: skip
+    "T": Phone((350, 1750, 2650), 55, 0.0, burst=(4300, 2200, 0.6)),
+    "D": Phone((300, 1700, 2600), 45, 0.25, burst=(3900, 2200, 0.4)),
+    "K": Phone((330, 1800, 2400), 60, 0.0, burst=(2000, 900, 0.7)),
+    "G": Phone((300, 1800, 2350), 50, 0.25, burst=(1900, 900, 0.5)),
+    "P": Phone((350, 950, 2250), 60, 0.0, burst=(900, 1200, 0.5)),
+    "B": Phone((290, 950, 2250), 45, 0.25, burst=(800, 1200, 0.4)),
+}
 LEXICON: dict[str, str] = {
-    "zero": "Z IH R OW", "one": "W AH N", "two": "T UW", "three": "TH R IY", "four": "F AO R", "five": "F AY V",
-    "six": "S IH K S", "seven": "S EH V AX N", "eight": "EY T", "nine": "N AY N", "yes": "Y EH S", "no": "N OW",
-    "hello": "HH AX L OW", "red": "R EH D", "green": "G R IY N", "blue": "B L UW", "yellow": "Y EH L OW",
-    "stop": "S T AA P", "go": "G OW", "left": "L EH F T", "right": "R AY T", "up": "AH P", "down": "D AW N",
+    "zero": "Z IH R OW",
+    "one": "W AH N",
+    "two": "T UW",
+    "three": "TH R IY",
+    "four": "F AO R",
+    "five": "F AY V",
+    "six": "S IH K S",
+    "seven": "S EH V AX N",
+    "eight": "EY T",
+    "nine": "N AY N",
+    "yes": "Y EH S",
+    "no": "N OW",
+    "hello": "HH AX L OW",
+    "red": "R EH D",
+    "green": "G R IY N",
+    "blue": "B L UW",
+    "yellow": "Y EH L OW",
+    "stop": "S T AA P",
+    "go": "G OW",
+    "left": "L EH F T",
+    "right": "R AY T",
+    "up": "AH P",
+    "down": "D AW N",
     "star": "S T AA R",
-}  # fmt: skip
+}
 SPOKEN = tuple(LEXICON)
 
 
 def _tracks(phones: list[Phone]) -> NDArray[np.float64]:
-    """Per-frame parameters (n, 11): F1 F2 F3, voice, breath, noise centre / width / strength, damping, burst flag, phase."""
+    """Per-frame parameters (n, 9): F1 F2 F3, voice, breath, noise centre, width and strength, damping."""
     rows: list[list[float]] = []
     for phone in phones:
         frames = max(4, round(phone.ms / 5)) * _PER_TARGET

@@ -103,7 +103,7 @@ _MIDDLES = (
     "The {look} {thing} began to shine {colour} like a {shape}.",
     "{P} had never {seen} such {a_look} {thing} before.",
     "At last {p} sat down by the {place} and thought of the {animal} {how}.",
-)  # fmt: skip
+)
 _SEEN = ("seen", "held", "wanted", "touched", "imagined", "painted")
 _ENDS = (
     "And so {N} and the {animal} stayed friends.",
@@ -129,14 +129,32 @@ def story(rng: np.random.Generator, name: str = "", animal: str = "") -> str:
 
     def fill(template: str) -> str:
         return template.format(
-            N=name, P="She" if she else "He", p="she" if she else "he", animal=animal, thing=thing,
-            animal2=pick(rng, _ANIMALS), thing2=pick(rng, _THINGS), role2=pick(rng, _ROLES),
-            place=pick(rng, _PLACES), place2=pick(rng, _PLACES), weather=pick(rng, _WEATHER), weather2=pick(rng, _WEATHER),
-            mood=pick(rng, _MOODS), mood2=pick(rng, _MOODS), look=pick(rng, _LOOKS), a_look=_article(pick(rng, _LOOKS)),
-            a_look2=_article(pick(rng, _LOOKS)), how=pick(rng, _HOW), did=pick(rng, _DID), saw=pick(rng, _SAW),
-            said=pick(rng, _SAID), seen=pick(rng, _SEEN), colour=pick(rng, tuple(COLOURS)), shape=pick(rng, SHAPES),
+            N=name,
+            P="She" if she else "He",
+            p="she" if she else "he",
+            animal=animal,
+            thing=thing,
+            animal2=pick(rng, _ANIMALS),
+            thing2=pick(rng, _THINGS),
+            role2=pick(rng, _ROLES),
+            place=pick(rng, _PLACES),
+            place2=pick(rng, _PLACES),
+            weather=pick(rng, _WEATHER),
+            weather2=pick(rng, _WEATHER),
+            mood=pick(rng, _MOODS),
+            mood2=pick(rng, _MOODS),
+            look=pick(rng, _LOOKS),
+            a_look=_article(pick(rng, _LOOKS)),
+            a_look2=_article(pick(rng, _LOOKS)),
+            how=pick(rng, _HOW),
+            did=pick(rng, _DID),
+            saw=pick(rng, _SAW),
+            said=pick(rng, _SAID),
+            seen=pick(rng, _SEEN),
+            colour=pick(rng, tuple(COLOURS)),
+            shape=pick(rng, SHAPES),
             number=NUMBERS[int(rng.integers(2, 10))],
-        )  # fmt: skip
+        )
 
     opening = f"{pick(rng, _TIMES)} {name}, {_article(pick(rng, _MOODS))} {role} from the {pick(rng, _PLACES)}, {{}}"
     lines = [opening.format(fill("{saw} {a_look} {animal} with {a_look2} {thing}."))]
@@ -168,28 +186,57 @@ def story_exchange(rng: np.random.Generator) -> tuple[str, str]:
 
 
 QUESTIONS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-    (("what can you do", "help", "how can you help me", "what do you know"),
-     ("I can draw shapes, numbers, short words and bar charts, say words, play notes and beeps, film moving shapes, and tell stories.",
-      "I draw simple pictures, speak a few words, play melodies, make short films of moving shapes, and write stories.")),
-    (("what can you draw", "what pictures can you make", "what can you paint"),
-     ("I can draw circles, squares, triangles and stars in six colours, numbers, short words and bar charts.",
-      "I draw circles, squares, triangles and stars in red, orange, yellow, green, blue and purple.")),
-    (("what can you say", "what sounds can you make", "what can you play"),
-     ("I can say numbers and a few words, play notes from do to ti, dial numbers and beep.",
-      "I speak the numbers from zero to nine and some words, and I play melodies and beeps.")),
-    (("what can you film", "what videos can you make"),
-     ("I can film one shape that moves or bounces, with a knock at every bounce.",
-      "I make short films of a shape moving left, right, up or down, or bouncing.")),
-    (("who are you", "what are you", "what is your name"),
-     ("I am Symphony, a small model of a small world.", "My name is Symphony. I know a small world of shapes and sounds.")),
-    (("hello", "hi", "good morning", "good evening"),
-     ("Hello! Ask me for a picture, a sound, a film or a story.", "Hello! What shall I draw, say or tell?")),
+    (
+        ("what can you do", "help", "how can you help me", "what do you know"),
+        (
+            "I can draw shapes, numbers, short words and bar charts, say words, play notes and beeps, "
+            "film moving shapes, and tell stories.",
+            "I draw simple pictures, speak a few words, play melodies, make short films of moving shapes, "
+            "and write stories.",
+        ),
+    ),
+    (
+        ("what can you draw", "what pictures can you make", "what can you paint"),
+        (
+            "I can draw circles, squares, triangles and stars in six colours, numbers, short words and bar charts.",
+            "I draw circles, squares, triangles and stars in red, orange, yellow, green, blue and purple.",
+        ),
+    ),
+    (
+        ("what can you say", "what sounds can you make", "what can you play"),
+        (
+            "I can say numbers and a few words, play notes from do to ti, dial numbers and beep.",
+            "I speak the numbers from zero to nine and some words, and I play melodies and beeps.",
+        ),
+    ),
+    (
+        ("what can you film", "what videos can you make"),
+        (
+            "I can film one shape that moves or bounces, with a knock at every bounce.",
+            "I make short films of a shape moving left, right, up or down, or bouncing.",
+        ),
+    ),
+    (
+        ("who are you", "what are you", "what is your name"),
+        (
+            "I am Symphony, a small model of a small world.",
+            "My name is Symphony. I know a small world of shapes and sounds.",
+        ),
+    ),
+    (
+        ("hello", "hi", "good morning", "good evening"),
+        ("Hello! Ask me for a picture, a sound, a film or a story.", "Hello! What shall I draw, say or tell?"),
+    ),
     (("thank you", "thanks"), ("You are welcome.", "My pleasure.")),
-    (("which colours do you know", "what colours do you know", "name the colours"),
-     ("Red, orange, yellow, green, blue and purple.", "I know red, orange, yellow, green, blue and purple.")),
-    (("which shapes do you know", "what shapes do you know", "name the shapes"),
-     ("Circles, squares, triangles and stars.", "I know circles, squares, triangles and stars.")),
-)  # fmt: skip
+    (
+        ("which colours do you know", "what colours do you know", "name the colours"),
+        ("Red, orange, yellow, green, blue and purple.", "I know red, orange, yellow, green, blue and purple."),
+    ),
+    (
+        ("which shapes do you know", "what shapes do you know", "name the shapes"),
+        ("Circles, squares, triangles and stars.", "I know circles, squares, triangles and stars."),
+    ),
+)
 
 
 def question_exchange(rng: np.random.Generator) -> tuple[str, str]:
