@@ -7,7 +7,7 @@ hashes of *complete* subtrees through ``NodeReader``; whatever is ragged at the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
 HASH_BYTES: Final = 32
@@ -54,7 +54,12 @@ class Frontier:
 
     def append(self, leaf: bytes) -> None:
         """Add the hash of one leaf."""
-        self.append_subtree(0, leaf)
+        rest, hashes = self.size, self._hashes
+        while rest & 1:
+            leaf = hashlib.sha256(b"\x01" + hashes.pop() + leaf).digest()
+            rest >>= 1
+        hashes.append(leaf)
+        self.size += 1
 
     def append_subtree(self, level: int, digest: bytes) -> None:
         """Add a complete subtree of 2^``level`` leaves; ``size`` must be a multiple of that."""
@@ -115,16 +120,8 @@ def subtree_hash(read: NodeReader, start: int, stop: int) -> bytes:
     return digest
 
 
-def inclusion_proof(
-    read: NodeReader, index: int, size: int, ragged: MutableMapping[int, bytes] | None = None
-) -> list[bytes]:
+def inclusion_proof(read: NodeReader, index: int, size: int) -> list[bytes]:
     """The audit path of leaf ``index`` in the tree of ``size`` leaves (RFC 9162, section 2.1.3.1).
-
-    Args:
-        read: Hashes of complete subtrees.
-        index: Which leaf.
-        size: In which tree.
-        ragged: Remembers the incomplete subtrees at the right edge, for more proofs of the same ``size``.
 
     Raises:
         ValueError: no such leaf in a tree of that size.
@@ -134,22 +131,13 @@ def inclusion_proof(
     path: list[bytes] = []
     start, stop = 0, size
     while stop - start > 1:
-        level = (stop - start - 1).bit_length() - 1
-        split = start + (1 << level)
-        if index >= split:
-            path.append(read(level, start >> level))
-            start = split
-            continue
-        if stop - split == 1 << level:
-            path.append(read(level, split >> level))
+        split = start + (1 << (stop - start - 1).bit_length() - 1)
+        if index < split:
+            path.append(subtree_hash(read, split, stop))
+            stop = split
         else:
-            found = ragged.get(split) if ragged is not None else None
-            if found is None:
-                found = subtree_hash(read, split, stop)
-                if ragged is not None:
-                    ragged[split] = found
-            path.append(found)
-        stop = split
+            path.append(subtree_hash(read, start, split))
+            start = split
     path.reverse()
     return path
 

@@ -39,6 +39,7 @@ class LogReader:
         if head is None:
             raise LogUnavailable("there is no log here")
         self._origin = head.origin
+        self._known = head.size  # a log only grows, so sizes up to here need no look at the store
 
     @property
     def origin(self) -> str:
@@ -106,7 +107,7 @@ class LogReader:
         if edge_size != size:
             ragged = {}
             self._edge = (size, ragged)
-        return tuple(merkle.inclusion_proof(self._tree.node, index, size, ragged))
+        return tuple(self._tree.inclusion(index, size, ragged))
 
     def consistency(self, old: int, new: int | None = None) -> tuple[bytes, ...]:
         """The proof that the tree of ``old`` is a prefix of the tree of ``new`` (default: now).
@@ -192,9 +193,12 @@ class LogReader:
         head = self._store.state()
         if head is None:
             raise LogCorrupt("the log's head is gone")
+        self._known = max(self._known, head.size)
         return head
 
     def _size_up_to(self, size: int | None) -> int:
+        if size is not None and 0 <= size <= self._known:
+            return size
         now = self.size
         if size is None:
             return now

@@ -154,8 +154,8 @@ class LogStore:
             query = query.where(_entries.c.idx >= start, _entries.c.idx < upto).order_by(_entries.c.idx)
             with _unavailable("read entries"), self._engine.connect() as connection:
                 rows = connection.execute(query).all()
-            for row in rows:
-                yield row[0], row[1], None if row[2] is None else bytes(row[2])
+            for index, time_ms, body in rows:
+                yield index, time_ms, body if body is None or type(body) is bytes else bytes(body)
             start = upto
 
     def times(self, index: int) -> int | None:

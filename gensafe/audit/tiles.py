@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final, TypeAlias
@@ -132,6 +132,38 @@ class TileTree:
         if levels is None or height >= len(levels) or first >= len(levels[height]):
             levels = self._expand(tile_level, tile_index, (first + 1) << height)
         return levels[height][first]
+
+    def inclusion(self, index: int, size: int, ragged: MutableMapping[int, bytes]) -> list[bytes]:
+        """The audit path of ``merkle.inclusion_proof``, bottom up and a tile at a time: several times as fast.
+
+        Args:
+            index: Which leaf; 0 <= index < size.
+            size: In which tree.
+            ragged: Remembers incomplete subtrees at the right edge for more proofs of the same ``size``.
+        """
+        path: list[bytes] = []
+        node, last, level = index, size - 1, 0
+        levels: list[list[bytes]] = []
+        while last:
+            height = level & 7
+            if height == 0:
+                levels = self._cache.get((level >> 3, node >> 8)) or []
+            sibling = node ^ 1
+            if (sibling + 1) << level <= size:
+                place = sibling & (255 >> height)
+                if height < len(levels) and place < len(levels[height]):
+                    path.append(levels[height][place])
+                else:
+                    path.append(self.node(level, sibling))
+                    if height == 0:
+                        levels = self._cache.get((level >> 3, node >> 8)) or []
+            elif sibling == last:
+                start = sibling << level
+                if start not in ragged:
+                    ragged[start] = merkle.subtree_hash(self.node, start, size)
+                path.append(ragged[start])
+            node, last, level = node >> 1, last >> 1, level + 1
+        return path
 
     def _expand(self, tile_level: int, tile_index: int, width: int) -> list[list[bytes]]:
         hashes = split_hashes(self._load(tile_level, tile_index, width))

@@ -114,6 +114,9 @@ def test_tiles_are_what_the_layout_says(size: int):
     for level in range(size.bit_length()):
         for index in {0, (size >> level) - 1} - {-1}:
             assert tree.node(level, index) == read(level, index)
+    ragged: dict[int, bytes] = {}
+    for index in {0, size // 3, size // 2, size - 1}:
+        assert tree.inclusion(index, size, ragged) == merkle.inclusion_proof(read, index, size)
     paths = [tile.path for tile in tiles_for(size)]
     assert len(paths) == len(set(paths))
     assert all(parse_path(path).path == path for path in paths)

@@ -1,0 +1,267 @@
+"""Throughput of the audit log on this machine: ``python -m benchmarks.audit [--entries N] [--export N]``.
+
+Measures durable appends at several batch sizes (with a checkpoint signed per commit), proofs, verification, fsck, and
+exports, beside a plain hash chain in SQLite with the same durability in the same run. Tessera's figures are its own
+published ones (docs/performance.md), on other hardware: quoted, not measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gensafe import __version__
+from gensafe.audit import AuditLog, fsck, merkle
+from gensafe.audit.checkpoint import parse_checkpoint
+from gensafe.core.canonical import canonical_json
+from gensafe.core.digest import sha256
+
+RESULT = Path(__file__).parent / "results" / "audit.json"
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+ORIGIN = "example.com/benchmark"
+TESSERA = {
+    "POSIX, NVMe with antispam, up to 7 cores": 10_000,
+    "POSIX, SAS disk": 2_900,
+    "POSIX, SAS disk with antispam": 1_600,
+}
+
+
+def entry(n: int) -> dict[str, Any]:
+    """An entry of about 800 bytes, shaped like a release."""
+    return {
+        "schema": "gensafe.audit.entry/1",
+        "event": "config.changed",
+        "tenant": f"p-{n % 7}",
+        "request_id": f"00000000-0000-4000-8000-{n:012x}",
+        "output": {"digest": sha256(b"%d" % n), "media_type": "image/png", "bytes": 100_000 + n},
+        "manifest": {"digest": sha256(b"m%d" % n), "label": f"urn:c2pa:{n:032x}", "embedded": True},
+        "watermark": {"scheme": "dct-q1", "payload": f"{n:014x}", "level": "record", "p_exponent": -9},
+        "generation": {"model": "symphony", "weights": sha256(b"w"), "tokens": 1024},
+        "verdicts": [{"stage": "output", "action": "allow", "policy": {"id": "default", "digest": sha256(b"p")}}],
+    }
+
+
+def appends(folder: Path, batch: int, total: int) -> dict[str, float]:
+    """``batch`` callers' entries at a time, each batch waited for: entries/s and commit latency in ms."""
+    entries = [entry(n) for n in range(total)]
+    waits: list[float] = []
+    with AuditLog.open(folder, origin=ORIGIN, key=KEY) as log:
+        log.append({"event": "warm"})
+        began, cpu = time.perf_counter(), time.process_time()
+        for start in range(0, total, batch):
+            at = time.perf_counter()
+            for future in [log.submit(e) for e in entries[start : start + batch]]:
+                future.result()
+            waits.append((time.perf_counter() - at) * 1000)
+        rate, cpu_rate = total / (time.perf_counter() - began), total / (time.process_time() - cpu)
+    return {"per_s": round(rate), "per_cpu_s": round(cpu_rate), **latency(waits)}
+
+
+def threads(folder: Path, callers: int, each: int) -> dict[str, float]:
+    """``callers`` threads that each wait for their own entry: what a server sees."""
+    waits: list[float] = []
+
+    def work(caller: int) -> None:
+        for n in range(each):
+            value = entry(caller * each + n)
+            at = time.perf_counter()
+            log.append(value)
+            waits.append((time.perf_counter() - at) * 1000)
+
+    with AuditLog.open(folder, origin=ORIGIN, key=KEY) as log:
+        began = time.perf_counter()
+        running = [threading.Thread(target=work, args=(c,)) for c in range(callers)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+        rate = callers * each / (time.perf_counter() - began)
+    return {"per_s": round(rate), **latency(waits)}
+
+
+def hash_chain(path: Path, batch: int, total: int) -> dict[str, float]:
+    """The plain alternative: each row holds the hash of the one before; same pragmas, no tree, no signature."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("CREATE TABLE chain (idx INTEGER PRIMARY KEY, body BLOB, link BLOB)")
+    entries, link, waits = [entry(n) for n in range(total)], bytes(32), list[float]()
+    began = time.perf_counter()
+    for start in range(0, total, batch):
+        at = time.perf_counter()
+        rows = []
+        for n, value in enumerate(entries[start : start + batch], start):
+            body = canonical_json(value)
+            link = hashlib.sha256(link + body).digest()
+            rows.append((n, body, link))
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO chain VALUES (?, ?, ?)", rows)
+        connection.execute("COMMIT")
+        waits.append((time.perf_counter() - at) * 1000)
+    rate = total / (time.perf_counter() - began)
+    connection.close()
+    return {"per_s": round(rate), **latency(waits)}
+
+
+def latency(waits: list[float]) -> dict[str, float]:
+    """Median and 99th percentile in ms."""
+    ordered = sorted(waits)
+    return {
+        "p50_ms": round(statistics.median(ordered), 2),
+        "p99_ms": round(ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)], 2),
+    }
+
+
+def fill(folder: Path, count: int) -> None:
+    """A log of ``count`` entries, appended in large batches."""
+    with AuditLog.open(folder, origin=ORIGIN, key=KEY) as log:
+        for start in range(0, count, 20_000):
+            for future in [log.submit(entry(n)) for n in range(start, min(count, start + 20_000))]:
+                future.result()
+
+
+class Timer:
+    """Wall and processor time since it was made: on a busy machine only the second says what the code costs."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def rates(self, name: str, count: int) -> dict[str, int]:
+        """``count`` things per second of each."""
+        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        return {f"{name}_per_s": round(count / wall), f"{name}_per_cpu_s": round(count / cpu)}
+
+
+def reading(folder: Path, proofs: int) -> dict[str, Any]:
+    """Proofs, their verification, opening and fsck on a filled log."""
+    out: dict[str, Any] = {}
+    with AuditLog.open_readonly(folder) as log:
+        size = log.size
+        head = parse_checkpoint(log.checkpoint())
+        step = max(1, size // proofs)
+        indexes = range(0, size, step)
+        for index in range(0, size, 256):  # warm: tiles are read once
+            log.inclusion(index, size)
+        timer = Timer()
+        made = [log.inclusion(index, size) for index in indexes]
+        out |= timer.rates("prove", len(made))
+        leaves = [log.leaf_hash(index) for index in indexes]
+        timer = Timer()
+        held = [
+            merkle.verify_inclusion(leaf, index, size, proof, head.root)
+            for leaf, index, proof in zip(leaves, indexes, made, strict=True)
+        ]
+        out |= timer.rates("verify", len(made))
+        if not all(held):
+            raise SystemExit("a proof does not hold")
+        out["proof_bytes"] = 32 * max(len(p) for p in made)
+    timer = Timer()
+    report = fsck(folder, keys=[KEY.public_key()])
+    out |= timer.rates("fsck", report.size)
+    if not report.ok:
+        raise SystemExit("fsck found something")
+    began = time.perf_counter()
+    AuditLog.open(folder, origin=ORIGIN, key=KEY).close()
+    out["open_ms"] = round((time.perf_counter() - began) * 1000, 1)
+    return {"entries": size, **out}
+
+
+def exporting(folder: Path, target: Path) -> dict[str, Any]:
+    """Export and standalone verification in a fresh process each, for their own peak memory."""
+    script = (
+        "import sys, time, resource, json\nfrom pathlib import Path\n"
+        "from benchmarks.audit import KEY\nfrom gensafe.audit import AuditLog, standalone\n"
+        "from gensafe.audit.export import export_jsonl\n"
+        "began, cpu = time.perf_counter(), time.process_time()\n"
+        "if sys.argv[1] == 'export':\n"
+        "    with AuditLog.open_readonly(Path(sys.argv[2])) as log:\n"
+        "        export_jsonl(log, Path(sys.argv[3]), key=KEY)\n"
+        "else:\n"
+        "    key = standalone.LogKey('', KEY.public_key().public_bytes_raw())\n"
+        "    report = standalone.verify(Path(sys.argv[3]), [key])\n"
+        "    assert report.ok, report.findings\n"
+        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
+        "print(json.dumps({'s': time.perf_counter() - began, 'cpu': time.process_time() - cpu, 'peak': peak}))\n"
+    )
+    out: dict[str, Any] = {}
+    for what in ("export", "verify"):
+        command = [sys.executable, "-c", script, what, str(folder), str(target)]
+        done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        with AuditLog.open_readonly(folder) as log:
+            out[f"{what}_per_s"] = round(log.size / done["s"])
+            out[f"{what}_per_cpu_s"] = round(log.size / done["cpu"])
+        out[f"{what}_peak_mib"] = done["peak"]
+    out["bytes"] = sum(p.stat().st_size for p in target.iterdir())
+    return out
+
+
+def main() -> None:
+    """Run, print a table, write the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--entries", type=int, default=1 << 18, help="size of the log that is read")
+    parser.add_argument("--appends", type=int, default=12_800, help="entries per append measurement")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as name:
+        root = Path(name)
+        results: dict[str, Any] = {"append": {}, "hash_chain": {}}
+        for batch in (1, 16, 64, 256, 1024):
+            total = min(options.appends, 400 * batch)
+            results["append"][str(batch)] = appends(root / f"append{batch}", batch, total)
+            results["hash_chain"][str(batch)] = hash_chain(root / f"chain{batch}.db", batch, total)
+        results["append_64_threads"] = threads(root / "threads", 64, max(20, options.appends // 64))
+        fill(root / "large", options.entries)
+        results["read"] = reading(root / "large", 50_000)
+        results["export"] = exporting(root / "large", root / "out")
+        results["entry_bytes"] = len(canonical_json(entry(1)))
+        shutil.rmtree(root / "out")
+    document = {
+        "benchmark": "audit",
+        "version": __version__,
+        "parameters": {"entries": options.entries, "appends": options.appends},
+        "machine": {
+            "python": platform.python_version(),
+            "cpus": os.cpu_count(),
+            "sqlite": sqlite3.sqlite_version,
+            "load_1min": round(os.getloadavg()[0], 1),
+        },
+        "results": results,
+        "published": {"tessera_entries_per_s": TESSERA},
+    }
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", "utf-8")
+    show(results)
+
+
+def show(results: dict[str, Any]) -> None:
+    """Print the table."""
+    print(f"{'batch':>12} {'log /s':>9} {'/cpu s':>9} {'p50 ms':>8} {'p99 ms':>8} {'chain /s':>9} {'p50 ms':>8}")
+    for batch, row in results["append"].items():
+        chain = results["hash_chain"][batch]
+        ours = f"{batch:>12} {row['per_s']:>9,} {row['per_cpu_s']:>9,} {row['p50_ms']:>8} {row['p99_ms']:>8}"
+        print(f"{ours} {chain['per_s']:>9,} {chain['p50_ms']:>8}")
+    row = results["append_64_threads"]
+    print(f"{'64 threads':>12} {row['per_s']:>9,} {row['p50_ms']:>8} {row['p99_ms']:>8}")
+    for part in ("read", "export"):
+        for name, value in results[part].items():
+            print(f"{part} {name}: {value:,}")
+    for name, value in TESSERA.items():
+        print(f"published, other hardware: Tessera {name}: {value:,} /s")
+
+
+if __name__ == "__main__":
+    main()
