@@ -2,10 +2,11 @@
 
 usage: python -m benchmarks.text_safety [--data DIR] [--shared DIR] [--limit N] [--json OUT] [--quick]
 
-Without --data: the contrastive test split and, where the shared data folder lies beside the checkout, the evaluation sets in it
-(none of them trained on). With --data: any folder of labelled .jsonl/.json/.csv, see benchmarks/text_sets.py for its form.
-Prints per set and per category the area under the precision-recall curve with 95 % bootstrap intervals, beside a word list and
-alt-profanity-check; the operating points of the default policy; false alarms on benign texts; latency; calibration; stream leaks.
+Without --data: the contrastive test split and, where the shared data folder lies beside the checkout, the evaluation
+sets in it (none of them trained on). With --data: any folder of labelled .jsonl/.json/.csv, see benchmarks/text_sets.py
+for its form. Prints per set and per category the area under the precision-recall curve with 95 % bootstrap intervals,
+beside a word list and alt-profanity-check; the operating points of the default policy; false alarms on benign texts;
+latency; calibration; stream leaks.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from gensafe.core import plugins
 from gensafe.core.errors import SafetyBlocked
 from gensafe.core.ports import Classifier
 from gensafe.core.types import Action, Modality, Stage, Text, Verdict
+from gensafe.safety.cards import WEIGHTS
 from gensafe.safety.policy import Policy, StreamParameters, load_policy
 from gensafe.safety.runner import SafetyRunner
 from gensafe.safety.streaming import StreamGate
@@ -46,8 +48,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.text_safety", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", type=Path, help="a folder of labelled texts")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared" / "data" / "safety_text")
-    parser.add_argument("--limit", type=int, default=1500, help="rows per set, drawn at random (0 = all)")
+    parser.add_argument("--limit", type=int, default=600, help="rows per set, drawn at random (0 = all)")
     parser.add_argument("--json", type=Path, help=f"where to write; {RESULT.name} in results for the default sets")
+    parser.add_argument("--cards", action="store_true", help="write the figures into the cards beside the weights")
     parser.add_argument("--quick", action="store_true", help="no baselines, no streams")
     args = parser.parse_args()
     shared = args.shared if args.shared.is_dir() else None
@@ -84,6 +87,8 @@ def main() -> int:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(out, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         print(f"\nwritten to {target.name}")
+    if args.cards and not args.data:
+        write_cards(out)
     return 0
 
 
@@ -131,10 +136,10 @@ def benign_sets(shared: Path | None) -> dict[str, list[str]]:
         return sets
     train = shared / "train"
     clinc = json.loads((train / "benign_clinc" / "data_full.json").read_text(encoding="utf-8"))
-    sets["requests"] = [row[0] for part in ("test", "oos_test") for row in clinc[part]][:3000]
-    sets["bank questions"] = [r["text"] for r in objects(train / "benign_banking77" / "test.csv")][:1500]
-    sets["word problems"] = [r["question"] for r in objects(train / "benign_gsm8k" / "test.jsonl")][700:]
-    sets["novel passages"] = passages(shared / "eval" / "benign_books" / "3261.txt", 500)
+    sets["requests"] = [row[0] for part in ("test", "oos_test") for row in clinc[part]][:1500]
+    sets["bank questions"] = [r["text"] for r in objects(train / "benign_banking77" / "test.csv")][:500]
+    sets["word problems"] = [r["question"] for r in objects(train / "benign_gsm8k" / "test.jsonl")][1100:]
+    sets["novel passages"] = passages(shared / "eval" / "benign_books" / "3261.txt", 200)
     frr = json.loads((train / "cyberseceval" / "mitre_frr.json").read_text(encoding="utf-8"))
     sets["security questions"] = [r["mutated_prompt"] for r in frr[1::2]]
     return sets
@@ -243,10 +248,8 @@ def operating(rows: list[Row], scores: Scores, labels: Any, policy: Policy) -> d
     found = {}
     for level in ("review", "block"):
         hit = np.array([flagged(s, policy, level) for s in scores])
-        recall, alarms = (
-            share(int((hit & labels).sum()), int(labels.sum())),
-            share(int((hit & ~labels).sum()), int((~labels).sum())),
-        )
+        recall = share(int((hit & labels).sum()), int(labels.sum()))
+        alarms = share(int((hit & ~labels).sum()), int((~labels).sum()))
         precision = float((hit & labels).sum() / max(1, hit.sum()))
         found[level] = {"recall": _figures(recall), "false_alarms": _figures(alarms), "precision": round(precision, 4)}
         print(f"    at the {level} thresholds: recall {recall}  false alarms {alarms}  precision {precision:.3f}")
@@ -263,8 +266,8 @@ def per_category(rows: list[Row], scores: Scores) -> dict[str, Any]:
     """Area under the curve of each category that has both kinds of label."""
     found = {}
     for category in sorted({c for r in rows for c in r.categories}):
-        known = [(bool(r.categories.get(category, False)), s.get(category, 0.0))
-                 for r, s in zip(rows, scores, strict=True) if category in r.categories or r.harmful is False]  # fmt: skip
+        pairs = [(r, s) for r, s in zip(rows, scores, strict=True) if category in r.categories or r.harmful is False]
+        known = [(bool(r.categories.get(category, False)), s.get(category, 0.0)) for r, s in pairs]
         y, s = np.array([k[0] for k in known]), np.array([k[1] for k in known])
         if y.sum() >= 10 and (~y).sum() >= 10:
             ap = bootstrap(average_precision, y, s)
@@ -291,9 +294,7 @@ def false_alarms(sets: dict[str, list[str]], stack: Sequence[Classifier], policy
             "held_or_blocked": _figures(share(held, len(texts))),
             "blocked": _figures(share(blocked, len(texts))),
         }
-        print(
-            f"  {name:32} {len(texts):5}  held or blocked {share(held, len(texts))}  blocked {share(blocked, len(texts))}"
-        )
+        print(f"  {name:32} {len(texts):5}  held or blocked {share(held, len(texts))}")
         if not name.startswith("look"):
             everyday = [everyday[0] + held, everyday[1] + blocked, everyday[2] + len(texts)]
     found["everyday, all"] = {
@@ -324,11 +325,12 @@ def look_alikes(stack: Sequence[Classifier], policy: Policy) -> dict[str, Any]:
 
 
 def jailbreaks(shared: Path, stack: Sequence[Classifier], policy: Policy) -> dict[str, Any]:
-    """Held-out prompt injections and contrastive takeovers, at the threshold with 1 % false alarms on everyday requests."""
+    """Held-out injections and contrastive takeovers, at the threshold with 1 % false alarms on requests."""
     rows = json.loads((shared / "train" / "cyberseceval" / "prompt_injection.json").read_text(encoding="utf-8"))[1::2]
     calm = benign_sets(shared)
-    texts = {"CyberSecEval prompt injections, odd rows": [r["user_input"] for r in rows],
-             "contrastive takeovers, test": [r["text"] for r in objects(CONTRASTIVE) if r["split"] == "test" and r["kind"] == "injection"]}  # fmt: skip
+    own = [r["text"] for r in objects(CONTRASTIVE) if r["split"] == "test" and r["kind"] == "injection"]
+    injected = [r["user_input"] for r in rows]
+    texts = {"CyberSecEval prompt injections, odd rows": injected, "contrastive takeovers, test": own}
     quiet = np.array(
         [merged(stack, t).get("jbk", 0.0) for t in [*calm["requests"][:1500], *calm["security questions"]]]
     )
@@ -391,9 +393,8 @@ def reliability(rows: list[Row], run: Callable[[Sequence[str]], Scores]) -> dict
             bins.append(
                 [round(float(top[inside].mean()), 3), round(float(labels[inside].mean()), 3), int(inside.sum())]
             )
-            print(
-                f"  score {bins[-1][0]:.2f}  harmful {bins[-1][1]:.2f}  {'#' * round(40 * bins[-1][1]):40} {bins[-1][2]}"
-            )
+            score, harmful, count = bins[-1]
+            print(f"  score {score:.2f}  harmful {harmful:.2f}  {'#' * round(40 * harmful):40} {count}")
     error = sum(abs(a - b) * n for a, b, n in bins) / max(1, len(rows))
     print(f"  expected calibration error {error:.3f}")
     return {"bins_score_harmful_n": bins, "expected_calibration_error": round(error, 4)}
@@ -419,6 +420,43 @@ def latency(stack: Sequence[Classifier]) -> dict[str, Any]:
     return found
 
 
+def write_cards(out: dict[str, Any]) -> None:
+    """Put the figures of this run into the cards; ``python -m gensafe.safety.cards`` renders them."""
+
+    def interval(v: Sequence[float]) -> str:
+        return f"{v[0]:.3f} [{v[1]:.3f}, {v[2]:.3f}]"
+
+    learned: dict[str, dict[str, str]] = {"text_encoder": {}, "text_screen": {}}
+    for card, system in (("text_encoder", "default stack"), ("text_screen", "text_screen alone")):
+        for name, entry in out["sets"].items():
+            if "auprc" in entry.get(system, {}):
+                learned[card][f"AUPRC, any category, {name} (n={entry['n']})"] = interval(entry[system]["auprc"])
+        times = out["latency_ms"][card]
+        learned[card]["processor ms a sentence, median"] = str(times["sentence"][0])
+        learned[card]["processor ms for about 100 words, median"] = str(times["100_words"][0])
+    measured = learned["text_encoder"]
+    for name, entry in out["sets"].items():
+        for category, found in entry["default stack"].get("categories", {}).items():
+            key = f"AUPRC, {category}, {name} ({found['positive']} of {found['n']})"
+            measured[key] = interval(found["auprc"])
+    for name, entry in out["benign"].items():
+        measured[f"whole stack: benign texts held or blocked, {name} (n={entry['n']})"] = interval(
+            entry["held_or_blocked"]
+        )
+    learned["text_rules"] = {}
+    for kind, (hit, total) in out.get("pii", {}).get("recall", {}).items():
+        learned["text_rules"][f"recall, {kind}, presidio-research"] = f"{hit} of {total}"
+    if "pii" in out:
+        learned["text_rules"]["hits where presidio-research marks nothing (1,500 texts)"] = str(
+            out["pii"]["hits_on_nothing"]
+        )
+    for card, figures in learned.items():
+        path = WEIGHTS / f"{card}.card.json"
+        data = json.loads(path.read_text(encoding="utf-8"))
+        data["measured"] = figures
+        path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 # --- streams ---------------------------------------------------------------------------------------------------------
 
 
@@ -440,7 +478,7 @@ class _Remembering(SafetyRunner):
         return self.memory[key]
 
 
-def streams(shared: Path, policy: Policy, stack: Sequence[Classifier], count: int = 60) -> dict[str, Any]:
+def streams(shared: Path, policy: Policy, stack: Sequence[Classifier], count: int = 30) -> dict[str, Any]:
     """Leaks by hold-back: novel passages into which unsafe sentences are put, pushed word by word."""
     draw = random.Random(5)
     calm = passages(shared / "eval" / "benign_books" / "3261.txt", 3 * count, 120, 160, 21)
@@ -472,13 +510,14 @@ def streams(shared: Path, policy: Policy, stack: Sequence[Classifier], count: in
             {"hold_back": hold, "caught": caught, "streams": len(mixed), "zero_leak": clean, "only_at_the_end": late}
         )
         print(
-            f"  hold-back {hold or 'all'}: caught {caught}/{len(mixed)}, of these without a leaked word {clean}, caught only at the end {late}"
+            f"  hold-back {hold or 'all'}: {caught}/{len(mixed)} caught, no leaked word {clean}, only at the end {late}"
         )
     parameters = policy.stream
     wrong = sum(bool(push(runner, parameters, t)[1]) for t in calm[count:])
     each = runner.spent / max(1, runner.calls) * 1000
     print(
-        f"  benign streams stopped: {share(wrong, len(calm) - count)};  {each:.1f} ms a window = {each / parameters.step_words:.2f} ms a word"
+        f"  benign streams stopped: {share(wrong, len(calm) - count)};  "
+        f"{each:.1f} ms a window = {each / parameters.step_words:.2f} ms a word"
     )
     return {
         "table": table,

@@ -112,9 +112,8 @@ def main() -> int:
     target.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in found), encoding="utf-8")
     benign = sum(not r["labels"] for r in found)
     test = sum(r["split"] == "test" for r in found)
-    print(
-        f"{len(found)} rows, {benign} benign, {len(found) - benign} unsafe, {test} in test, {len({r['family'] for r in found})} families"
-    )
+    families = len({r["family"] for r in found})
+    print(f"{len(found)} rows, {benign} benign, {len(found) - benign} unsafe, {test} in test, {families} families")
     return 0
 
 

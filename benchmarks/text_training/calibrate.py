@@ -124,11 +124,11 @@ def benign_texts(train: Path, examples: Sequence[Example]) -> dict[str, list[str
     """Benign texts for thresholds, none of them trained on and none of them in an evaluation set."""
     clinc = _json(train / "benign_clinc" / "data_full.json")
     requests = [row[0] for part in ("val", "oos_val") for row in clinc[part]]
-    books = [p for b, s in (("1342", 77), ("140", 78)) for p in passages(train / "benign_books" / f"{b}.txt", 800, s)]
+    books = [p for b, s in (("1342", 77), ("140", 78)) for p in passages(train / "benign_books" / f"{b}.txt", 150, s)]
     gsm = [json.loads(line)["question"] for line in (train / "benign_gsm8k" / "test.jsonl").read_text().splitlines()]
     held = [e.text for e in examples if e.source in ("banking", "wiki", "self_instruct", "mitre_frr")]
     alike = [e.text for e in examples if e.source == "contrastive" and e.labels[HEADS.index("any")] == 0.0]
-    return {"everyday": requests[:2500] + gsm[:600] + held + books, "alike": alike}
+    return {"everyday": requests[:2000] + gsm[:300] + held + books, "alike": alike}
 
 
 def table(result: Any, examples: Sequence[Example], alone: NDArray[np.float32], both: NDArray[np.float32]) -> None:

@@ -1,8 +1,8 @@
 """From head logits to calibrated category scores.
 
-score(c) = sigmoid(a . z + b), where z holds, for each model in the ensemble, the logits of the category's own head, of the
-``any`` head and of the teacher head; a and b were fitted by logistic regression on families of texts that no model was
-trained on (Platt scaling, over several inputs). So scores of different categories are comparable and their maximum
+score(c) = sigmoid(a . z + b), where z holds, for each model in the ensemble, the logits of the category's own head, of
+the ``any`` head and of the teacher head; a and b were fitted by logistic regression on families of texts that no model
+was trained on (Platt scaling, over several inputs). So scores of different categories are comparable and their maximum
 ranks texts by "anything at all".
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Calibration:
-    """``weight``: (categories, 3 * models), ``bias``: (categories,); ``heads``: the models', with ``any`` and ``apc``."""
+    """``weight``: (categories, 3 * models), ``bias``: (categories,); ``heads``: with ``any`` and ``apc``."""
 
     categories: tuple[str, ...]
     heads: tuple[str, ...]

@@ -26,7 +26,7 @@ _MIX: Final = np.uint32(0x9E3779B1)
 
 @dataclass(frozen=True, slots=True)
 class Grams:
-    """``bucket[i]``: table row of n-gram i, which covers characters [start[i], end[i]); the first ``words`` are words."""
+    """``bucket[i]``: table row of n-gram i, which covers characters [start[i], end[i]); ``words`` words come first."""
 
     bucket: NDArray[np.int64]
     start: NDArray[np.int64]

@@ -31,7 +31,8 @@ def test_a_mapping_file_says_it_explicitly(tmp_path):
     (tmp_path / "odd.csv").write_text("body;verdict;kind;insult\na;very bad;race;0\nb;fine;;1\n")
     (tmp_path / "mapping.toml").write_text(
         '[[set]]\nfile = "odd.csv"\nname = "odd"\ntext = "body"\nlabel = "verdict"\npositive = ["Very bad"]\n'
-        'delimiter = ";"\ncategories = { insult = "tox" }\ncategory_column = "kind"\ncategory_values = { race = "hte" }\n'
+        'delimiter = ";"\ncategories = { insult = "tox" }\n'
+        'category_column = "kind"\ncategory_values = { race = "hte" }\n'
     )
     (rows,) = read_folder(tmp_path).values()
     assert [(r.harmful, dict(r.categories)) for r in rows] == [
