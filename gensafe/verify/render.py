@@ -44,7 +44,7 @@ def escape_csv(text: str, limit: int = MAX_SHOWN) -> str:
     return "'" + shown if shown.startswith(("=", "+", "-", "@", "\t", "\r", "|", "%")) else shown
 
 
-def as_text(report: VerificationReport) -> str:
+def report_text(report: VerificationReport) -> str:
     """Lines for a person: the conclusion first, then one line per check."""
     lines = [
         f"{escape_terminal(report.name)}: {report.conclusion.value.upper()}",
@@ -58,7 +58,7 @@ def as_text(report: VerificationReport) -> str:
     return "\n".join(lines)
 
 
-def as_dict(report: VerificationReport) -> dict[str, Any]:
+def report_dict(report: VerificationReport) -> dict[str, Any]:
     """The report as JSON values. Strings are as found: whoever shows them must escape them for the sink."""
     return {
         "name": report.name,
@@ -74,12 +74,12 @@ def as_dict(report: VerificationReport) -> dict[str, Any]:
     }
 
 
-def as_json(reports: Iterable[VerificationReport]) -> str:
+def reports_json(reports: Iterable[VerificationReport]) -> str:
     """A JSON array of reports, ASCII only."""
-    return json.dumps([as_dict(r) for r in reports], indent=2, sort_keys=True)
+    return json.dumps([report_dict(r) for r in reports], indent=2, sort_keys=True)
 
 
-def as_csv(reports: Iterable[VerificationReport]) -> str:
+def reports_csv(reports: Iterable[VerificationReport]) -> str:
     """One row per file: name, conclusion, one column per check."""
     rows = list(reports)
     names = list(dict.fromkeys(c.name for r in rows for c in r.checks))
@@ -93,7 +93,7 @@ def as_csv(reports: Iterable[VerificationReport]) -> str:
     return out.getvalue()
 
 
-def as_junit(reports: Iterable[VerificationReport], fail_on: Sequence[Conclusion] = ()) -> str:
+def junit(reports: Iterable[VerificationReport], fail_on: Sequence[Conclusion] = ()) -> str:
     """JUnit XML for build servers: one test case per file.
 
     Args:
@@ -109,7 +109,7 @@ def as_junit(reports: Iterable[VerificationReport], fail_on: Sequence[Conclusion
         name = quoteattr(escape_terminal(report.name))
         if report.conclusion in failing:
             message = quoteattr(f"{report.conclusion.value}: {escape_terminal(report.explanation, 600)}")
-            body = html.escape(as_text(report))
+            body = html.escape(report_text(report))
             out.append(f'  <testcase classname="gensafe.verify" name={name}>')
             out.append(f"    <failure message={message}>{body}</failure>")
             out.append("  </testcase>")

@@ -17,7 +17,7 @@ from gensafe.core.errors import GensafeError
 from gensafe.server.http import page, sbr
 from gensafe.server.http.guard import Guard, RateLimiter
 from gensafe.verify import VerifyContext, verify_bytes
-from gensafe.verify.render import as_dict, public_report
+from gensafe.verify.render import public_report, report_dict
 
 MAX_BODY: Final = 64 * 1024 * 1024
 PER_MINUTE: Final = 60
@@ -54,7 +54,7 @@ def create_app(
             report = await asyncio.to_thread(verify_bytes, data, name=name, context=context)
         shown = public_report(report) if public else report
         if wants_json:
-            return JSONResponse(as_dict(shown))
+            return JSONResponse(report_dict(shown))
         return HTMLResponse(page.result(shown))
 
     async def verify_page(_: Request) -> Response:

@@ -25,15 +25,15 @@ from gensafe.verify.policy import (
     load_policy,
 )
 from gensafe.verify.render import (
-    as_csv,
-    as_dict,
-    as_json,
-    as_junit,
-    as_text,
     escape_csv,
     escape_html,
     escape_terminal,
+    junit,
     public_report,
+    report_dict,
+    report_text,
+    reports_csv,
+    reports_json,
 )
 
 NASTY = '=cmd|"/C calc"!A0<script>alert(1)</script>\u202e\x1b]0;x\x07\x00&"'
@@ -166,15 +166,15 @@ def hostile():
 
 def test_no_sink_is_reached_by_hostile_text():
     report = hostile()
-    for text in (as_text(report), as_csv([report]), as_junit([report])):
+    for text in (report_text(report), reports_csv([report]), junit([report])):
         assert not set("\x1b\x07\x00\u202e") & set(text)
-    assert "<script>" not in as_junit([report])
-    rows = list(csv.reader(io.StringIO(as_csv([report]))))
+    assert "<script>" not in junit([report])
+    rows = list(csv.reader(io.StringIO(reports_csv([report]))))
     assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows[1:] for cell in row)
-    suite = ElementTree.fromstring(as_junit([report]))
+    suite = ElementTree.fromstring(junit([report]))
     assert suite.get("failures") == "1"
-    assert json.loads(as_json([report]))[0]["checks"][0]["evidence"]["title"] == NASTY
-    assert as_json([report]).isascii()
+    assert json.loads(reports_json([report]))[0]["checks"][0]["evidence"]["title"] == NASTY
+    assert reports_json([report]).isascii()
 
 
 @given(st.text(max_size=400))
@@ -188,7 +188,7 @@ def test_escapes_hold_for_any_text(text):
 
 def test_public_view_has_no_scores_and_no_names(report, recovered):
     for shown in (public_report(report), public_report(recovered)):
-        text = json.dumps(as_dict(shown))
+        text = json.dumps(report_dict(shown))
         for word in ("p_value", "similarity", "p \\u2264", "difference", "recordId", "moderation", "prompt"):
             assert word not in text
         assert shown.crjson == ""
@@ -196,13 +196,13 @@ def test_public_view_has_no_scores_and_no_names(report, recovered):
 
 
 def test_text_report_names_conclusion_first(report):
-    lines = as_text(report).splitlines()
+    lines = report_text(report).splitlines()
     assert lines[0] == "image.png: PROVED"
     assert any(line.split()[:1] == ["ok"] and "log inclusion" in line for line in lines)
 
 
 def test_junit_of_good_files(report, recovered):
-    suite = ElementTree.fromstring(as_junit([report, recovered]))
+    suite = ElementTree.fromstring(junit([report, recovered]))
     assert (suite.get("tests"), suite.get("failures")) == ("2", "0")
-    strict = ElementTree.fromstring(as_junit([recovered], fail_on=[Conclusion.PROVED_BY_RECOVERY]))
+    strict = ElementTree.fromstring(junit([recovered], fail_on=[Conclusion.PROVED_BY_RECOVERY]))
     assert strict.get("failures") == "1"
