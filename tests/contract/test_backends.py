@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,7 @@ from gensafe.core.types import GenerationJob, Image, Modality, Text
 from gensafe.media.codecs import encode
 from gensafe.testing.backend_contract import BackendContract
 from gensafe_backends import openai_http
+from gensafe_backends.symphony import plugin as symphony
 
 PIXELS = np.arange(64 * 48 * 3, dtype=np.uint8).reshape(48, 64, 3)
 
@@ -84,6 +86,27 @@ class TestOpenAiHttp(BackendContract):
 
     def make_backend(self):
         return openai_http.create(options(self.server))
+
+
+@functools.lru_cache(maxsize=1)
+def shipped():
+    try:
+        return symphony.create({})
+    except ConfigError as error:
+        pytest.skip(f"no checkpoint ships with this build: {error}")
+
+
+class TestShippedSymphony(BackendContract):
+    prompts: ClassVar = {
+        Modality.TEXT: "tell me a story about a fox",
+        Modality.IMAGE: "a red circle left of a blue square",
+        Modality.AUDIO: "say one two three",
+        Modality.VIDEO: "a blue square moving left",
+    }
+    outside: ClassVar = (Modality.IMAGE, "a photo of my dog", "dog")
+
+    def make_backend(self):
+        return shipped()
 
 
 def job(modality=Modality.TEXT, inputs=()):
