@@ -41,6 +41,7 @@ RESULT: Final = ROOT / "benchmarks" / "results" / "text_safety.json"
 CONTRASTIVE: Final = Path(__file__).parent / "text_contrastive" / "contrastive.jsonl"
 NOT_HARM: Final = frozenset(("pii", "sec", "unc", "hid"))  # found by rules; not what the labels of these sets mean
 Scores = list[dict[str, float]]
+_SEEN: dict[tuple[tuple[str, ...], str], dict[str, float]] = {}  # the same text occurs in several measurements
 
 
 def main() -> int:
@@ -50,6 +51,7 @@ def main() -> int:
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared" / "data" / "safety_text")
     parser.add_argument("--limit", type=int, default=600, help="rows per set, drawn at random (0 = all)")
     parser.add_argument("--json", type=Path, help=f"where to write; {RESULT.name} in results for the default sets")
+    parser.add_argument("--streams", type=int, default=30, help="streams with harm in them; twice as many without")
     parser.add_argument("--cards", action="store_true", help="write the figures into the cards beside the weights")
     parser.add_argument("--quick", action="store_true", help="no baselines, no streams")
     args = parser.parse_args()
@@ -73,15 +75,16 @@ def main() -> int:
     }
     out["sets"] = {name: measure(name, rows, systems, policy) for name, rows in sets.items()}
     if not args.data:
-        out["benign"] = false_alarms(benign_sets(shared), stack, policy)
+        calm = {n: t[: args.limit or None] for n, t in benign_sets(shared).items()}
+        out["benign"] = false_alarms(calm, stack, policy)
         out["look_alikes"] = look_alikes(stack, policy)
         if shared:
-            out["jailbreak"] = jailbreaks(shared, stack, policy)
+            out["jailbreak"] = jailbreaks(shared, stack, policy, args.limit or 1500)
             out["pii"] = personal_data(shared)
     out["calibration"] = reliability([r for rows in sets.values() for r in rows], systems["default stack"])
     out["latency_ms"] = latency([*stack, *screen])
     if not args.quick and not args.data and shared:
-        out["streams"] = streams(shared, policy, stack)
+        out["streams"] = streams(shared, policy, stack, args.streams)
     target = args.json or (None if args.data else RESULT)
     if target:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -164,10 +167,14 @@ def drawn(rows: list[Row], limit: int) -> list[Row]:
 
 def merged(stack: Sequence[Classifier], text: str) -> dict[str, float]:
     """Category -> highest score over the classifiers."""
+    key = (tuple(c.name for c in stack), text)
+    if key in _SEEN:
+        return _SEEN[key]
     found: dict[str, float] = {}
     for classifier in stack:
         for f in classifier.assess(Text(text), Stage.STANDALONE).findings:
             found[f.category] = max(found.get(f.category, 0.0), f.score)
+    _SEEN[key] = found
     return found
 
 
@@ -324,7 +331,7 @@ def look_alikes(stack: Sequence[Classifier], policy: Policy) -> dict[str, Any]:
     return found
 
 
-def jailbreaks(shared: Path, stack: Sequence[Classifier], policy: Policy) -> dict[str, Any]:
+def jailbreaks(shared: Path, stack: Sequence[Classifier], policy: Policy, limit: int) -> dict[str, Any]:
     """Held-out injections and contrastive takeovers, at the threshold with 1 % false alarms on requests."""
     rows = json.loads((shared / "train" / "cyberseceval" / "prompt_injection.json").read_text(encoding="utf-8"))[1::2]
     calm = benign_sets(shared)
@@ -332,7 +339,7 @@ def jailbreaks(shared: Path, stack: Sequence[Classifier], policy: Policy) -> dic
     injected = [r["user_input"] for r in rows]
     texts = {"CyberSecEval prompt injections, odd rows": injected, "contrastive takeovers, test": own}
     quiet = np.array(
-        [merged(stack, t).get("jbk", 0.0) for t in [*calm["requests"][:1500], *calm["security questions"]]]
+        [merged(stack, t).get("jbk", 0.0) for t in [*calm["requests"][:limit], *calm["security questions"][:limit]]]
     )
     threshold = float(np.quantile(quiet, 0.99))
     found: dict[str, Any] = {"threshold_at_1_percent": round(threshold, 4)}
@@ -382,7 +389,6 @@ def personal_data(shared: Path) -> dict[str, Any]:
 
 def reliability(rows: list[Row], run: Callable[[Sequence[str]], Scores]) -> dict[str, Any]:
     """Ten bins of the any-category score: mean score against the share that is harmful; expected calibration error."""
-    rows = drawn(rows, 3000)
     top = np.array([any_score(s) for s in run([r.text for r in rows])])
     labels = np.array([bool(r.harmful) for r in rows])
     bins = []
@@ -478,7 +484,7 @@ class _Remembering(SafetyRunner):
         return self.memory[key]
 
 
-def streams(shared: Path, policy: Policy, stack: Sequence[Classifier], count: int = 30) -> dict[str, Any]:
+def streams(shared: Path, policy: Policy, stack: Sequence[Classifier], count: int) -> dict[str, Any]:
     """Leaks by hold-back: novel passages into which unsafe sentences are put, pushed word by word."""
     draw = random.Random(5)
     calm = passages(shared / "eval" / "benign_books" / "3261.txt", 3 * count, 120, 160, 21)

@@ -4,10 +4,10 @@ A policy is a TOML file. Its identity is ``digest``, the SHA-256 of its canonica
 files that mean the same have the same digest. Every verdict names it.
 
 How a rule is found, later wins: ``[default]`` < ``[categories.X]`` < ``[categories.X.<modality>]`` <
-``[categories.X.<stage>]`` < ``[categories.X.stream]`` (the last only for windows of a stream, whose thresholds
-must be calibrated on the streaming procedure because a sliding window looks many times at the same text).
-``[floors.X]`` then makes the result stricter where it was milder. ``[tenants.NAME.categories.X]`` tables lie on top of
-the categories and under the floors.
+``[categories.X.<stage>]`` < ``[categories.X.<modality>_<stage>]`` < ``[categories.X.stream]`` (the last only for windows
+of a stream, whose thresholds must be calibrated on the streaming procedure because a sliding window looks many times at
+the same text). ``[floors.X]`` then makes the result stricter where it was milder. ``[tenants.NAME.categories.X]`` tables
+lie on top of the categories and under the floors.
 """
 
 from __future__ import annotations
@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 
 DEFAULT_POLICY: Final = Path(__file__).parent / "policies" / "default.toml"
 STREAM: Final = "stream"
-_SCOPES: Final = (*(m.value for m in Modality), *(s.value for s in Stage), STREAM)
+_SCOPES: Final = (
+    *(m.value for m in Modality),
+    *(s.value for s in Stage),
+    *(f"{m.value}_{s.value}" for m in Modality for s in Stage),
+    STREAM,
+)
 _RULE_KEYS: Final = ("review", "block", "review_action", "block_action", "severe")
 _TOP_KEYS: Final = frozenset(
     (
@@ -105,7 +110,8 @@ class Policy:
         """The rule that holds for ``category`` there, floors applied."""
         table = self.categories.get(category, {})
         values = {**self.default, **{k: v for k, v in table.items() if k in _RULE_KEYS}}
-        for scope in (modality.value, stage.value, *((STREAM,) if streaming else ())):
+        both = f"{modality.value}_{stage.value}"
+        for scope in (modality.value, stage.value, both, *((STREAM,) if streaming else ())):
             values.update(table.get(scope, {}))
         rule = _rule(values)
         floor = self.floors.get(category)
@@ -125,6 +131,8 @@ class Policy:
         for finding in findings:
             rule = self.rule(finding.category, modality, stage, streaming=streaming)
             threshold, severity, action = rule.decide(finding.score)
+            if action is Action.REDACT and modality is not Modality.TEXT:
+                action = Action.REVIEW  # nothing here can paint over pixels or samples
             if allow_listed and finding.category not in self.floors:
                 action = Action.ALLOW
             decisions.append(Decision(finding, threshold, severity, action))

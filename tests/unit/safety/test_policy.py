@@ -57,6 +57,17 @@ block = 0.9
     assert actions(policy, finding("sxc", 0.75), streaming=True) == [Action.REVIEW]
 
 
+def test_redaction_is_for_text_and_can_be_limited_to_outputs():
+    policy = parse_policy(
+        BASE + '[categories.pii]\nblock_action = "annotate"\n[categories.pii.text_output]\nblock_action = "redact"\n'
+    )
+    assert actions(policy, finding("pii", 1.0)) == [Action.REDACT]
+    assert actions(policy, finding("pii", 1.0), stage=Stage.PROMPT) == [Action.ANNOTATE]
+    assert actions(policy, finding("pii", 1.0), modality=Modality.IMAGE) == [Action.ANNOTATE]
+    painted = parse_policy(BASE + '[categories.pii]\nblock_action = "redact"\n')
+    assert actions(painted, finding("pii", 1.0), modality=Modality.IMAGE) == [Action.REVIEW]
+
+
 def test_a_tenant_can_be_stricter_but_never_milder_than_a_floor():
     policy = parse_policy(
         BASE
