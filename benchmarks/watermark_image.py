@@ -222,26 +222,38 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args(arguments)
-    sets = {f"{Path(folder).name}": load(folder, options.limit) for folder in options.images}
+    sets = {}
     if options.small:
         sets["synthetic 256x256"] = [synthetic(seed) for seed in range(options.small)]
+    sets |= {Path(folder).name: load(folder, options.limit) for folder in options.images}
     methods = [ours(), *(peers() if options.peers else [])]
     attacks = picture_attacks()
-    results = {group: {m.name: run(m, pictures, attacks) for m in methods} for group, pictures in sets.items()}
+    results: dict[str, dict[str, Any]] = {}
+    for group, pictures in sets.items():
+        results[group] = {m.name: run(m, pictures, attacks) for m in methods}
+        write(options.out, results, options.limit)
     print(table(results))
+
+
+def write(path: Path, results: dict[str, dict[str, Any]], limit: int) -> None:
+    """Write the report, keeping sets of an earlier run of the same version that were not run again."""
+    earlier: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    kept = (
+        earlier.get("sets", {}) if earlier.get("version") == VERSION and earlier.get("scheme") == image.SCHEME else {}
+    )
     report = {
         "benchmark": "watermark_image",
         "version": VERSION,
         "scheme": image.SCHEME,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "limit": options.limit,
-        "attacks": len(attacks),
+        "limit": limit,
+        "attacks": len(picture_attacks()),
         "level_reported_for_a_recovered_payload": MarkLevel.RECORD.value,
-        "sets": results,
+        "sets": {**kept, **results},
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=1) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -121,19 +121,21 @@ def salt_and_pepper(share: float) -> Attack:
     return attack
 
 
-def denoise(reach: int = 7, patch: int = 5, strength: float = 5.0) -> Attack:
-    """Non-local means on luma patches (Buades, Coll and Morel, 2005), 15x15 search window."""
+def denoise(reach: int = 5, patch: int = 5, strength: float = 5.0) -> Attack:
+    """Non-local means on luma patches (Buades, Coll and Morel, 2005), 11 x 11 search window."""
 
     def attack(pixels: Pixels, _: np.random.Generator) -> Pixels:
         source = pixels.astype(np.float32)
         luma = source @ np.array([0.299, 0.587, 0.114], np.float32)
-        total, weights = np.zeros_like(source), np.zeros(luma.shape, np.float32)
-        for dy in range(-reach, reach + 1):
-            for dx in range(-reach, reach + 1):
+        total, weights = source.copy(), np.ones(luma.shape, np.float32)
+        for dy in range(reach + 1):
+            for dx in range(-reach if dy else 1, reach + 1):
                 distance = ndimage.uniform_filter((np.roll(luma, (dy, dx), (0, 1)) - luma) ** 2, patch)
                 weight = np.exp(-distance / strength**2)
+                back = np.roll(weight, (-dy, -dx), (0, 1))  # a pair of pixels weighs the same both ways
                 total += weight[..., None] * np.roll(source, (dy, dx), (0, 1))
-                weights += weight
+                total += back[..., None] * np.roll(source, (-dy, -dx), (0, 1))
+                weights += weight + back
         return np.clip(np.rint(total / weights[..., None]), 0, 255).astype(np.uint8)
 
     return attack
