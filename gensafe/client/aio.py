@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -56,14 +57,20 @@ class AsyncClient:
 
     async def events(self, request: generation_pb2.GenerateRequest) -> AsyncIterator[generation_pb2.GenerateResponse]:
         """Stream the events of one generation; closing the iterator cancels the call."""
-        call = self.generation.Generate(request, **self._call())
-        try:
-            async for event in call:
-                yield event
-        except grpc.RpcError as error:
-            raise statuses.to_error(error) from None
-        finally:
-            call.cancel()
+        for wait_s in (*messages.BACKOFF_S, None):
+            started = False
+            call = self.generation.Generate(request, **self._call())
+            try:
+                async for event in call:
+                    started = True
+                    yield event
+                return
+            except grpc.RpcError as error:
+                if started or wait_s is None or not messages.may_retry(error):
+                    raise statuses.to_error(error) from None
+            finally:
+                call.cancel()
+            await asyncio.sleep(wait_s)
 
     async def generate(self, prompt: str, modality: str, **options: Any) -> Output:  # noqa: ANN401
         """Generate one output and return it whole; ``options`` as in ``messages.generate_request``."""
@@ -84,7 +91,11 @@ class AsyncClient:
 
     async def unary(self, method: Callable[..., Awaitable[T]], request: object) -> T:
         """Await any unary method of a stub with this client's deadline, credentials and error mapping."""
-        try:
-            return await method(request, **self._call())
-        except grpc.RpcError as error:
-            raise statuses.to_error(error) from None
+        for wait_s in (*messages.BACKOFF_S, None):
+            try:
+                return await method(request, **self._call())
+            except grpc.RpcError as error:
+                if wait_s is None or not messages.may_retry(error):
+                    raise statuses.to_error(error) from None
+                await asyncio.sleep(wait_s)
+        raise AssertionError("the last attempt returns or raises")

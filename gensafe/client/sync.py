@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -63,10 +64,18 @@ class Client:
         Raises:
             GensafeError: whatever the server raised.
         """
-        try:
-            yield from self.generation.Generate(request, **self._call())
-        except grpc.RpcError as error:
-            raise statuses.to_error(error) from None
+        for wait_s in (*messages.BACKOFF_S, None):
+            started = False
+            try:
+                for event in self.generation.Generate(request, **self._call()):
+                    started = True
+                    yield event
+            except grpc.RpcError as error:
+                if started or wait_s is None or not messages.may_retry(error):
+                    raise statuses.to_error(error) from None
+                time.sleep(wait_s)
+            else:
+                return
 
     def generate(self, prompt: str, modality: str, *, on_event: OnEvent | None = None, **options: Any) -> Output:  # noqa: ANN401
         """Generate one output and return it whole; ``options`` as in ``messages.generate_request``.
@@ -112,7 +121,11 @@ class Client:
 
     def unary(self, method: Callable[..., T], request: object) -> T:
         """Call any unary method of a stub with this client's deadline, credentials and error mapping."""
-        try:
-            return method(request, **self._call())
-        except grpc.RpcError as error:
-            raise statuses.to_error(error) from None
+        for wait_s in (*messages.BACKOFF_S, None):
+            try:
+                return method(request, **self._call())
+            except grpc.RpcError as error:
+                if wait_s is None or not messages.may_retry(error):
+                    raise statuses.to_error(error) from None
+                time.sleep(wait_s)
+        raise AssertionError("the last attempt returns or raises")
