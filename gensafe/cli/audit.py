@@ -17,6 +17,7 @@ from gensafe.audit import AuditLog, LogReader, entries, fsck, standalone
 from gensafe.audit.export import Manifest, export_jsonl
 from gensafe.audit.note import NoteKey
 from gensafe.audit.publish import publish
+from gensafe.cli import audit_witness
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
 from gensafe.cli.keys import passphrase
 from gensafe.core import plugins
@@ -68,8 +69,9 @@ def add_parser(commands: Commands) -> None:
     static = verbs.add_parser("publish", help="write the log as static C2SP tiles")
     static.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
 
+    audit_witness.add_verbs(verbs)
     for name, verb in verbs.choices.items():
-        if name != "verify":
+        if name not in ("verify", "witness"):
             add_config_arguments(verb)
         verb.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -307,4 +309,6 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "checkpoint": _checkpoint,
     "report": _report,
     "publish": _publish,
+    "cosign": lambda args: audit_witness.cosign(args, place(args)),
+    "witness": audit_witness.witness,
 }

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -15,8 +19,10 @@ from gensafe.audit import AuditLog
 from gensafe.audit.checkpoint import Checkpoint, parse_checkpoint
 from gensafe.audit.note import NoteKey
 from gensafe.audit.witness import Witness, collect, serve
+from gensafe.cli import main
 from gensafe.core.clock import FixedClock
 from gensafe.core.errors import AuditError, LogUnavailable
+from gensafe.keys import KeyRing
 
 ORIGIN = "example.com/log"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -123,3 +129,31 @@ def test_the_example_of_the_cosignature_specification_verifies():
     [found] = parse_checkpoint((text + line).encode()).note.signatures  # type: ignore[union-attr]
     assert len(found.signature) == 72
     assert int.from_bytes(found.signature[:8], "big") == 1_679_315_147
+
+
+def test_a_witness_process_and_the_cosign_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Two real commands: a witness in its own process, and the log's owner asking it."""
+    ring = KeyRing.open(tmp_path / "data" / "keys")
+    with AuditLog.open(tmp_path / "data" / "log", origin=ring.origin, key=ring.checkpoint_private_key()) as log:
+        log.append({"event": "test"})
+        (tmp_path / "log.vkey").write_text(log.verifier_key)
+    words = ["audit", "witness", "--name", "w.example/1", "--state", str(tmp_path / "state")]
+    words += ["--log-key", str(tmp_path / "log.vkey"), "--listen", "127.0.0.1:0"]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "gensafe.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            vkey = process.stdout.readline().removeprefix("key: ").strip()  # type: ignore[union-attr]
+            url = re.search(r"http://\S+", process.stderr.readline())[0]  # type: ignore[index, union-attr]
+            (tmp_path / "witness.vkey").write_text(vkey)
+            ask = ["audit", "cosign", "--url", url, "--witness-key", str(tmp_path / "witness.vkey")]
+            assert main([*ask, "--data-dir", str(tmp_path / "data"), "--json"]) == 0
+            assert "w.example/1" in json.loads(capsys.readouterr().out)["checkpoint"]
+        finally:
+            process.terminate()
+    with AuditLog.open_readonly(tmp_path / "data" / "log") as log:
+        [(size, note)] = log.kept_checkpoints()
+    assert size == 1
+    assert parse_checkpoint(note).verified_by([NoteKey.parse(vkey)])
+    assert (tmp_path / "state" / "witness.key").stat().st_mode & 0o077 == 0
