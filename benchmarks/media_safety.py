@@ -257,6 +257,45 @@ def fingerprints() -> Figures:
     return figures
 
 
+def speech() -> Figures:
+    """Word error rate of the built-in recogniser on read speech, and what it hears in sounds without speech."""
+    from gensafe.safety.signals.transcribers import PocketSphinx
+
+    engine = PocketSphinx()
+    folder = sets.SHARED / "speech" / "librivox"
+    errors = words = 0
+    spent = seconds = 0.0
+    for line in (folder / "transcription").read_text().splitlines():
+        said, _, name = line.rpartition("(")
+        wanted = [w for w in said.lower().split() if not w.startswith("<")]
+        sound = decode((folder / f"{name.strip(') ')}.wav").read_bytes())
+        assert isinstance(sound, Audio)
+        begin = time.process_time()
+        heard = " ".join(s.text for s in engine.transcribe(sound.samples[0])).split()
+        spent += time.process_time() - begin
+        seconds += sound.samples.shape[1] / sound.rate
+        errors += _edits(wanted, heard)
+        words += len(wanted)
+    tones = [s for s in sets.world_sounds(60) if float(np.abs(s.samples).max()) > 0]
+    phantom = sum(len(s.text.split()) for t in tones for s in engine.transcribe(t.samples[0]))
+    return {
+        "word error rate, read speech": round(errors / words, 3),
+        "words": words,
+        "CPU s a second of speech": round(spent / seconds, 2),
+        "words heard in 60 sounds of the generator's world": phantom,
+    }
+
+
+def _edits(wanted: list[str], heard: list[str]) -> int:
+    """Levenshtein distance in words."""
+    row = list(range(len(heard) + 1))
+    for i, word in enumerate(wanted, 1):
+        last, row[0] = row[0], i
+        for j, other in enumerate(heard, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (word != other))
+    return row[-1]
+
+
 def ordinary() -> Figures:
     """What the default policy does with ordinary outputs of the generator's world."""
     from gensafe.safety.policy import load_policy
@@ -312,7 +351,8 @@ def cost() -> Figures:
 
 
 SECTIONS = {
-    f.__name__: f for f in (flash, insertions, block_lists, ocr, ultrasound, loudness, fingerprints, ordinary, cost)
+    f.__name__: f
+    for f in (flash, insertions, block_lists, ocr, ultrasound, loudness, fingerprints, speech, ordinary, cost)
 }
 
 

@@ -1,0 +1,42 @@
+"""Copy the measured figures from benchmarks/results/media_safety.json into the cards of the media classifiers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from gensafe.safety.cards import WEIGHTS
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "image_signal": ("ordinary",),
+    "image_hashlist": ("block_lists",),
+    "image_text": ("ocr",),
+    "audio_signal": ("ultrasound", "loudness", "ordinary"),
+    "audio_text": ("speech",),
+    "video_signal": ("flash", "insertions", "ordinary"),
+    "video_frames": ("ordinary",),
+}
+_WORDS = {"image_signal": ("pictures", "photographs"), "audio_signal": ("sounds",), "video": ("clips",)}
+
+
+def write(results: Mapping[str, Any]) -> int:
+    """Rewrite ``measured`` in each card."""
+    for name, sections in SECTIONS.items():
+        measured: dict[str, str] = {}
+        for section in sections:
+            for key, value in results.get(section, {}).items():
+                wanted = _WORDS.get(name, _WORDS.get(name.split("_")[0], ()))
+                if section == "ordinary" and not key.startswith(wanted):
+                    continue
+                label = f"{key} by the whole default policy" if section == "ordinary" else key
+                measured[label] = str(value)
+        for key, value in results.get("cost", {}).items():
+            if key.startswith(name + ","):
+                measured[key.removeprefix(name + ", ")] = str(value)
+        path = WEIGHTS / f"{name}.card.json"
+        card = json.loads(path.read_text(encoding="utf-8"))
+        card["measured"] = measured
+        path.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(path.name, len(measured))
+    return 0
