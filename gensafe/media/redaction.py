@@ -21,8 +21,8 @@ _PAINT: Final = 0
 def redact(media: Media, verdict: Verdict) -> Media:
     """A copy of ``media`` with every place of every REDACT decision painted black or silenced.
 
-    Pictures: the boxes. Sounds: the time ranges. Videos: the boxes for the length of the time ranges, or the whole frame
-    where there are no boxes. Media without a REDACT decision come back as they are.
+    Pictures: the boxes. Sounds: the time ranges. Videos: the boxes for the length of the time ranges, or the whole
+    frame where there are no boxes. Media without a REDACT decision come back as they are.
 
     Raises:
         UnsupportedMedia: a text (its spans are painted by ``gensafe.safety.text.redact``), or a decision that does not
