@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.signal import lfilter, resample_poly
 
-from gensafe.core.errors import CannotCarry, InvalidRequest, KeyError_, UnsupportedMedia
+from gensafe.core.errors import CannotCarry, GensafeError, InvalidRequest, KeyError_, UnsupportedMedia
 from gensafe.core.types import MarkLevel
 from gensafe_watermark import audio, prf
 from gensafe_watermark.audio import detector, embedder, features, layout, sync, transform
@@ -213,7 +215,13 @@ def test_what_cannot_be_marked_is_refused():
     with pytest.raises(CannotCarry, match="silent"):
         audio.embed(np.zeros((1, 3 * RATE), np.float32), RATE, PAYLOAD, KEY)
     x = tone()[None].astype(np.float32)
-    for samples in (x[0], np.zeros((33, 99), np.float32), (x * 1000).astype(np.int16), x * np.nan):
+    for samples in (
+        x[0],
+        x * np.float32(1e30),
+        np.zeros((33, 99), np.float32),
+        (x * 1000).astype(np.int16),
+        x * np.nan,
+    ):
         with pytest.raises(UnsupportedMedia):
             audio.embed(samples, RATE, PAYLOAD, KEY)
         with pytest.raises(UnsupportedMedia):
@@ -310,3 +318,30 @@ def test_real_speech_and_music_are_not_accused():
         x = np.concatenate(parts, axis=1)[:, : 6 * RATE].astype(np.float32)
         found = detector.detect_working_rate(x, KEY)
         assert found.level is MarkLevel.NONE, path.name
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.integers(0, 3),
+    st.one_of(st.integers(0, 40), st.integers(9_000, 12_000)),
+    st.sampled_from([8_000, 11_025, 16_000, 44_099, 44_100, 48_000, 0, -1]),
+    st.sampled_from(["zero", "noise", "huge", "tiny", "impulse", "constant"]),
+)
+def test_any_samples_give_an_answer_or_our_error(channels, n, rate, kind):
+    x = np.zeros((channels, n), np.float32)
+    if kind == "noise":
+        x += np.random.default_rng(n).normal(size=x.shape).astype(np.float32) * 0.1
+    elif kind in ("huge", "tiny"):
+        x += np.float32(1e30 if kind == "huge" else 1e-30)
+    elif kind == "constant":
+        x += np.float32(0.5)
+    elif kind == "impulse" and x.size:
+        x[:, n // 2] = 1.0
+    try:
+        assert audio.detect(x, rate, KEY).level is not MarkLevel.RECORD
+        marked = audio.embed(x, rate, PAYLOAD, KEY)
+    except GensafeError:
+        return
+    assert marked.shape == x.shape
+    assert np.isfinite(marked).all()
+    assert audio.detect(marked, rate, KEY).level in (MarkLevel.RECORD, MarkLevel.PRESENT)

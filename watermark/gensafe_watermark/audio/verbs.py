@@ -23,6 +23,7 @@ MAX_CHANNELS: Final = 32
 _PHASED_FROM: Final = 4 * BLOCK  # shorter clips begin with a whole block
 _STRENGTHENING: Final = 1.4
 _TRIES: Final = 3
+_LOUDEST: Final = 100.0  # float files may overshoot full scale, but not by 40 dB
 
 
 def _check(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
@@ -35,6 +36,8 @@ def _check(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
         raise UnsupportedMedia("samples must be floating point in [-1, 1]", field="samples")
     if not np.isfinite(x).all():
         raise UnsupportedMedia("samples hold a value that is not a number or infinite", field="samples")
+    if x.size and float(np.abs(x).max()) > _LOUDEST:
+        raise UnsupportedMedia("samples are far outside [-1, 1]", field="samples")
     return x.astype(np.float32, copy=False)
 
 
