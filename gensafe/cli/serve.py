@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, read_config, say
 from gensafe.core.config import check_config
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from gensafe.pipeline import open_chain
     from gensafe.server.app import Addresses, serve
     from gensafe.verify import open_context
+    from gensafe.verify.trust_lists import SIGNERS, TIME_STAMPS, read_trust_lists
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     config = read_config(args, listen=args.listen, http=args.http)
@@ -51,6 +53,14 @@ def run(args: argparse.Namespace) -> int:
 
     chain = open_chain(config, at=at)
     tokenizer = chain.backends[chain.default_model].tokenizer()
-    context = open_context(chain.keys, registry=chain.registry, log=chain.log, tokenizer=tokenizer)
+    data_dir = Path(config.data_dir)
+    context = open_context(
+        chain.keys,
+        registry=chain.registry,
+        log=chain.log,
+        tokenizer=tokenizer,
+        trust_lists=read_trust_lists(data_dir, SIGNERS),
+        time_stamp_lists=read_trust_lists(data_dir, TIME_STAMPS),
+    )
     asyncio.run(serve(chain, context, ready))
     return Exit.OK

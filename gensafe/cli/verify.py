@@ -112,15 +112,17 @@ def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
     from gensafe.audit import AuditLog
     from gensafe.keys import KeyRing
     from gensafe.pipeline.assemble import text_tokenizer
-    from gensafe.provenance import TrustList, import_trust_list
+    from gensafe.provenance import import_trust_list
     from gensafe.registry import Registry
     from gensafe.verify import open_context, verify_bytes
+    from gensafe.verify.trust_lists import SIGNERS, TIME_STAMPS, read_trust_lists
 
     config = read_config(args)
     data_dir = Path(config.data_dir)
-    trust_lists: tuple[TrustList, ...] = ()
+    trust_lists = read_trust_lists(data_dir, SIGNERS)
     if args.trust_anchors:
-        trust_lists = (import_trust_list(args.trust_anchors, _read_argument(args.trust_anchors, "--trust-anchors")),)
+        pem = _read_argument(args.trust_anchors, "--trust-anchors")
+        trust_lists += (import_trust_list(args.trust_anchors, pem),)
     keys = registry = log = None
     if (data_dir / "keys" / "keyring.json").is_file():
         keys = KeyRing.open(data_dir / "keys", environment=config.environment, create=False)
@@ -133,7 +135,12 @@ def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
     else:
         note("no data directory: only the file's own manifest is checked (give --data-dir or --server)")
     context = open_context(
-        keys, registry=registry, log=log, tokenizer=text_tokenizer(config) if keys else None, trust_lists=trust_lists
+        keys,
+        registry=registry,
+        log=log,
+        tokenizer=text_tokenizer(config) if keys else None,
+        trust_lists=trust_lists,
+        time_stamp_lists=read_trust_lists(data_dir, TIME_STAMPS),
     )
     return lambda data, name, sidecar: verify_bytes(data, name=name, context=context, sidecar=sidecar)
 
