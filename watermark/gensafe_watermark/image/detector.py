@@ -70,6 +70,8 @@ def detect_planes(planes: Sequence[NDArray[np.float32]], key: bytes, medium: str
     factor = reduction(short)
     planes = [reduce_by(plane, factor) for plane in planes]
     flat = _mean_residual(planes, 1, min(planes[0].shape) / _SEARCH_TILES)
+    if not np.any(flat):  # one even colour: nothing to search
+        return reader.give_up()
     chase = _Chase(reader, planes, flat)
     side = min(flat.shape)
     found = chase.follow(search.similarities, (max(_SMALLEST_TILE, side / 9), side * 2.2), _WHOLE)
