@@ -86,7 +86,7 @@ def heatmap(rise: NDArray[np.float64]) -> NDArray[np.uint8]:
     """White to red over 0..1 nat, 24 pixels a cell."""
     level = np.clip(rise, 0.0, 1.0)[:, :, None]
     colour = 255.0 * (1 - level) + np.array([160.0, 20.0, 30.0]) * level
-    return np.kron(colour.astype(np.uint8), np.ones((24, 24, 1), np.uint8))
+    return np.repeat(np.repeat(colour.astype(np.uint8), 24, axis=0), 24, axis=1)
 
 
 def main() -> None:

@@ -160,7 +160,7 @@ class Sampler:
             params: Override of the defaults.
 
         Returns:
-            The token id and whether the mark chose it.
+            The token id, and whether the mark chose it among several (a sole candidate carries no mark).
 
         Raises:
             BackendError: the mark chose a token that has no probability.
@@ -172,7 +172,7 @@ class Sampler:
                 if not 0 <= chosen < len(p) or p[chosen] <= 0.0:
                     raise BackendError(f"sampling mark {mark.scheme!r} chose a token outside the distribution")
                 self.step += 1
-                return int(chosen), True
+                return int(chosen), bool(p[chosen] < 1.0)
         return self._free(p, params or self.params), False
 
     def _free(self, p: NDArray[np.float64], params: SamplingParams) -> int:

@@ -51,7 +51,7 @@ class Understood:
 
     Attributes:
         spans: The prompt, in order.
-        exact: There is one right answer (a caption, a transcript): no chance is wanted.
+        exact: There is a right answer (a caption, a transcript, a sum): no chance is wanted.
         fixed_answer: Text to give instead of asking the model; "" = ask it.
         notes: For the generation record.
     """
@@ -126,7 +126,9 @@ def read_job(job: GenerationJob, tokenizer: UniversalTokenizer) -> Understood:
                 (), fixed_answer=f"{problem}. You can {HELP[Modality.TEXT]}.", notes=_unknown_note(unknown)
             )
         raise PromptNotUnderstood(problem, unknown=unknown, fix=HELP[job.modality])
-    return Understood((_words(prompt, tokenizer),), exact=_is_sum(job, prompt))
+    return Understood(
+        (_words(prompt, tokenizer),), exact=job.modality is Modality.TEXT and "story" not in prompt.split()
+    )
 
 
 def _about_media(job: GenerationJob, prompt: str, spans: list[TokenSpan], tokenizer: UniversalTokenizer) -> Understood:
@@ -161,10 +163,6 @@ def _layout(spans: list[TokenSpan], prompt: str, tokenizer: UniversalTokenizer) 
 
 def _words(prompt: str, tokenizer: UniversalTokenizer) -> TokenSpan:
     return TokenSpan(ModalityId.TEXT, tuple(tokenizer.encode_text(prompt)))
-
-
-def _is_sum(job: GenerationJob, prompt: str) -> bool:
-    return job.modality is Modality.TEXT and "plus" in prompt.split()
 
 
 def _listed(words: tuple[str, ...]) -> str:

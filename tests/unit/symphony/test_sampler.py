@@ -94,6 +94,10 @@ def test_a_mark_sees_context_and_distribution_and_may_decline():
     assert declined == (Sampler(3, SamplingParams(1.0)).choose(logits), False)
 
 
+def test_a_sole_candidate_is_not_counted_as_marked():
+    assert Sampler(3).choose_marked(np.array([0.0, 9.0]), _Pick(1), []) == (1, False)
+
+
 def test_a_marked_token_uses_up_its_step():
     free, marked = Sampler(5, SamplingParams(1.0)), Sampler(5, SamplingParams(1.0))
     logits = np.zeros(64)
