@@ -131,6 +131,7 @@ class AuditLog(LogReader):
         """Queue ``entry``; the future is done when it is durable (or failed). Entries keep the order of submission."""
         body = encode_entry(entry)
         future: Future[Appended] = Future()
+        future.set_running_or_notify_cancel()  # a caller that gives up must not take the entry back
         with self._gate:
             if self._closed:
                 raise LogUnavailable("the log is closed")

@@ -186,6 +186,8 @@ def _parse_line(line: str) -> NoteSignature:
         raw = base64.b64decode(parts[2], validate=True)
     except (binascii.Error, ValueError):
         raise AuditError("a signature is not base64") from None
+    if base64.b64encode(raw).decode() != parts[2]:
+        raise AuditError("a signature is not canonical base64")
     if len(raw) < 5:
         raise AuditError("a signature is too short")
     return NoteSignature(check_name(parts[1]), raw[:4], raw[4:])

@@ -229,9 +229,10 @@ def _split_note(note: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
     try:
         for line in note[cut + 2 :].decode("utf-8").removesuffix("\n").split("\n"):
             dash, name, signature = line.split(" ")
-            if dash != "—":
+            raw = base64.b64decode(signature, validate=True)
+            if dash != "—" or base64.b64encode(raw).decode() != signature:
                 raise ValueError
-            lines.append((name, base64.b64decode(signature, validate=True)))
+            lines.append((name, raw))
     except ValueError:
         raise Defect("note-format", "a signature line is malformed") from None
     return note[: cut + 1], lines

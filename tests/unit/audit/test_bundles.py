@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import shutil
@@ -10,8 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gensafe.audit import standalone
+from gensafe.core.canonical import canonical_json
 
 ASSETS = Path(__file__).parents[2] / "assets" / "bundles"
 VECTORS = json.loads((ASSETS / "vectors.json").read_text("utf-8"))
@@ -91,3 +95,44 @@ def test_the_verifier_runs_alone_in_an_isolated_interpreter(tmp_path: Path):
 def test_a_key_file_that_is_none_is_refused(tmp_path: Path, text: str):
     (tmp_path / "key").write_text(text)
     assert standalone.main([str(lay_out(tmp_path / "good")), "--log-key", str(tmp_path / "key")]) == 3
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(sorted(VECTORS["good"])), st.data())
+def test_no_byte_of_a_bundle_can_be_changed(tmp_path: Path, name: str, data: st.DataObject):
+    folder = tmp_path / "fuzzed"
+    if not folder.exists():
+        lay_out(folder)
+    whole = VECTORS["good"][name].encode()
+    at = data.draw(st.integers(0, len(whole) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda b: b != whole[at]))
+    changed = data.draw(st.sampled_from([bytes([byte]), b"", bytes([byte, whole[at]])]))
+    (folder / name).write_bytes(whole[:at] + changed + whole[at + 1 :])
+    try:
+        assert not standalone.verify(folder, keys(tmp_path)).ok
+    finally:
+        (folder / name).write_bytes(whole)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_resealed_lie_is_found_or_harmless(tmp_path: Path, data: st.DataObject):
+    """Somebody without the log's key edits any file and corrects every digest: without a key it must still be found."""
+    folder = tmp_path / "resealed"
+    if not folder.exists():
+        lay_out(folder)
+    name = data.draw(st.sampled_from(["entries.jsonl", "proofs.jsonl", "withheld.jsonl", "checkpoint"]))
+    whole = VECTORS["good"][name].encode()
+    at = data.draw(st.integers(0, len(whole) - 1))
+    changed = whole[:at] + bytes([data.draw(st.integers(0, 255).filter(lambda b: b != whole[at]))]) + whole[at + 1 :]
+    manifest = json.loads(VECTORS["good"]["manifest.json"])
+    manifest["files"][name] = "sha256:" + hashlib.sha256(changed).hexdigest()
+    (folder / name).write_bytes(changed)
+    (folder / "manifest.json").write_bytes(canonical_json(manifest))
+    (folder / "manifest.note").unlink(missing_ok=True)
+    try:
+        report = standalone.verify(folder)
+        assert not report.ok or (name == "checkpoint" and at > whole.index(b"\n\n"))  # signatures need the key
+        assert not standalone.verify(folder, keys(tmp_path)).ok
+    finally:
+        (folder / name).write_bytes(whole)

@@ -225,3 +225,10 @@ def test_a_failed_commit_fails_its_callers_and_the_log_goes_on(tmp_path: Path):
         # "committed" failed after the commit: the entry is there although its caller was told otherwise
         assert log.append({"event": "after"}).index == 4
     assert fsck(tmp_path, keys=[KEY.public_key()]).ok
+
+
+def test_a_caller_that_gives_up_does_not_stop_the_sequencer(log: AuditLog):
+    future = log.submit({"event": "given up"})
+    assert not future.cancel()
+    assert log.append({"event": "next"}).index == 1
+    assert future.result().index == 0

@@ -6,13 +6,15 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gensafe.core.clock import FixedClock
 from gensafe.core.digest import commit, sha256
 from gensafe.core.errors import GensafeError, InvalidRequest, RegistryError
-from gensafe.core.types import Modality
+from gensafe.core.types import Image, Modality
 from gensafe.keys import KeyEncryptionKey
+from gensafe.media.fingerprint import MATCH_THRESHOLD, fingerprint
 from gensafe.registry import IntentState, Record, Registry
 
 ID = "0123456789abcdef"
@@ -230,3 +232,18 @@ def test_reading_needs_a_registry_and_makes_none(tmp_path: Path):
         assert reader.open_intents() == []
         with pytest.raises(RegistryError):
             reader.put(record(1))
+
+
+def test_the_nearest_record_is_found_by_its_picture(registry: Registry):
+    rng = np.random.default_rng(1)
+    pictures = [np.kron(rng.integers(0, 255, (8, 8, 3)), np.ones((32, 32, 1))).astype(np.uint8) for _ in range(6)]
+    for n, pixels in enumerate(pictures, 1):
+        registry.put(record(n, fingerprint=fingerprint(Image(pixels))))
+    brighter = np.clip(pictures[3].astype(int) + 6, 0, 255).astype(np.uint8)
+    (found, score), *rest = registry.nearest(fingerprint(Image(brighter)), Modality.IMAGE)
+    assert found.record_id == 4
+    assert MATCH_THRESHOLD[Modality.IMAGE] <= score <= 1
+    assert all(other < score for _, other in rest)
+    assert registry.nearest(fingerprint(Image(brighter)), Modality.AUDIO) == []
+    registry.put(record(7, fingerprint=fingerprint(Image(brighter))))
+    assert registry.nearest(fingerprint(Image(brighter)), Modality.IMAGE, limit=1)[0][0].record_id == 7
