@@ -7,6 +7,7 @@
 """
 
 from gensafe.media.codecs import decode, encode
+from gensafe.media.leftovers import unread_parts
 from gensafe.media.limits import LIMITS, Limits
 from gensafe.media.sandbox import decode_untrusted
 from gensafe.media.sniff import DEFAULT_MEDIA_TYPE, ENCODABLE, READABLE, canonical_type, modality_of, sniff
@@ -23,4 +24,5 @@ __all__ = [
     "encode",
     "modality_of",
     "sniff",
+    "unread_parts",
 ]

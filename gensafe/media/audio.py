@@ -19,7 +19,7 @@ from gensafe.media.limits import Limits
 from gensafe.media.sniff import mp3_frame_length
 from gensafe.media.wav import decode_wav, encode_wav, to_int16
 
-_DEMUXER: Final = {
+DEMUXER: Final = {
     "audio/wav": "wav",
     "audio/mpeg": "mp3",
     "audio/flac": "flac",
@@ -58,7 +58,7 @@ def decode_audio(data: bytes, media_type: str, limits: Limits) -> Audio:
         _check_mp3(data)
     try:
         container: Any
-        with av.open(io.BytesIO(data), format=_DEMUXER[media_type], metadata_errors="replace") as container:
+        with av.open(io.BytesIO(data), format=DEMUXER[media_type], metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise UnreadableMedia("the file has no sound track")
             stream = container.streams.audio[0]

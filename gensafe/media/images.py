@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
-from PIL import ImageCms, ImageOps
+from PIL import ImageCms, ImageOps, UnidentifiedImageError
 
 from gensafe.core.errors import MediaError, MediaLimitExceeded, UnreadableMedia, UnsupportedMedia
 from gensafe.core.types import Image
@@ -55,7 +55,7 @@ def decode_image(data: bytes, media_type: str, limits: Limits) -> Image:
             raise
         except (PilImage.DecompressionBombError, PilImage.DecompressionBombWarning) as error:
             raise MediaLimitExceeded(str(error), field="max_pixels") from None
-        except PilImage.UnidentifiedImageError:  # its message holds a memory address
+        except UnidentifiedImageError:  # its message holds a memory address
             raise UnreadableMedia(f"{media_type} could not be decoded: its structure is damaged") from None
         except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, zlib.error, ...
             raise UnreadableMedia(f"{media_type} could not be decoded: {error}") from None
@@ -177,8 +177,11 @@ def _check_jpeg(data: bytes) -> None:
     """Follow the marker segments and the scans to EOI (T.81 annex B)."""
     at = 2
     while at + 2 <= len(data):
-        if data[at] != 0xFF:
-            raise UnreadableMedia("the JPEG file has no marker where one must be")
+        if data[at] != 0xFF:  # stray bytes between segments: readers skip them
+            at = data.find(b"\xff", at)
+            if at < 0:
+                break
+            continue
         marker = data[at + 1]
         if marker == 0xD9:
             return

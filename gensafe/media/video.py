@@ -31,7 +31,7 @@ from gensafe.media.limits import Limits
 
 MAX_FPS: Final = 120.0
 DEFAULT_CRF: Final = {"vp9": 18, "h264": 18}
-_DEMUXER: Final = {
+DEMUXER: Final = {
     "video/mp4": "mov",
     "video/quicktime": "mov",
     "video/webm": "matroska",
@@ -49,12 +49,12 @@ def decode_video(data: bytes, media_type: str, limits: Limits) -> Video:
         UnreadableMedia: damaged, cut short, or without a single frame.
         MediaLimitExceeded: outside ``limits``; announced sizes are checked before any frame is decoded.
     """
-    if _DEMUXER[media_type] == "mov":
+    if DEMUXER[media_type] == "mov":
         _check_boxes(data)
-    if _DEMUXER[media_type] == "matroska":
+    if DEMUXER[media_type] == "matroska":
         _check_segment(data)
     try:
-        with av.open(io.BytesIO(data), format=_DEMUXER[media_type], metadata_errors="replace") as container:
+        with av.open(io.BytesIO(data), format=DEMUXER[media_type], metadata_errors="replace") as container:
             return _read(container, limits)
     except MediaError:
         raise
@@ -63,9 +63,10 @@ def decode_video(data: bytes, media_type: str, limits: Limits) -> Video:
 
 
 def _read(container: Any, limits: Limits) -> Video:  # noqa: ANN401 - av container types differ by version
-    if not container.streams.video:
+    tracks = picture_tracks(container)
+    if not tracks:
         raise UnreadableMedia("the file has no picture track")
-    pictures = container.streams.video[0]
+    pictures = tracks[0]
     sounds = container.streams.audio[0] if container.streams.audio else None
     limits.check_picture(pictures.width, pictures.height)
     if container.duration:
@@ -108,6 +109,12 @@ def _read(container: Any, limits: Limits) -> Video:  # noqa: ANN401 - av contain
         start = times[0] if np.isfinite(times[0]) else 0.0
         audio = _shift(_trim(collector.finish(), sounds), float(sound_start) - start, limits)
     return Video(np.stack([frames[i] for i in order]), fps, audio)
+
+
+def picture_tracks(container: Any) -> list[Any]:  # noqa: ANN401
+    """The video streams of an open container, cover pictures left out."""
+    cover = av.stream.Disposition.attached_pic
+    return [s for s in container.streams.video if not s.disposition & cover]
 
 
 def constant_rate(times: list[float], announced: float) -> tuple[list[int], float]:
