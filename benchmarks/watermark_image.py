@@ -153,11 +153,14 @@ def load(folder: str, limit: int) -> list[Pixels]:
     return [np.asarray(Image.open(path).convert("RGB")) for path in paths]
 
 
-def run(method: Method, pictures: list[Pixels], attacks: dict[str, Any]) -> dict[str, Any]:
-    """Mark, attack, read; the same generators for every method."""
+def run(
+    method: Method, pictures: list[Pixels], attacks: dict[str, Any], save: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Mark, attack, read; the same generators for every method. ``save`` gets the figures after every picture."""
     recovered: dict[str, list[bool]] = {name: [] for name in attacks}
     quality, similarity, refused, accepted = [], [], 0, 0
     embed_s, read_s, unmarked_s, pixels_done = 0.0, [], [], 0
+    figures: dict[str, Any] = {}
     for index, picture in enumerate(pictures):
         message = method.draw(np.random.default_rng(1000 + index))
         start = time.process_time()
@@ -180,9 +183,27 @@ def run(method: Method, pictures: list[Pixels], attacks: dict[str, Any]) -> dict
         accepted += method.read(picture) is not None
         unmarked_s.append(time.process_time() - start)
         print(f"\r{method.name} {index + 1}/{len(pictures)}", end="", file=sys.stderr)
+        figures = summary(method, refused, quality, similarity, recovered)
+        figures |= {
+            "embed_ms_per_megapixel": round(1e3 * embed_s / pixels_done * 1e6),
+            "read_ms_per_megapixel_unattacked": round(1e3 * float(np.sum(read_s)) / pixels_done * 1e6),
+            "read_ms_per_megapixel_unmarked": round(1e3 * float(np.sum(unmarked_s)) / pixels_done * 1e6),
+            "unmarked_accepted": accepted,
+        }
+        save(figures)
     print(file=sys.stderr)
+    return figures
+
+
+def summary(
+    method: Method,
+    refused: int,
+    quality: list[float],
+    similarity: list[float],
+    recovered: dict[str, list[bool]],
+) -> dict[str, Any]:
+    """Quality and recovery figures so far."""
     rates = {name: float(np.mean(hits)) for name, hits in recovered.items()}
-    megapixels = pixels_done / 1e6
     return {
         "bits": method.bits,
         "pictures": len(quality),
@@ -190,10 +211,6 @@ def run(method: Method, pictures: list[Pixels], attacks: dict[str, Any]) -> dict
         "psnr_mean": round(float(np.mean(quality)), 2),
         "psnr_worst": round(float(np.min(quality)), 2),
         "ssim_mean": round(float(np.mean(similarity)), 4),
-        "embed_ms_per_megapixel": round(1e3 * embed_s / megapixels),
-        "read_ms_per_megapixel_unattacked": round(1e3 * float(np.sum(read_s)) / megapixels),
-        "read_ms_per_megapixel_unmarked": round(1e3 * float(np.sum(unmarked_s)) / megapixels),
-        "unmarked_accepted": accepted,
         "recovery": {name: round(rate, 4) for name, rate in rates.items()},
         "recovery_mean": round(float(np.mean(list(rates.values()))), 4),
         "recovery_worst": min(rates, key=lambda name: rates[name]),
@@ -230,8 +247,14 @@ def main(arguments: list[str] | None = None) -> None:
     attacks = picture_attacks()
     results: dict[str, dict[str, Any]] = {}
     for group, pictures in sets.items():
-        results[group] = {m.name: run(m, pictures, attacks) for m in methods}
-        write(options.out, results, options.limit)
+        results[group] = {}
+        for method in methods:
+
+            def save(figures: dict[str, Any], group: str = group, name: str = method.name) -> None:
+                results[group][name] = figures
+                write(options.out, results, options.limit)
+
+            run(method, pictures, attacks, save)
     print(table(results))
 
 
