@@ -101,7 +101,10 @@ def fit(store: bytes, length: int) -> bytes:
         SigningFailed: ``length`` cannot be reached.
     """
     cose = _signature(store)
-    for size in range(len(store)):
+    room = length - wrapper_length(_padded(store, cose, 0, 0))
+    for size in range(
+        max(0, room // 4 - 8), len(store)
+    ):  # 3n + f with f <= n needs n of at least a quarter of the room
         base = _padded(store, cose, size, 0)
         missing = length - wrapper_length(base)
         if missing < 0:

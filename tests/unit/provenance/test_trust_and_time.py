@@ -3,6 +3,7 @@
 import http.server
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from asn1crypto import tsp
@@ -179,3 +180,27 @@ def test_trust_list_import(bench):
     assert import_trust_list("x", pem).pem == bench.ring.trust_anchors()
     with pytest.raises(ConfigError, match="no readable"):
         import_trust_list("x", b"nothing")
+
+
+@pytest.fixture(scope="module")
+def expiry():
+    """Files signed by a leaf that has expired since (tests/assets/pki/make_expired.py), and the roots to trust."""
+    folder = Path(__file__).parents[2] / "assets" / "pki"
+    root, stamp_root = (folder / "root.pem").read_bytes(), (folder / "stamp_root.pem").read_bytes()
+    trust = TrustStore((TrustList("old", root),), (TrustList("old", stamp_root),))
+    return trust, (folder / "stamped.png").read_bytes(), (folder / "unstamped.png").read_bytes()
+
+
+def test_expired_signer_is_trusted_with_a_trusted_time_stamp_from_its_time(expiry):
+    trust, stamped, _ = expiry
+    reading = read_asset(stamped, "image/png", trust=trust)
+    assert reading.state is ManifestState.TRUSTED
+    assert reading.time_stamp.trusted
+
+
+def test_expired_signer_is_refused_without_one(expiry):
+    trust, stamped, unstamped = expiry
+    for data, lists in ((unstamped, trust), (stamped, replace(trust, time_stamps=()))):
+        reading = read_asset(data, "image/png", trust=lists)
+        assert reading.state is ManifestState.INVALID
+        assert "signingCredential.expired" in reading.failure_codes()
