@@ -20,11 +20,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.symphony_reading import in_sync, read_film, read_picture, read_sound
 from gensafe.core.types import Audio, Draft, GenerationJob, Image, Media, Modality, Text, Video
 from gensafe_backends.symphony import plugin
 from gensafe_backends.symphony.understand import normalise
 from gensafe_backends.symphony.world import captions, clip, edits, render, sample, scene, sound, stories
+from gensafe_backends.symphony.world.reading import in_sync, read_film, read_picture, read_sound
 
 RESULTS: Final = Path(__file__).parent / "results" / "symphony.json"
 SEED: Final = 900_000_000  # training never uses seeds from here on

@@ -1,32 +1,21 @@
-"""The benchmark's readers: the truth on renderings, something else on what was changed, nothing on noise."""
+"""The world's readers: the truth on renderings, something else on what was changed, nothing on noise."""
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gensafe.core.types import Audio
+from gensafe_backends.symphony.world import reading
 from gensafe_backends.symphony.world.clip import Clip, bounces, render_track
 from gensafe_backends.symphony.world.render import render
 from gensafe_backends.symphony.world.sample import sample_board, sample_scene
 from gensafe_backends.symphony.world.sound import Sound, render_sound, sample_sound
 
-PATH = Path(__file__).parents[3] / "benchmarks" / "symphony_reading.py"
 
-
-@pytest.fixture(scope="module")
-def reading():
-    spec = importlib.util.spec_from_file_location("symphony_reading", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_pictures_are_read_as_they_were_drawn(reading):
+def test_pictures_are_read_as_they_were_drawn():
     rng = np.random.default_rng(3)
     for _ in range(8):
         scene = sample_scene(rng)
@@ -35,7 +24,7 @@ def test_pictures_are_read_as_they_were_drawn(reading):
         assert reading.read_picture(noisy) == scene
 
 
-def test_a_changed_picture_is_read_differently(reading):
+def test_a_changed_picture_is_read_differently():
     rng = np.random.default_rng(4)
     for _ in range(3):
         board = sample_board(rng)
@@ -48,7 +37,7 @@ def test_a_changed_picture_is_read_differently(reading):
     assert reading.read_picture(np.zeros((256, 256, 3), np.uint8)) is None
 
 
-def test_sounds_are_read_as_they_were_made(reading):
+def test_sounds_are_read_as_they_were_made():
     rng = np.random.default_rng(5)
     for _ in range(8):
         sound = sample_sound(rng)
@@ -61,7 +50,7 @@ def test_sounds_are_read_as_they_were_made(reading):
 
 @pytest.mark.parametrize("start", [16, 48, 80])
 @pytest.mark.parametrize("forward", [True, False])
-def test_knocks_are_heard_when_the_shape_bounces(reading, start, forward):
+def test_knocks_are_heard_when_the_shape_bounces(start, forward):
     clip = Clip("red", "circle", "bounce up", start=start, forward=forward)
     assert reading.knock_frames(Audio(render_track(clip)[None], 16000)) == bounces(clip)
     still = Clip("red", "circle", "up")
