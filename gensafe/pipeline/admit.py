@@ -13,6 +13,7 @@ from gensafe.core.errors import Conflict, InvalidRequest, SafetyBlocked
 from gensafe.core.types import Admission, GenerationJob, GenerationRequest, Media, Stage, Text, Verdict
 from gensafe.pipeline.chain import Chain
 from gensafe.registry import Intent, IntentState
+from gensafe.safety import SafetyRunner
 
 LABEL_PROFILES = ("", "eu", "ca", "cn", "kr", "in")
 SEED_BITS = 63
@@ -107,14 +108,13 @@ def claim(chain: Chain, request: GenerationRequest, job: GenerationJob) -> Claim
     return Claimed(request, job, record_id, input_digests)
 
 
-def admit(chain: Chain, claimed: Claimed) -> Admission:
+def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:
     """3. Judge the prompt and every input; 4. make the intent durable.
 
     Raises:
         SafetyBlocked: policy refuses the prompt or an input.
     """
     request = claimed.request
-    safety = chain.safety.for_tenant(request.tenant)
     verdict = _require(safety.judge(Text(request.prompt), Stage.PROMPT))  # 3.
     for item in claimed.job.inputs:
         _require(safety.judge(item, Stage.INPUT))

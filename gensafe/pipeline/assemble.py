@@ -22,7 +22,7 @@ from gensafe.pipeline.labels import write_metadata_labels
 from gensafe.pipeline.recovery import recover
 from gensafe.provenance import LocalTimeStamper, TrustList, TrustStore
 from gensafe.registry import Registry
-from gensafe.safety import SafetyRunner, load_policy
+from gensafe.safety.reload import PolicyFile
 
 PASSPHRASE_VARIABLE = "GENSAFE_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable, not a secret
 
@@ -37,8 +37,7 @@ def open_chain(config: Config, *, at: Callable[[str], None] = no_fault) -> Chain
     data_dir = Path(config.data_dir)
     keys = open_keys(config)
     backend = open_backend(config)
-    policy = load_policy(Path(config.safety.policy) if config.safety.policy else None)
-    safety = SafetyRunner.from_policy(policy, config.safety.timeout_s)
+    policy = PolicyFile(Path(config.safety.policy) if config.safety.policy else None, config.safety.timeout_s)
     signer = keys.claim_signer()
     credential = keys.tsa_credential()
     registry = open_registry(keys, data_dir)
@@ -64,7 +63,7 @@ def open_chain(config: Config, *, at: Callable[[str], None] = no_fault) -> Chain
         registry=registry,
         backends=models,
         default_model=next(iter(models)),
-        safety=safety,
+        policy=policy,
         marker=Marker(
             watermarkers=watermarkers,
             text_scheme=text_scheme,
@@ -83,7 +82,7 @@ def open_chain(config: Config, *, at: Callable[[str], None] = no_fault) -> Chain
             entries.service_started(
                 version=__version__,
                 config_digest=digest_json(_without_floats(redacted(config))),
-                policy_digest=policy.digest,
+                policy_digest=policy.runner.policy.digest,
                 environment=config.environment,
             )
         )

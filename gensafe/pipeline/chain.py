@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 
-from gensafe.audit import AuditLog
+from gensafe.audit import AuditLog, entries
 from gensafe.core.config import Config
 from gensafe.core.ports import Backend, ClaimSigner, Clock
 from gensafe.keys import KeyRing
 from gensafe.marking import Marker
 from gensafe.provenance import TimeStamper, TrustStore
 from gensafe.registry import Registry
+from gensafe.safety.reload import PolicyFile
 from gensafe.safety.runner import SafetyRunner
 
 FAULT_POINTS = (
@@ -45,27 +45,31 @@ class Chain:
     registry: Registry
     backends: Mapping[str, Backend]  # model name -> backend
     default_model: str
-    safety: SafetyRunner
+    policy: PolicyFile
     marker: Marker
     signer: ClaimSigner
     time_stamper: TimeStamper | None
     trust: TrustStore
     at: Callable[[str], None] = no_fault
-    _busy: set[str] = field(default_factory=set)  # request ids in flight
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def claim_request(self, request_id: str) -> bool:
-        """Reserve a request id for this process; False if it is already being worked on."""
-        with self._lock:
-            if request_id in self._busy:
-                return False
-            self._busy.add(request_id)
-            return True
+    def safety(self, tenant: str) -> SafetyRunner:
+        """The policy in force for a tenant. Taken once per request: it is judged under one policy throughout."""
+        return self.policy.runner.for_tenant(tenant)
 
-    def drop_request(self, request_id: str) -> None:
-        """Give a reserved request id back."""
-        with self._lock:
-            self._busy.discard(request_id)
+    def refresh_policy(self) -> bool:
+        """Take over a changed policy file and log it, or log that the new one was refused; True if anything changed."""
+        change = self.policy.refresh()
+        if change is None:
+            return False
+        self.log.append(
+            entries.policy_changed(
+                policy_id=self.policy.runner.policy.id,
+                old_digest=change.old_digest,
+                new_digest=change.new_digest or "refused",
+                actor="file",
+            )
+        )
+        return True
 
     def close(self) -> None:
         """Flush and close the log and the registry."""

@@ -9,10 +9,12 @@ from gensafe.core.errors import BackendError, GensafeError, SafetyBlocked
 from gensafe.core.types import Admission, Draft, Judged, Modality, Progress, Stage, Text, TextDelta
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import CallControl, ReleasedText
-from gensafe.safety.streaming import StreamGate
+from gensafe.safety import SafetyRunner, StreamGate
 
 
-def produce(chain: Chain, admission: Admission, control: CallControl) -> Iterator[Progress | ReleasedText | Judged]:
+def produce(
+    chain: Chain, admission: Admission, safety: SafetyRunner, control: CallControl
+) -> Iterator[Progress | ReleasedText | Judged]:
     """5. Drive the backend; 6. judge the output. Ends with exactly one Judged.
 
     Raises:
@@ -23,7 +25,7 @@ def produce(chain: Chain, admission: Admission, control: CallControl) -> Iterato
     """
     draft: Draft | None = None
     streamed = ""
-    gate = StreamGate(chain.safety.for_tenant(admission.request.tenant), stage=Stage.OUTPUT)
+    gate = StreamGate(safety, stage=Stage.OUTPUT)
     for event in _events(chain, admission, control):
         control.check()
         match event:
@@ -48,7 +50,7 @@ def produce(chain: Chain, admission: Admission, control: CallControl) -> Iterato
         draft = replace(draft, media=Text(gate.text))
     else:
         yield Progress(0, 1, "judge")
-        verdict = chain.safety.for_tenant(admission.request.tenant).judge(draft.media, Stage.OUTPUT)
+        verdict = safety.judge(draft.media, Stage.OUTPUT)
         if not verdict.releasable:
             raise SafetyBlocked(f"blocked at the {verdict.stage}", verdict)
     control.check()

@@ -45,15 +45,16 @@ def run(chain: Chain, request: GenerationRequest, control: CallControl) -> Itera
     if isinstance(claimed, Intent):
         yield replay(chain, claimed)
         return
+    safety = chain.safety(request.tenant)
     admission: Admission | None = None
     streamed = 0
     stage = "admit"
     try:
-        admission = admit(chain, claimed)  # 3. 4.
+        admission = admit(chain, claimed, safety)  # 3. 4.
         yield Accepted(request.request_id, admission.record_id, admission.intent_index, job.seed)
         stage = "generate"
         judged: Judged | None = None
-        for event in produce(chain, admission, control):  # 5. 6.
+        for event in produce(chain, admission, safety, control):  # 5. 6.
             if isinstance(event, Judged):
                 judged = event
             else:

@@ -32,6 +32,7 @@ from gensafe.verify import VerifyContext
 
 log = logging.getLogger("gensafe.server")
 
+POLICY_POLL_S = 2.0
 SERVICES = (
     "gensafe.v1.GenerationService",
     "gensafe.v1.SafetyService",
@@ -87,7 +88,9 @@ async def serve(chain: Chain, verify_context: VerifyContext, on_ready: Callable[
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     on_ready(Addresses(f"{host}:{port}", http_address))
+    watcher = asyncio.create_task(_watch_policy(chain))
     await stop.wait()
+    watcher.cancel()
     log.info("draining")
     await healths.enter_graceful_shutdown()  # 1.
     scheduler.draining = True  # 2.
@@ -97,6 +100,14 @@ async def serve(chain: Chain, verify_context: VerifyContext, on_ready: Callable[
         http[0].should_exit = True
         await http[1]
     await asyncio.to_thread(chain.close)  # 5.
+
+
+async def _watch_policy(chain: Chain) -> None:
+    """Take over a changed policy file without a gap; a broken one is refused, logged, and the old one stays."""
+    while True:
+        await asyncio.sleep(POLICY_POLL_S)
+        if await asyncio.to_thread(chain.refresh_policy):
+            log.info("policy file changed: %s is in force", chain.policy.runner.policy.digest)
 
 
 def _bind(server: grpc.aio.Server, config: Config) -> int:

@@ -42,7 +42,7 @@ class SafetyServicer(safety_pb2_grpc.SafetyServiceServicer):
                 judged = codecs.decode_untrusted(item.media.data, item.media.media_type or None)
             else:
                 judged = Text(item.text)
-            verdict = self._chain.safety.for_tenant(tenant).judge(judged, Stage.STANDALONE)
+            verdict = self._chain.safety(tenant).judge(judged, Stage.STANDALONE)
         except errors.GensafeError as error:
             return pb.ClassifyResult(error_reason=error.reason, error_message=str(error))
         return pb.ClassifyResult(verdict=convert.verdict_to_pb(verdict))
@@ -51,7 +51,7 @@ class SafetyServicer(safety_pb2_grpc.SafetyServiceServicer):
         self, requests: AsyncIterator[pb.ClassifyStreamRequest], context: Context
     ) -> AsyncIterator[pb.ClassifyStreamResponse]:
         """Release a growing text piece by piece, as the generator's own text is."""
-        gate = StreamGate(self._chain.safety.for_tenant(caller().tenant), stage=Stage.STANDALONE)
+        gate = StreamGate(self._chain.safety(caller().tenant), stage=Stage.STANDALONE)
         try:
             async for request in requests:
                 released = await asyncio.to_thread(gate.push, request.delta)
