@@ -1,0 +1,187 @@
+"""The verify page in a real Chromium, driven over its debugging pipe: upload, verdict, hostile names, mobile width."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uvicorn
+from PIL import Image
+
+from gensafe.server.http import create_app
+from gensafe.verify import VerifyContext
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+NASTY = "<img src=x onerror=alert(1)>\u202egnp.png"
+
+
+class Browser:
+    """Chrome DevTools Protocol over file descriptors 3 and 4: JSON messages that end with a NUL."""
+
+    def __init__(self, profile):
+        to_browser, self._send = os.pipe()
+        self._receive, from_browser = os.pipe()
+        launcher = (
+            "import os, sys\n"
+            f"a, b = os.dup({to_browser}), os.dup({from_browser})\n"
+            "os.dup2(a, 3); os.dup2(b, 4)\n"
+            "os.set_inheritable(3, True); os.set_inheritable(4, True)\n"
+            "os.execv(sys.argv[1], sys.argv[1:])\n"
+        )
+        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+        flags += ["--remote-debugging-pipe", "--disable-background-networking", f"--user-data-dir={profile}"]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", launcher, CHROMIUM, *flags, "about:blank"],
+            pass_fds=(to_browser, from_browser),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_browser)
+        os.close(from_browser)
+        self._buffer = b""
+        self._number = 0
+        self.events = []
+        target = self.call("Target.createTarget", {"url": "about:blank"})["targetId"]
+        self._session = self.call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
+        for domain in ("Page", "DOM", "Runtime", "Network", "Log"):
+            self.page(f"{domain}.enable")
+
+    def call(self, method, parameters=None, session=None):
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters or {}}
+        if session:
+            message["sessionId"] = session
+        os.write(self._send, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == message["id"]:
+                assert "error" not in answer, answer
+                return answer["result"]
+            self.events.append(answer)
+
+    def page(self, method, parameters=None):
+        return self.call(method, parameters, self._session)
+
+    def evaluate(self, expression):
+        return self.page("Runtime.evaluate", {"expression": expression, "returnByValue": True})["result"].get("value")
+
+    def wait_until(self, expression, seconds=90):
+        deadline = time.monotonic() + seconds
+        while not self.evaluate(expression):
+            assert time.monotonic() < deadline, expression
+            time.sleep(0.1)
+
+    def open(self, url):
+        self.page("Page.navigate", {"url": url})
+        self.wait_until(f"document.readyState === 'complete' && location.href === {json.dumps(url)}")
+
+    def upload(self, path):
+        root = self.page("DOM.getDocument")["root"]["nodeId"]
+        node = self.page("DOM.querySelector", {"nodeId": root, "selector": "#file"})["nodeId"]
+        self.page("DOM.setFileInputFiles", {"nodeId": node, "files": [str(path)]})
+        self.evaluate("document.getElementById('form').requestSubmit()")
+        self.wait_until("document.readyState === 'complete' && !!document.getElementById('verdict')")
+
+    def screenshot(self, path):
+        shot = self.page("Page.captureScreenshot", {"captureBeyondViewport": True})
+        Path(path).write_bytes(base64.b64decode(shot["data"]))
+
+    def close(self):
+        self._process.kill()
+        self._process.wait()
+        os.close(self._send)
+        os.close(self._receive)
+
+    def _next(self):
+        while b"\0" not in self._buffer:
+            part = os.read(self._receive, 1 << 16)
+            assert part, "the browser went away"
+            self._buffer += part
+        message, _, self._buffer = self._buffer.partition(b"\0")
+        return json.loads(message)
+
+
+@pytest.fixture(scope="module")
+def site():
+    config = uvicorn.Config(
+        create_app(VerifyContext(contained=False), per_minute=0), port=0, log_level="warning", lifespan="off", ws="none"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    path = tmp_path_factory.mktemp("files") / NASTY.replace("/", "")
+    pixels = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, "PNG")
+    return path
+
+
+def shots():
+    folder = os.environ.get("GENSAFE_SCREENSHOTS", "")
+    return Path(folder) if folder else None
+
+
+def test_upload_verdict_and_nothing_from_elsewhere(site, browser, picture):
+    browser.open(f"{site}/verify")
+    assert browser.evaluate("document.querySelector('label[for=file]').textContent").startswith("Picture")
+    browser.upload(picture)
+    assert browser.evaluate("document.getElementById('verdict').textContent") == "Nothing was found"
+    assert browser.evaluate("document.querySelectorAll('tbody tr').length") >= 10
+    assert browser.evaluate("document.querySelectorAll('img').length") == 0
+    assert "<img src=x" in browser.evaluate("document.querySelector('.file').textContent")
+    asked = [e["params"]["request"]["url"] for e in browser.events if e.get("method") == "Network.requestWillBeSent"]
+    assert asked and all(url.startswith((site, "about:")) for url in asked)
+    violations = [e for e in browser.events if e.get("method") == "Log.entryAdded" and "Content Security" in str(e)]
+    assert violations == []
+    if shots():
+        browser.screenshot(shots() / "verify-desktop.png")
+
+
+def test_fits_a_phone(site, browser, picture):
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.page("Emulation.setDeviceMetricsOverride", phone)
+    for step in ("empty", "verdict"):
+        browser.open(f"{site}/verify") if step == "empty" else browser.upload(picture)
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+        assert browser.evaluate("document.querySelector('button').getBoundingClientRect().height") >= 44
+        if shots():
+            browser.screenshot(shots() / f"verify-phone-{step}.png")
+
+
+def test_works_from_the_keyboard(site, browser):
+    browser.open(f"{site}/verify")
+    order = []
+    for _ in range(2):
+        for kind in ("keyDown", "keyUp"):
+            key = {"type": kind, "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
+            browser.page("Input.dispatchKeyEvent", key)
+        order.append(browser.evaluate("document.activeElement.tagName"))
+    assert order == ["INPUT", "BUTTON"]
+    assert browser.evaluate("document.documentElement.lang") == "en"
+    assert browser.evaluate("document.querySelectorAll('h1').length") == 1
