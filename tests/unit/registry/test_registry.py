@@ -247,3 +247,18 @@ def test_the_nearest_record_is_found_by_its_picture(registry: Registry):
     assert registry.nearest(fingerprint(Image(brighter)), Modality.AUDIO) == []
     registry.put(record(7, fingerprint=fingerprint(Image(brighter))))
     assert registry.nearest(fingerprint(Image(brighter)), Modality.IMAGE, limit=1)[0][0].record_id == 7
+
+
+def test_wrapped_keys_cannot_be_given_to_another_subject(registry: Registry):
+    """Else erasing one subject would leave its data readable under the other's row."""
+    import sqlalchemy as sa
+
+    registry.seal_prompt(1, "u1", "one")
+    registry.seal_prompt(2, "u2", "two")
+    who = registry.pseudonym("u2")
+    with registry._engine.begin() as connection:
+        query = "UPDATE subjects SET wrapped_key = (SELECT wrapped_key FROM subjects WHERE subject = :who)"
+        connection.execute(sa.text(query), {"who": who})
+    with pytest.raises(GensafeError):
+        registry.seal_prompt(3, "u1", "three")
+    registry.seal_prompt(4, "u2", "four")
