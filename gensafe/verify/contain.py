@@ -75,6 +75,7 @@ def inspect_plain(data: bytes, sidecar: bytes | None, trust: TrustStore, limits:
         "reading": None if found.reading is None else to_plain(found.reading),
         "manifest_problem": found.manifest_problem,
         "remote_url": found.remote_url,
+        "manifest_seen": found.manifest_seen,
     }
 
 

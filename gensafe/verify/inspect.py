@@ -20,7 +20,7 @@ from gensafe.core.errors import (
 from gensafe.core.types import Media
 from gensafe.media.fingerprint import fingerprint
 from gensafe.media.limits import LIMITS, Limits
-from gensafe.provenance import ManifestReading, RemoteManifest, TrustStore, read_asset, read_store
+from gensafe.provenance import ManifestReading, RemoteManifest, TrustStore, containers, read_asset, read_store
 from gensafe.verify.conclusion import Container
 from gensafe.verify.structure import is_truncated
 
@@ -41,6 +41,7 @@ class Inspection:
     reading: ManifestReading | None
     manifest_problem: str
     remote_url: str = ""  # where the file says its manifest is; never fetched
+    manifest_seen: bool = False  # a manifest store stands in the container, readable or not
 
 
 def inspect(data: bytes, sidecar: bytes | None, trust: TrustStore, limits: Limits = LIMITS) -> Inspection:
@@ -73,6 +74,7 @@ def inspect(data: bytes, sidecar: bytes | None, trust: TrustStore, limits: Limit
         reading=reading,
         manifest_problem=manifest_problem,
         remote_url=remote_url,
+        manifest_seen=reading is not None or bool(containers.locate(data)),
     )
 
 

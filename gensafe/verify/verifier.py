@@ -300,7 +300,7 @@ def _manifest_fact(found: Inspection) -> ManifestFact:
     """As the reading says; with two refinements.
 
     Where only the signer is at fault (expired, revoked, unknown) and the bytes are those that were signed, nothing was
-    altered. A manifest that is there but cannot be parsed, in content that can be decoded, is a broken one.
+    altered. A manifest that is there but cannot be parsed is a broken one.
     """
     reading = found.reading
     if reading is not None:
@@ -308,7 +308,7 @@ def _manifest_fact(found: Inspection) -> ManifestFact:
         if only_signer and reading.failures and reading.has_success("claimSignature.validated"):
             return ManifestFact.UNTRUSTED if hard_binding_holds(reading) else ManifestFact.BROKEN
         return _MANIFEST_FACTS[reading.state]
-    if found.manifest_problem and found.container is Container.OK:
+    if found.manifest_problem and (found.container is Container.OK or found.manifest_seen):
         return ManifestFact.BROKEN
     return ManifestFact.NONE
 

@@ -9,7 +9,7 @@ from gensafe import media
 from gensafe.core import ids, plugins
 from gensafe.core.types import Conclusion, Image, Modality, Outcome, Text
 from gensafe.media.transform import resize
-from gensafe.provenance import TrustStore, strip_a8
+from gensafe.provenance import TrustStore, containers, strip_a8
 from gensafe.verify import EXIT_CODES, VerifyContext, verify_bytes
 
 NAMES = [
@@ -62,6 +62,24 @@ def test_flipped_byte_is_altered(outputs, deployment):
         report = verify_bytes(bytes(damaged), name="x", context=deployment.context)
         assert report.conclusion is Conclusion.ALTERED, (kind, report)
         assert outcome(report, "hard binding") is Outcome.FAIL
+
+
+@pytest.mark.parametrize("media_type", ["image/png", "video/mp4", "image/jpeg"])
+def test_any_flipped_byte_of_the_content_is_altered(media_type, samples, deployment):
+    """Also where the flip breaks the container itself, so that neither decoder nor C2PA library can walk it."""
+    data, manifest = deployment.bench.sign(samples.all_files()[media_type], media_type, soft_binding_alg="")
+    bare = replace(deployment.context, detectors={}, records=None, log=None)
+    first, last = containers.locate(data)[0][0], containers.locate(data)[-1][1]
+    rng = np.random.default_rng(2)
+    for at in rng.integers(last + 8, len(data) - 12, 25):
+        damaged = bytearray(data)
+        damaged[at] ^= 1 << rng.integers(8)
+        report = verify_bytes(bytes(damaged), name="x", context=bare)
+        wanted = (Conclusion.ALTERED, Conclusion.UNREADABLE)  # a length that grew looks like a missing end
+        assert report.conclusion in wanted, (at, report)
+        if report.conclusion is Conclusion.UNREADABLE:
+            assert media_type != "image/jpeg"
+    assert first < last and manifest.embedded
 
 
 def test_stripped_and_reencoded_picture_is_recovered(outputs, deployment):
