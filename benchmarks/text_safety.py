@@ -73,22 +73,30 @@ def main() -> int:
         "machine": platform.machine(),
         "classifiers": {c.name: c.identity().weights_digest for c in [*stack, *screen]},
     }
+    target = args.json or (None if args.data else RESULT)
+
+    def save() -> None:  # after each part: a run that is cut short leaves what it measured
+        if target:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(json.dumps(out, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
     out["sets"] = {name: measure(name, rows, systems, policy) for name, rows in sets.items()}
+    save()
     if not args.data:
         calm = {n: t[: args.limit or None] for n, t in benign_sets(shared).items()}
         out["benign"] = false_alarms(calm, stack, policy)
+        save()
         out["look_alikes"] = look_alikes(stack, policy)
         if shared:
             out["jailbreak"] = jailbreaks(shared, stack, policy, args.limit or 1500)
             out["pii"] = personal_data(shared)
+        save()
     out["calibration"] = reliability([r for rows in sets.values() for r in rows], systems["default stack"])
     out["latency_ms"] = latency([*stack, *screen])
     if not args.quick and not args.data and shared:
         out["streams"] = streams(shared, policy, stack, args.streams)
-    target = args.json or (None if args.data else RESULT)
+    save()
     if target:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(out, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         print(f"\nwritten to {target.name}")
     if args.cards and not args.data:
         write_cards(out)

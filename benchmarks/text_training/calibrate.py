@@ -33,11 +33,11 @@ NAMES: Final = (*HEADS, TEACHER)
 
 
 # Added to the fitted weights before the scale is fitted again. The training comments were collected because people
-# complained about them, so the fit trusts the `tox` head on comments more than it should; the teacher saw ordinary ones
-# as well. Chosen on RealToxicityPrompts, Wikipedia talk and the contrastive test split (so those figures are slightly
-# optimistic).
-TEACHER_BOOST: Final = {"tox": 1.0, "hte": 0.6, "sxc": 0.5, "vcr": 0.4}
-ANY_BOOST: Final = 0.5
+# complained about them, so the fit trusts the `tox` head on comments more than it should; the teacher saw ordinary ones as
+# well. Chosen on RealToxicityPrompts, Wikipedia talk and the contrastive test split: those figures are slightly optimistic.
+TEACHER_BOOST: Final = {"tox": 1.0, "hte": 0.3}
+# about two hundred prompts each, all of one kind: outside that kind a high score means little
+CEILING: Final = {"dfm": 0.5, "ipv": 0.5, "spc": 0.5}
 
 
 def boost(weight: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -45,7 +45,6 @@ def boost(weight: NDArray[np.float32]) -> NDArray[np.float32]:
     models = weight.shape[1] // 3
     weight = weight.copy()
     for c, category in enumerate(CATEGORIES):
-        weight[c, 1::3] += ANY_BOOST / models
         weight[c, 2::3] += TEACHER_BOOST.get(category, 0.0) / models
     return weight
 
@@ -96,14 +95,15 @@ def main() -> int:
     a = np.stack([screen.logits(normalize(e.text).text) for e in examples])
     b = heads.logits(np.concatenate(features))
     # 2. fit both calibrations
-    alone = Calibration(CATEGORIES, NAMES, *fit(inputs(CATEGORIES, NAMES, [a]), examples))
-    both = Calibration(CATEGORIES, NAMES, *fit(inputs(CATEGORIES, NAMES, [a, b]), examples))
+    ceiling = np.array([CEILING.get(c, 1.0) for c in CATEGORIES], np.float32)
+    alone = Calibration(CATEGORIES, NAMES, *fit(inputs(CATEGORIES, NAMES, [a]), examples), ceiling)
+    both = Calibration(CATEGORIES, NAMES, *fit(inputs(CATEGORIES, NAMES, [a, b]), examples), ceiling)
     # 3. write
     meta = {"heads": " ".join(NAMES), "categories": " ".join(CATEGORIES)}
-    data = {**tensors, "calibration": alone.weight, "calibration_bias": alone.bias}
+    data = {**tensors, "calibration": alone.weight, "calibration_bias": alone.bias, "calibration_ceiling": ceiling}
     (out / "text_screen.safetensors").write_bytes(save(data, meta))
     small = {k: v.astype(np.float32) for k, v in heads_tensors.items()}
-    data = {**small, "calibration": both.weight, "calibration_bias": both.bias}
+    data = {**small, "calibration": both.weight, "calibration_bias": both.bias, "calibration_ceiling": ceiling}
     meta["encoder"] = sha256(onnx.read_bytes())
     meta["screen"] = sha256((out / "text_screen.safetensors").read_bytes())
     (out / "text_encoder.safetensors").write_bytes(save(data, meta))

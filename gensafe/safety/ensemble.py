@@ -17,18 +17,22 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Calibration:
-    """``weight``: (categories, 3 * models), ``bias``: (categories,); ``heads``: with ``any`` and ``apc``."""
+    """``weight``: (categories, 3 * models); ``bias``, ``ceiling``: (categories,); ``heads``: with ``any`` and ``apc``.
+
+    A ceiling below 1 says that a category rests on too few examples to be sure of anything.
+    """
 
     categories: tuple[str, ...]
     heads: tuple[str, ...]
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
+    ceiling: NDArray[np.float32]
 
     def scores(self, logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """(batch, categories) scores in 0..1 from each model's (batch, heads) logits."""
         z = inputs(self.categories, self.heads, logits)
         total = np.einsum("bci,ci->bc", z, self.weight) + self.bias
-        return np.asarray(1 / (1 + np.exp(-np.clip(total, -30, 30))), np.float32)
+        return np.asarray(np.minimum(1 / (1 + np.exp(-np.clip(total, -30, 30))), self.ceiling), np.float32)
 
 
 def inputs(

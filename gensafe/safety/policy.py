@@ -4,10 +4,10 @@ A policy is a TOML file. Its identity is ``digest``, the SHA-256 of its canonica
 files that mean the same have the same digest. Every verdict names it.
 
 How a rule is found, later wins: ``[default]`` < ``[categories.X]`` < ``[categories.X.<modality>]`` <
-``[categories.X.<stage>]`` < ``[categories.X.<modality>_<stage>]`` < ``[categories.X.stream]`` (the last only for windows
-of a stream, whose thresholds must be calibrated on the streaming procedure because a sliding window looks many times at
-the same text). ``[floors.X]`` then makes the result stricter where it was milder. ``[tenants.NAME.categories.X]`` tables
-lie on top of the categories and under the floors.
+``[categories.X.<stage>]`` < ``[categories.X.<modality>_<stage>]`` < ``[categories.X.stream]`` (the last only for
+windows of a stream, whose thresholds must be calibrated on the streaming procedure because a sliding window looks
+many times at the same text). ``[floors.X]`` then makes the result stricter where it was milder.
+``[tenants.NAME.categories.X]`` tables lie on top of the categories and under the floors.
 """
 
 from __future__ import annotations

@@ -67,7 +67,9 @@ class TextEncoder:
             vocabulary = (folder / "text_encoder.vocab.txt").read_bytes()
             tensors, meta = load(data), metadata(data)
             heads, categories = tuple(meta["heads"].split()), tuple(meta["categories"].split())
-            self._calibration = Calibration(categories, heads, tensors["calibration"], tensors["calibration_bias"])
+            self._calibration = Calibration(
+                categories, heads, tensors["calibration"], tensors["calibration_bias"], tensors["calibration_ceiling"]
+            )
             self._heads = Heads(tensors["w1"], tensors["b1"], tensors["w2"], tensors["b2"])
             fits = meta["encoder"] == sha256(model) and meta["screen"] == screen.digest and heads == self._screen.heads
         except Exception as error:

@@ -61,7 +61,9 @@ def load_screen(path: Path = WEIGHTS / FILE) -> ScreenWeights:
         tensors = load(data)
         meta = metadata(data)
         heads, categories = tuple(meta["heads"].split()), tuple(meta["categories"].split())
-        calibration = Calibration(categories, heads, tensors["calibration"], tensors["calibration_bias"])
+        calibration = Calibration(
+            categories, heads, tensors["calibration"], tensors["calibration_bias"], tensors["calibration_ceiling"]
+        )
         return ScreenWeights(LinearScreen.from_tensors(tensors, heads), calibration, sha256(data))
     except Exception as error:
         raise SafetyUnavailable(f"the weights of text_screen cannot be read: {type(error).__name__}") from error
