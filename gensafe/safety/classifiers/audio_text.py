@@ -27,7 +27,7 @@ from gensafe.core.types import (
     Stage,
     TimeRange,
 )
-from gensafe.safety.cards import read_card
+from gensafe.safety.classifiers.stack_card import card_with_text
 from gensafe.safety.signals.transcribers import RATE, Segment, Transcriber, load_transcriber
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class AudioText:
         return ClassifierId(NAME, f"{VERSION}+{heard_by}")
 
     def card(self) -> Card:
-        """The card in docs/cards."""
-        return read_card(NAME)
+        """The card in docs/cards, for this transcriber and with the categories of the text classifiers in use."""
+        return card_with_text(NAME, self._stack, self.identity().version)
 
     def assess(self, item: Media, stage: Stage) -> Assessment:
         """Transcribe and judge one sound.
@@ -115,8 +115,8 @@ class AudioText:
 
     def _coverage(self, item: Audio) -> tuple[Coverage, ...]:
         """Which channels were listened to; without a transcriber this classifier claims nothing."""
-        channels = item.samples.shape[0]
-        return (Coverage(NAME, "channels", channels, channels),) if self._transcriber else ()
+        channels = item.samples.shape[0] if self._transcriber else 0
+        return (Coverage(NAME, "channels transcribed", channels, channels),)
 
 
 def distinct_views(samples: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -37,8 +38,10 @@ class ImageHashlist:
         return ClassifierId(NAME, VERSION)
 
     def card(self) -> Card:
-        """The card in docs/cards."""
-        return read_card(NAME)
+        """The card in docs/cards, with the categories of the lists that are loaded."""
+        own = read_card(NAME)
+        listed = {entry.category for entry in self._index.entries}
+        return replace(own, categories=tuple(sorted({*own.categories, *listed})))
 
     def assess(self, item: Media, stage: Stage) -> Assessment:
         """Compare with every listed hash.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.ports import Card
 from gensafe.core.types import Assessment, Box, ClassifierId, Coverage, Finding, Image, Media, Modality, Stage
-from gensafe.safety.cards import read_card
+from gensafe.safety.classifiers.stack_card import card_with_text
 from gensafe.safety.ocr.engine import shared_engine, weights_digest
 from gensafe.safety.signals.codes import read_codes
 
@@ -43,8 +43,8 @@ class ImageText:
         return ClassifierId(NAME, VERSION, weights_digest())
 
     def card(self) -> Card:
-        """The card in docs/cards."""
-        return read_card(NAME)
+        """The card in docs/cards, with the categories of the text classifiers in use."""
+        return card_with_text(NAME, self._stack)
 
     def assess(self, item: Media, stage: Stage) -> Assessment:
         """Read one picture.

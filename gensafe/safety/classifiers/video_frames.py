@@ -64,8 +64,11 @@ class VideoFrames:
         return ClassifierId(NAME, VERSION, weights_digest())
 
     def card(self) -> Card:
-        """The card in docs/cards."""
-        return read_card(NAME)
+        """The card in docs/cards, with the categories of the classifiers it uses."""
+        own = read_card(NAME)
+        parts = (self._hashlist.card(), self._text.card(), self._speech.card())
+        known = {*own.categories, *(category for part in parts for category in part.categories)}
+        return replace(own, categories=tuple(sorted(known)))
 
     def assess(self, item: Media, stage: Stage) -> Assessment:
         """Examine one clip.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from functools import cache
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +55,9 @@ class PocketSphinx:
             from pocketsphinx import Decoder
         except ImportError as error:
             raise SafetyUnavailable("pocketsphinx is not installed", fix="pip install gensafe[speech]") from error
-        self._make: Callable[[], object] = lambda: Decoder(samprate=RATE, loglevel="FATAL")
-        self._idle: list[object] = []
+        self._make: Callable[[], Any] = lambda: Decoder(samprate=RATE, loglevel="FATAL")
+        self._idle: list[Any] = []
+        self._normalisation = ""
 
     def transcribe(self, samples: NDArray[np.float32]) -> list[Segment]:
         """Decode in blocks of 30 seconds."""
@@ -63,6 +65,8 @@ class PocketSphinx:
             decoder = self._idle.pop()
         except IndexError:
             decoder = self._make()
+            self._normalisation = decoder.get_cmn(False)
+        decoder.set_cmn(self._normalisation)  # what it learned from the last sound must not colour this one
         found = []
         for start in range(0, samples.size, _BLOCK_S * RATE):
             block = samples[start : start + _BLOCK_S * RATE]
@@ -73,12 +77,12 @@ class PocketSphinx:
         return found
 
     @staticmethod
-    def _decode(decoder: object, block: NDArray[np.float32]) -> str:
+    def _decode(decoder: Any, block: NDArray[np.float32]) -> str:  # noqa: ANN401 - an untyped library
         pcm = (np.clip(block, -1, 1) * 32767).astype("<i2").tobytes()
-        decoder.start_utt()  # type: ignore[attr-defined]
-        decoder.process_raw(pcm, full_utt=True)  # type: ignore[attr-defined]
-        decoder.end_utt()  # type: ignore[attr-defined]
-        heard = decoder.hyp()  # type: ignore[attr-defined]
+        decoder.start_utt()
+        decoder.process_raw(pcm, full_utt=True)
+        decoder.end_utt()
+        heard = decoder.hyp()
         return str(heard.hypstr) if heard is not None else ""
 
 
@@ -97,11 +101,11 @@ def load_transcriber(spec: str) -> Transcriber | None:
         return None
     if spec in ("", "auto"):
         try:
-            return PocketSphinx()
+            return _pocketsphinx()
         except SafetyUnavailable:
             return None
     if spec == "pocketsphinx":
-        return PocketSphinx()
+        return _pocketsphinx()
     module, separator, function = spec.partition(":")
     if not separator:
         raise ConfigError(
@@ -112,3 +116,9 @@ def load_transcriber(spec: str) -> Transcriber | None:
     except Exception as error:
         raise SafetyUnavailable(f"the transcriber {spec} cannot be loaded: {type(error).__name__}") from error
     return made
+
+
+@cache
+def _pocketsphinx() -> PocketSphinx:
+    """One for the whole process: each of its decoders takes about 100 MB."""
+    return PocketSphinx()

@@ -35,7 +35,7 @@ def test_findings_carry_times_and_halved_scores():
     assert (finding.category, finding.score, finding.classifier) == ("pii", 0.5, "audio_text")
     assert [(t.start_s, t.end_s) for t in finding.times] == [(1.0, 2.0)]
     assert "ann" not in finding.detail
-    assert [(c.unit, c.examined) for c in found.coverage] == [("channels", 1)]
+    assert [(c.unit, c.examined) for c in found.coverage] == [("channels transcribed", 1)]
 
 
 def test_each_distinct_channel_is_heard_at_16_khz():
@@ -68,7 +68,7 @@ def test_without_a_transcriber_it_says_so():
     found = check.assess(Audio(tone()[None], 16000), Stage.OUTPUT)
     (finding,) = found.findings
     assert (finding.category, finding.score) == ("unc", 0.3)
-    assert found.coverage == ()
+    assert [c.total for c in found.coverage] == [0]  # it claims nothing
     assert "no transcriber" in check.identity().version
     assert check.assess(Audio(np.zeros((1, 100), np.float32), 16000), Stage.OUTPUT).findings == ()
 
