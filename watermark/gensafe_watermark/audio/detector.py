@@ -40,6 +40,7 @@ class _Tally:
     correlations: int = 0
     best_z: float = 0.0
     best: Hypothesis | None = None
+    doubt: float = 0.0  # noise added to soft bits, relative to their size: asks for a margin
     tried: set[tuple[float, float, int, int, bool]] = field(default_factory=set)
 
 
@@ -107,6 +108,11 @@ def _decode(
     if not words:
         return None
     batch = np.stack(words)
+    if tally.doubt:
+        size = np.sqrt(np.mean(batch**2, axis=1, keepdims=True))
+        batch = batch + np.float32(tally.doubt) * size * np.random.default_rng(0).standard_normal(
+            batch.shape, np.float32
+        )
     for size in (payload_code.LIST_SIZE, _LONG_LIST) if promising else (payload_code.LIST_SIZE,):
         tally.decodings += len(words)
         tally.candidates += len(words) * size
@@ -172,11 +178,18 @@ def _note(tally: _Tally, cells: NDArray[np.float32], plan: Pattern, found: Hypot
         tally.best_z, tally.best = z, found
 
 
-def detect_working_rate(x: NDArray[np.float32], key: bytes, *, scales: bool = True) -> Detection:
-    """Search (channels, n) at the working rate; see ``gensafe_watermark.audio.detect``."""
+def detect_working_rate(x: NDArray[np.float32], key: bytes, *, scales: bool = True, doubt: float = 0.0) -> Detection:
+    """Search (channels, n) at the working rate; see ``gensafe_watermark.audio.detect``.
+
+    Args:
+        x: (channels, n) at the working rate.
+        key: 32 bytes.
+        scales: Also search other speeds, tempi and pitches.
+        doubt: Noise added to the soft bits relative to their size: a record found in spite of it has a margin.
+    """
     plan = pattern(key)
     correlator = Correlator(plan)
-    tally = _Tally()
+    tally = _Tally(doubt=doubt)
     if x.shape[1] < SHORTEST or float(np.mean(x.astype(np.float64) ** 2)) < QUIETEST:
         reason = "shorter than half a second" if x.shape[1] < SHORTEST else "silent"
         return Detection(MarkLevel.UNDECIDABLE, None, 1.0, SCHEME, attempts=0, detail={"reason": reason})
