@@ -36,6 +36,7 @@ class PackedRows:
         loss: bool (B, T), whether the token is a target.
         live: int64 (B, T), which live range normalises the token as a target: 0 text and control, 1 image, 2 audio, 3
         video.
+        weight: float32 (B, T), how much a target counts inside its modality's mean.
     """
 
     ids: Tensor
@@ -45,6 +46,7 @@ class PackedRows:
     exchange: Tensor
     loss: Tensor
     live: Tensor
+    weight: Tensor
 
 
 @dataclass(frozen=True, slots=True)

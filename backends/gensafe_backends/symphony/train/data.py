@@ -20,16 +20,18 @@ from gensafe_backends.symphony.world import captions, clip, edits, render, sampl
 
 # How often each task is drawn. Making media lags behind reading them by about four times, so it gets most examples.
 MIX: dict[str, float] = {
-    "text->image": 0.36,
-    "image->text": 0.10,
-    "text->audio": 0.17,
-    "audio->text": 0.07,
-    "text->video": 0.12,
+    "text->image": 0.37,
+    "image->text": 0.16,
+    "text->audio": 0.14,
+    "audio->text": 0.09,
+    "text->video": 0.14,
     "video->text": 0.05,
     "text->text": 0.05,
-    "story": 0.03,
-    "image+text->image": 0.05,
+    "story": 0.025,
+    "image+text->image": 0.06,
 }
+# Text targets of a long answer count less each, or stories would drown captions in the mean over text tokens.
+SHORT_TEXT = 16
 HELD_OUT_SEED = 900_000_000  # seeds from here on are never used in training
 
 
@@ -182,6 +184,7 @@ class _Packer:
         self._exchange = np.full(shape, -1, dtype=np.int64)
         self._loss = np.zeros(shape, dtype=bool)
         self._live = np.zeros(shape, dtype=np.int64)
+        self._weight = np.ones(shape, dtype=np.float32)
         self._used = [0] * count
         vocab = vocabulary(config)
         self._range = np.array([m if i >= vocab.image.start else 0 for i, m in enumerate(vocab.modality_table())])
@@ -202,6 +205,8 @@ class _Packer:
         self._exchange[row, part] = a
         self._loss[row, part] = np.array(spans.loss) & ~np.isin(ids, (EOI, EOA, EOV))
         self._live[row, part] = self._range[ids]
+        texts = int((self._loss[row, part] & (self._live[row, part] == 0)).sum())
+        self._weight[row, part] = min(1.0, SHORT_TEXT / max(texts, 1)) if texts > 1 else 1.0
         self._used[row] = a + n
         return True
 
@@ -215,5 +220,6 @@ class _Packer:
             self._exchange,
             self._loss,
             self._live,
+            self._weight,
         )
         return PackedRows(*(torch.from_numpy(a) for a in arrays))

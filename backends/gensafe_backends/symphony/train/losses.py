@@ -47,7 +47,9 @@ def modality_losses(
         logits = model.logits(before[mask], ids.start, ids.stop).float()
         goal = targets[mask] - ids.start
         normaliser = torch.logsumexp(logits, dim=-1)
-        loss = F.cross_entropy(logits, goal) + Z_LOSS * normaliser.square().mean()
+        weight = rows.weight[:, 1:][mask]
+        each = F.cross_entropy(logits, goal, reduction="none")
+        loss = (each * weight).sum() / weight.sum() + Z_LOSS * normaliser.square().mean()
         losses[m] = ModalityLoss(loss, count, float((logits.argmax(-1) == goal).float().mean()))
     return losses
 

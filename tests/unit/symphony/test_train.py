@@ -1,0 +1,125 @@
+"""Training: it learns, it resumes exactly, it keeps what it must not see out, and it balances modalities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gensafe_backends.symphony.config import PICO  # noqa: E402
+from gensafe_backends.symphony.model.engine import Feeder  # noqa: E402
+from gensafe_backends.symphony.model.numpy_engine import NumpyEngine  # noqa: E402
+from gensafe_backends.symphony.model.torch_model import SymphonyModel  # noqa: E402
+from gensafe_backends.symphony.tokenizers.coder import Coder  # noqa: E402
+from gensafe_backends.symphony.tokenizers.text import TextTokenizer, learn_merges  # noqa: E402
+from gensafe_backends.symphony.tokenizers.universal import UniversalTokenizer  # noqa: E402
+from gensafe_backends.symphony.train.coder_training import TorchCoder  # noqa: E402
+from gensafe_backends.symphony.train.data import MIX, ExampleSource  # noqa: E402
+from gensafe_backends.symphony.train.losses import GradientBalancer, modality_losses  # noqa: E402
+from gensafe_backends.symphony.train.tokenizers import coder_configs  # noqa: E402
+from gensafe_backends.symphony.train.trainer import Trainer, TrainSettings  # noqa: E402
+from gensafe_backends.symphony.world import sample, scene  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module")
+def source() -> ExampleSource:
+    """Examples of the real world with an untrained tokenizer: ids are arbitrary but consistent."""
+    torch.manual_seed(3)
+    coders = {n: Coder(c, TorchCoder(c).tensors()) for n, c in coder_configs(PICO).items()}
+    text = TextTokenizer(learn_merges([" a red circle at the top left and a blue square"], 30), PICO.text_vocab)
+    return ExampleSource(PICO, UniversalTokenizer(PICO, text, coders), seed=1, sounds=6)
+
+
+def settings(**changes: object) -> TrainSettings:
+    base: dict[str, object] = {"steps": 30, "rows": 2, "length": 384, "learning_rate": 8e-3, "warmup": 5}
+    return TrainSettings(**{**base, **changes})  # type: ignore[arg-type]
+
+
+def test_pico_overfits_one_batch_in_thirty_steps(source: ExampleSource) -> None:
+    class One(ExampleSource):
+        def __init__(self) -> None:
+            self._rows = source.rows(1, 0, count=2, length=384)
+
+        def rows(self, seed: int, step: int, *, count: int, length: int):
+            return self._rows
+
+    trainer = Trainer(PICO, settings(), One())
+    losses = [sum(trainer.train_step()["loss"].values()) for _ in range(30)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_two_runs_are_equal_and_a_resumed_one_too(source: ExampleSource, tmp_path: Path) -> None:
+    def weights(trainer: Trainer) -> dict[str, np.ndarray]:
+        return trainer.model.state()
+
+    straight = Trainer(PICO, settings(), source)
+    for _ in range(4):
+        straight.train_step()
+    first = Trainer(PICO, settings(), source)
+    for _ in range(2):
+        first.train_step()
+    first.save(tmp_path / "c.pt")
+    second = Trainer(PICO, settings(), source)
+    second.resume(tmp_path / "c.pt")
+    for _ in range(2):
+        second.train_step()
+    for name, value in weights(straight).items():
+        assert np.array_equal(value, weights(second)[name]), name
+    assert second.step == 4 and second.tokens == straight.tokens
+
+
+def test_training_never_draws_a_held_out_board(source: ExampleSource) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("text->image", "image->text", "image+text->image"):
+        for _ in range(60):
+            truth = source.draw(name, rng).truth
+            boards = truth if isinstance(truth, tuple) else (truth,)
+            assert not any(isinstance(b, scene.Board) and sample.board_held_out(b) for b in boards)
+    assert sample.board_held_out(source.draw("text->image", rng, held_out=True).truth)  # type: ignore[arg-type]
+
+
+def test_every_task_lays_out_and_packs(source: ExampleSource) -> None:
+    rng = np.random.default_rng(1)
+    for name in MIX:
+        task = source.draw(name, rng)
+        assert len(task.spans.ids) > 4 and any(task.spans.loss)
+        assert name == "story" or len(task.spans.ids) <= 384  # this tokenizer has few merges
+    rows = source.rows(1, 5, count=3, length=384)
+    again = source.rows(1, 5, count=3, length=384)
+    assert all(torch.equal(getattr(rows, f), getattr(again, f)) for f in rows.__slots__)
+    assert float((rows.exchange >= 0).float().mean()) > 0.6
+
+
+def test_balancing_gives_each_modality_its_share(source: ExampleSource) -> None:
+    rows = source.rows(2, 0, count=6, length=384)
+    model = SymphonyModel(PICO)
+    hidden = model.trunk(rows).hidden.detach().requires_grad_(True)
+    balancer = GradientBalancer(shares=(0.25, 0.25, 0.25, 0.25))
+    losses = modality_losses(model, hidden, rows, PICO)
+    balancer.combine(hidden, losses)
+    assert max(balancer.seen["balanced"]) == pytest.approx(1 / len(losses), abs=1e-6)
+    assert max(balancer.seen["raw"]) > max(balancer.seen["balanced"])
+
+
+def test_training_model_equals_the_oracle(source: ExampleSource) -> None:
+    """Packed rows, folded bias and gates as factors give the logits of the definition, exchange by exchange."""
+    model = SymphonyModel(PICO, seed=5)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name.endswith(("beta", "bias")):
+                p.normal_(0, 0.5, generator=torch.Generator().manual_seed(len(name)))
+    rows = source.rows(4, 1, count=1, length=384)
+    with torch.no_grad():
+        hidden = model.trunk(rows).hidden
+        logits = model.logits(hidden, 0, model.weight("embed.weight").shape[0]).numpy()[0]
+    engine = NumpyEngine(PICO, model.state())
+    exchange = rows.exchange.numpy()[0]
+    for start in sorted(set(exchange[exchange >= 0].tolist()))[:3]:
+        at = np.flatnonzero(exchange == start)
+        batch = Feeder(PICO).push(rows.ids.numpy()[0, at].tolist())
+        assert np.abs(engine.forward(batch, engine.new_cache()).reshape(-1) - logits[at[-1]]).max() < 1e-4
