@@ -149,7 +149,7 @@ class Registry:
         """Keep bytes durably and return their digest; with ``subject`` they are sealed and can be erased with it.
 
         Raises:
-            RegistryError: not stored, or ``subject`` was erased.
+            RegistryError: not stored.
         """
         digest = digest_of(data)
         if subject:

@@ -47,7 +47,7 @@ class Vault:
         """Keep a prompt sealed and return its keyed commitment for the log.
 
         Raises:
-            RegistryError: no KEK, the subject was erased, or the record has a prompt already.
+            RegistryError: no KEK, or the record has a prompt already.
         """
         key = secrets.token_bytes(32)
         who = self.pseudonym(subject)
@@ -137,20 +137,25 @@ class Vault:
         return self._kek
 
     def _data_key(self, who: str) -> bytes:
+        """The subject's key; a fresh one for a new subject and for one that was erased and came back."""
         kek = self._require_kek()
         row = self._subject(who)
-        if row is None:
+        if row is None or row.wrapped_key is None:
             fresh = secrets.token_bytes(32)
+            wrapped = kek.wrap(fresh, _context(who))
             try:
                 with self._engine.begin() as connection:
-                    connection.execute(
-                        sa.insert(subjects).values(subject=who, wrapped_key=kek.wrap(fresh, _context(who)))
-                    )
-                return fresh
-            except IntegrityError:  # another thread made it first
-                row = self._subject(who)
+                    if row is None:
+                        connection.execute(sa.insert(subjects).values(subject=who, wrapped_key=wrapped))
+                        return fresh
+                    query = sa.update(subjects).where(subjects.c.subject == who, subjects.c.wrapped_key.is_(None))
+                    if connection.execute(query.values(wrapped_key=wrapped)).rowcount:
+                        return fresh
+            except IntegrityError:
+                pass
+            row = self._subject(who)  # another thread made it first
         if row is None or row.wrapped_key is None:
-            raise RegistryError("the subject's data was erased; nothing is kept or read under it again")
+            raise RegistryError("the subject's key was erased meanwhile")
         return kek.unwrap(bytes(row.wrapped_key), _context(who))
 
     def _subject(self, who: str) -> sa.Row[tuple[str, bytes | None, int | None]] | None:

@@ -141,8 +141,8 @@ def test_prompts_are_sealed_committed_and_erased(registry: Registry, tmp_path: P
     assert registry.erase_subject("user-1") == {"prompts": 1, "blobs": 0}
     assert registry.open_prompt(1) is None
     assert registry.open_prompt(2) is not None
-    with pytest.raises(RegistryError, match="erased"):
-        registry.seal_prompt(3, "user-1", "again")
+    registry.seal_prompt(3, "user-1", "came back")  # under a fresh key
+    assert registry.open_prompt(3)[0] == "came back"  # type: ignore[index]
     registry.close()
     for path in (tmp_path / "registry").rglob("*"):
         if path.is_file():
@@ -262,3 +262,19 @@ def test_wrapped_keys_cannot_be_given_to_another_subject(registry: Registry):
     with pytest.raises(GensafeError):
         registry.seal_prompt(3, "u1", "three")
     registry.seal_prompt(4, "u2", "four")
+
+
+def test_what_a_backup_holds_cannot_be_opened_after_erasure(registry: Registry):
+    import sqlalchemy as sa
+
+    registry.seal_prompt(1, "u", "secret")
+    with registry._engine.begin() as connection:
+        backup = connection.execute(sa.text("SELECT * FROM prompts")).mappings().one()
+        backup = dict(backup)
+    registry.erase_subject("u")
+    registry.seal_prompt(2, "u", "came back")
+    with registry._engine.begin() as connection:
+        query = "INSERT INTO prompts VALUES (:record_id, :subject, :sealed, :created_ms)"
+        connection.execute(sa.text(query), backup)
+    with pytest.raises(RegistryError, match="altered"):
+        registry.open_prompt(1)
