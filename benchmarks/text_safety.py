@@ -80,8 +80,10 @@ def main() -> int:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(json.dumps(out, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
-    out["sets"] = {name: measure(name, rows, systems, policy) for name, rows in sets.items()}
-    save()
+    out["sets"] = {}
+    for name, rows in sets.items():
+        out["sets"][name] = measure(name, rows, systems, policy)
+        save()
     if not args.data:
         calm = {n: t[: args.limit or None] for n, t in benign_sets(shared).items()}
         out["benign"] = false_alarms(calm, stack, policy)
@@ -445,15 +447,16 @@ def write_cards(out: dict[str, Any]) -> None:
         for name, entry in out["sets"].items():
             if "auprc" in entry.get(system, {}):
                 learned[card][f"AUPRC, any category, {name} (n={entry['n']})"] = interval(entry[system]["auprc"])
-        times = out["latency_ms"][card]
-        learned[card]["processor ms a sentence, median"] = str(times["sentence"][0])
-        learned[card]["processor ms for about 100 words, median"] = str(times["100_words"][0])
+        if "latency_ms" in out:
+            times = out["latency_ms"][card]
+            learned[card]["processor ms a sentence, median"] = str(times["sentence"][0])
+            learned[card]["processor ms for about 100 words, median"] = str(times["100_words"][0])
     measured = learned["text_encoder"]
     for name, entry in out["sets"].items():
         for category, found in entry["default stack"].get("categories", {}).items():
             key = f"AUPRC, {category}, {name} ({found['positive']} of {found['n']})"
             measured[key] = interval(found["auprc"])
-    for name, entry in out["benign"].items():
+    for name, entry in out.get("benign", {}).items():
         measured[f"whole stack: benign texts held or blocked, {name} (n={entry['n']})"] = interval(
             entry["held_or_blocked"]
         )
