@@ -1,5 +1,6 @@
 """The text wrapper: strict in what it reads, exact in what it writes."""
 
+import hashlib
 import unicodedata
 
 import pytest
@@ -115,3 +116,30 @@ def test_any_text_can_be_signed(text, bench):
 def test_not_utf8_is_refused(bench):
     with pytest.raises(SigningFailed):
         bench.sign(b"\xff\xfe", "text/plain")
+
+
+def test_an_exclusion_wider_than_the_wrapper_is_refused(bench, samples):
+    """Signed so that the last words of the text are excluded from the hash: they could be rewritten at will."""
+    from gensafe.provenance import a8, c2pa_adapter
+    from gensafe.provenance.definition import manifest_definition
+
+    visible = b"I never said that I owe him 100"
+    covered = visible[:-4]
+    definition = manifest_definition(samples.facts(), "text/plain")
+
+    def attempt(length):
+        hashed = {
+            "exclusions": [{"start": len(covered), "length": length + 4}],
+            "name": "x",
+            "alg": "sha256",
+            "hash": list(hashlib.sha256(covered).digest()),
+            "pad": [],
+        }
+        return c2pa_adapter.sign_detached(definition, (), hashed, bench.ring.claim_signer(), bench.trust)
+
+    length = a8.tight(attempt(10_000), 192)
+    wrapper = wrap_a8(a8.fit(attempt(length), length)).encode()
+    for text in (visible, covered + b" 999"):
+        reading = read_asset(text + wrapper, "text/plain", trust=bench.trust)
+        assert reading.has_success("assertion.dataHash.match")  # the library's hash alone would let both pass
+        assert reading.state is ManifestState.INVALID
