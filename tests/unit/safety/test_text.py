@@ -150,9 +150,10 @@ def test_cards_are_rendered_and_committed(name):
 
 def test_budget_look_alikes(runner):
     """At most 5 % of benign look-alikes are blocked, while most of their unsafe twins are."""
-    benign = [r["text"] for r in rows() if not r["labels"]]
-    unsafe = [r["text"] for r in rows() if r["labels"]]
-    assert len(benign) > 300 and len(unsafe) > 200
+    sample = rows()[::3]
+    benign = [r["text"] for r in sample if not r["labels"]]
+    unsafe = [r["text"] for r in sample if r["labels"]]
+    assert len(benign) > 150 and len(unsafe) > 90
     blocked = [t for t in benign if runner.judge(Text(t), Stage.PROMPT).action is Action.BLOCK]
     assert len(blocked) <= LOOK_ALIKE_BUDGET * len(benign), blocked[:5]
     caught = sum(held(runner, t) for t in unsafe)
@@ -164,11 +165,11 @@ def test_budget_look_alikes(runner):
 def test_budget_everyday(runner):
     """At most 1 % of everyday requests and passages are held or blocked by the whole stack."""
     clinc = json.loads((SHARED / "train" / "benign_clinc" / "data_full.json").read_text(encoding="utf-8"))
-    texts = [row[0] for row in clinc["test"][::9]]
+    texts = [row[0] for row in clinc["test"][::15]]
     with (SHARED / "train" / "benign_banking77" / "test.csv").open(encoding="utf-8", newline="") as file:
-        texts += [r["text"] for r in csv.DictReader(file)][::15]
+        texts += [r["text"] for r in csv.DictReader(file)][::25]
     words = (SHARED / "eval" / "benign_books" / "3261.txt").read_text(encoding="utf-8", errors="replace").split()
-    texts += [" ".join(words[i : i + 80]) for i in range(5000, len(words) - 5000, 1600)]
-    assert len(texts) > 700
+    texts += [" ".join(words[i : i + 80]) for i in range(5000, len(words) - 5000, 3200)]
+    assert len(texts) > 400
     stopped = [t for t in texts if held(runner, t)]
     assert len(stopped) <= EVERYDAY_BUDGET * len(texts), stopped[:5]
