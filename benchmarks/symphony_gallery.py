@@ -96,7 +96,7 @@ def main() -> None:
     args = parser.parse_args()
     backend = plugin.create({"weights": args.bundle} if args.bundle else {})
     args.out.mkdir(parents=True, exist_ok=True)
-    for old in args.out.glob("*.png"):
+    for old in (p for m in NAMES for p in args.out.glob(f"{m}-*.png")):
         old.unlink()
     name, digest = next(iter(backend.models().items()))
     page = [
@@ -107,6 +107,8 @@ def main() -> None:
         "Every prompt was run once, with its place in the list as the seed; nothing was left out or tried again.",
         "Sounds are shown as spectrograms (time to the right, 0 to 8 kHz upwards), films as every other frame.",
         '"Read back" is the same model\'s own description of what it made, from the pixels or samples.',
+        "What a person sees in them is written in [NOTES.md](NOTES.md); rates over many seeds are measured by",
+        "`python -m benchmarks.symphony` ([results](../../benchmarks/results/symphony.json)).",
         "",
     ]
     for modality, prompts in PROMPTS.items():
