@@ -1,0 +1,71 @@
+"""Put the figures of benchmarks/results/text_safety.json into docs/safety-text.md and the cards.
+
+usage: python -m benchmarks.text_safety_docs
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from benchmarks.text_safety import RESULT, ROOT, write_cards
+
+SYSTEMS = ("default stack", "text_screen alone", "word list", "alt-profanity-check")
+
+
+def interval(values: Sequence[float]) -> str:
+    """A value with its 95 % interval."""
+    return f"{values[0]:.3f} [{values[1]:.3f}, {values[2]:.3f}]"
+
+
+def tables(out: dict[str, Any]) -> Iterator[str]:
+    """Markdown lines for what the run measured."""
+    yield f"At most {out['parameters']['limit']} rows a set."
+    yield from ("", "| AUPRC, any category | texts | " + " | ".join(SYSTEMS) + " |", "|---" * 6 + "|")
+    for name, entry in out["sets"].items():
+        cells = [interval(entry[s]["auprc"]) if "auprc" in entry.get(s, {}) else "" for s in SYSTEMS]
+        yield f"| {name} | {entry['n']} ({entry['positive']} harmful) | " + " | ".join(cells) + " |"
+    yield from ("", "| at the blocking thresholds | recall | false alarms | precision |", "|---" * 4 + "|")
+    for name, entry in out["sets"].items():
+        block = entry["default stack"]["operating"]["block"]
+        alarms = interval(block["false_alarms"])
+        yield f"| {name} | {interval(block['recall'])} | {alarms} | {block['precision']:.3f} |"
+    if "benign" in out:
+        yield from ("", "| benign texts, whole stack | n | held or blocked | blocked |", "|---" * 4 + "|")
+        for name, entry in out["benign"].items():
+            yield f"| {name} | {entry['n']} | {interval(entry['held_or_blocked'])} | {interval(entry['blocked'])} |"
+    if "jailbreak" in out:
+        yield from ("", "| jailbreak shapes | n | recall at 1 % false alarms | blocked by policy |", "|---" * 4 + "|")
+        for name, entry in out["jailbreak"].items():
+            if isinstance(entry, dict):
+                yield f"| {name} | {entry['n']} | {interval(entry['recall'])} | {interval(entry['blocked_by_policy'])} |"
+    if "latency_ms" in out:
+        yield from ("", "| processor ms (median, 99 %) | sentence | about 100 words |", "|---" * 3 + "|")
+        for name, entry in out["latency_ms"].items():
+            cells = [f"{entry[k][0]}, {entry[k][1]}" for k in ("sentence", "100_words")]
+            yield f"| {name} | {cells[0]} | {cells[1]} |"
+    if "streams" in out:
+        yield from ("", "| hold-back, words | streams | caught | no leaked word | only at the end |", "|---" * 5 + "|")
+        for row in out["streams"]["table"]:
+            cells = [row["streams"], row["caught"], row["zero_leak"], row["only_at_the_end"]]
+            yield f"| {row['hold_back'] or 'all'} | " + " | ".join(map(str, cells)) + " |"
+        stopped = interval(out["streams"]["benign_stopped"])
+        yield from ("", f"Benign streams stopped: {stopped}; {out['streams']['ms_per_word']} ms a word.")
+
+
+def main() -> int:
+    """Rewrite the figures."""
+    out = json.loads(RESULT.read_text(encoding="utf-8"))
+    write_cards(out)
+    page = ROOT / "docs" / "safety-text.md"
+    text = page.read_text(encoding="utf-8")
+    begin, end = text.index("<!-- figures -->"), text.index("## How it was made")
+    body = "<!-- figures -->\n\n" + "\n".join(tables(out)) + "\n\n"
+    page.write_text(text[:begin] + body + text[end:], encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
