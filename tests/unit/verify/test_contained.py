@@ -74,9 +74,10 @@ def test_damaged_outputs_never_prove_other_content(outputs, contained):
     A few bytes of the manifest's own framing (box labels, for one) are covered by no signature in C2PA.
     """
     rng = np.random.default_rng(3)
+    contained = replace(contained, detectors={})
     for kind, media_type in (("audio", "audio/wav"), ("text", "text/plain")):
         data = outputs[kind].data
-        for _ in range(60):
+        for _ in range(30):
             damaged = bytearray(data)
             damaged[rng.integers(len(data))] ^= 1 << rng.integers(8)
             report = verify_bytes(bytes(damaged), name="x", context=contained)
