@@ -137,7 +137,8 @@ class SymphonyConfig:
             unknown = set(raw) - {f.name for f in fields(cls)}
             if unknown:
                 raise ConfigError(f"unknown keys in model config: {sorted(unknown)}", field=sorted(unknown)[0])
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+            return cls(**values)
         except (ValueError, TypeError, AttributeError) as error:
             raise ConfigError(f"model config is not readable: {error}", field="config.json") from error
 

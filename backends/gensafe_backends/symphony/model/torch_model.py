@@ -67,6 +67,10 @@ def rms(z: Tensor, weight: Tensor, eps: float) -> Tensor:
 class SymphonyModel(nn.Module):
     """Symphony with gradients. Parameter names are those of ``spec.tensor_shapes`` with dots as double underscores."""
 
+    modality: Tensor
+    frequencies: Tensor
+    axis: Tensor
+
     def __init__(self, config: SymphonyConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config

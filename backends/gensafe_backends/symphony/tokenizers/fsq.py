@@ -33,7 +33,7 @@ def quantise(z: NDArray[np.float64], levels: Sequence[int]) -> NDArray[np.int64]
     half, offset, shift = bound_constants(levels)
     bounded = np.round(np.tanh(z + shift) * half - offset, 6)
     digits = np.floor(bounded + 0.5) + (np.asarray(levels) // 2)
-    return np.clip(digits, 0, np.asarray(levels) - 1).astype(np.int64)
+    return np.asarray(np.clip(digits, 0, np.asarray(levels) - 1), dtype=np.int64)
 
 
 def digits_to_ids(digits: NDArray[np.int64], levels: Sequence[int]) -> NDArray[np.int64]:
@@ -46,4 +46,5 @@ def ids_to_codes(ids: NDArray[np.int64], levels: Sequence[int]) -> NDArray[np.fl
     """Ids -> the quantised values the decoder reads, each in [-1, 1]."""
     basis = np.concatenate([[1], np.cumprod(levels[:-1])]).astype(np.int64)
     digits = (ids[..., None] // basis) % np.asarray(levels)
-    return (digits - np.asarray(levels) // 2) / (np.asarray(levels, dtype=np.float64) // 2)
+    half = np.asarray(levels) // 2
+    return np.asarray((digits - half) / half.astype(np.float64), dtype=np.float64)

@@ -27,7 +27,7 @@ def stft(samples: FloatArray) -> NDArray[np.complex128]:
     padded = np.pad(samples, (pad, pad))
     starts = np.arange(frames) * HOP + HOP // 2
     pieces = padded[starts[:, None] + np.arange(FFT)]
-    return np.fft.rfft(pieces * _window(), axis=1) * (2.0 / _window().sum())
+    return np.asarray(np.fft.rfft(pieces * _window(), axis=1) * (2.0 / _window().sum()), dtype=np.complex128)
 
 
 def istft(spectrum: NDArray[np.complex128]) -> FloatArray:
@@ -87,7 +87,7 @@ def _bands() -> FloatArray:
     """Triangular bands, equal on the mel scale, (BINS, BANDS)."""
 
     def mel(f: float) -> float:
-        return 2595 * np.log10(1 + f / 700)
+        return float(2595 * np.log10(1 + f / 700))
 
     points = 700 * (10 ** (np.linspace(mel(60), mel(7900), BANDS + 2) / 2595) - 1)
     f = np.arange(BINS)[:, None] * (8000 / (BINS - 1))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from math import gcd
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +61,8 @@ class UniversalTokenizer:
             tensors = load_tensors(read_verified(directory, "tokenizer.safetensors"))
             coders = {}
             for name, raw in meta["coders"].items():
-                sizes = CoderConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+                values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+                sizes = CoderConfig(**values)
                 own = {k: tensors[f"{name}.{k}"] for k in sizes.shapes()}
                 if {k: v.shape for k, v in own.items()} != sizes.shapes():
                     raise ConfigError(f"{name} coder has tensors of the wrong shape", field="tokenizer.safetensors")

@@ -30,19 +30,23 @@ class TorchCoder(nn.Module):
                 nn.init.normal_(value, std=0.1)
             self.register_parameter(name.replace(".", "__"), nn.Parameter(value))
         half, offset, shift = (torch.tensor(v, dtype=torch.float32) for v in bound_constants(config.levels))
-        self.half, self.offset, self.shift = half, offset, shift
+        self.scale, self.offset, self.shift = half, offset, shift
         self.margin = torch.zeros(())
         self.half_width = torch.tensor([n // 2 for n in config.levels], dtype=torch.float32)
 
+    def weight(self, name: str) -> Tensor:
+        """A tensor by the name ``CoderConfig.shapes`` gives it."""
+        value: Tensor = getattr(self, name.replace(".", "__"))
+        return value
+
     def _linear(self, name: str, z: Tensor) -> Tensor:
-        key = name.replace(".", "__")
-        return F.linear(z, getattr(self, key + "__weight"), getattr(self, key + "__bias"))
+        return F.linear(z, self.weight(f"{name}.weight"), self.weight(f"{name}.bias"))
 
     def encode(self, features: Tensor) -> Tensor:
         """Features -> codes in [-1, 1] with straight-through rounding."""
         z = F.silu(self._linear("enc.0", features))
         z = self._linear("enc.2", F.silu(self._linear("enc.1", z)))
-        bounded = torch.tanh(z + self.shift) * self.half - self.offset
+        bounded = torch.tanh(z + self.shift) * self.scale - self.offset
         self.margin = (bounded - bounded.detach().round()).square().mean()  # distance from the middle of the level
         return (bounded + (bounded.round() - bounded).detach()) / self.half_width
 
@@ -50,7 +54,7 @@ class TorchCoder(nn.Module):
         """Codes (n * places, D) -> values (n * places, outputs), or of the wanted patches only."""
         c = self.config
         rows, columns = c.grid
-        h = self._linear("dec.in", codes).view(-1, rows * columns, c.width) + self.dec__place
+        h = self._linear("dec.in", codes).view(-1, rows * columns, c.width) + self.weight("dec.place")
         h = h.view(-1, rows, columns, c.width)
         ry, rx = c.reach
         for i in range(c.blocks):
@@ -61,12 +65,12 @@ class TorchCoder(nn.Module):
         index = torch.arange(len(flat)) if rows_wanted is None else rows_wanted
         out = self._linear("dec.out", F.silu(self._linear("dec.hidden", flat[index])))
         if c.background:
-            out = out + self.dec__background[index % (rows * columns)]
+            out = out + self.weight("dec.background")[index % (rows * columns)]
         return out
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """Trained values under the names of ``CoderConfig.shapes``."""
-        return {name: getattr(self, name.replace(".", "__")).detach().numpy().copy() for name in self.config.shapes()}
+        return {name: self.weight(name).detach().numpy().copy() for name in self.config.shapes()}
 
 
 def train_coder(
@@ -115,7 +119,7 @@ def train_coder(
         error = out - targets
         loss = (weights * (error * error + 0.1 * error.abs())).mean() + commitment * coder.margin
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(coder.parameters(), 1.0)
         optimiser.step()
         step += 1

@@ -52,7 +52,7 @@ class TrainSettings:
     weight_decay: float = 0.05
     clip: float = 1.0
     balance: bool = True
-    shares: tuple[float, ...] = (0.22, 0.34, 0.22, 0.22)
+    shares: tuple[float, ...] = (0.34, 0.24, 0.16, 0.26)
     average: float = 0.98
     bf16: bool = False
 
@@ -140,7 +140,7 @@ class Trainer:
         leaf = out.hidden.detach().float().requires_grad_(True)
         with precision:
             losses = modality_losses(self.model, leaf, rows, self.config)
-        facts = {
+        facts: dict[str, Any] = {
             "loss": {ModalityId(m).name.lower(): round(float(v.loss.detach()), 4) for m, v in losses.items()},
             "accuracy": {ModalityId(m).name.lower(): round(v.correct, 4) for m, v in losses.items()},
         }
@@ -148,12 +148,10 @@ class Trainer:
             gradient, scale = self.balancer.combine(leaf, losses)
         else:
             scale = dict.fromkeys(losses, 1.0 / len(losses))
-            (gradient,) = torch.autograd.grad(
-                sum(v.loss for v in losses.values()) / len(losses), leaf, retain_graph=True
-            )
-        torch.stack([v.loss * scale[m] for m, v in losses.items()]).sum().backward(
-            inputs=[self.model.weight("embed.weight")]
-        )
+            mean = torch.stack([v.loss for v in losses.values()]).mean()
+            (gradient,) = torch.autograd.grad(mean, leaf, retain_graph=True)
+        mixed = torch.stack([v.loss * scale[m] for m, v in losses.items()]).sum()
+        torch.autograd.backward(mixed, inputs=[self.model.weight("embed.weight")])
         torch.autograd.backward([out.hidden, BALANCE_WEIGHT * out.balance], [gradient.to(out.hidden.dtype), None])
         facts["shares"] = {k: [round(x, 4) for x in v] for k, v in self.balancer.seen.items()}
         facts["use"] = [[[round(float(u), 2) for u in m] for m in layer] for layer in out.use]

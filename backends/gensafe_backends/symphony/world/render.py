@@ -30,7 +30,8 @@ def paper(side: int = SIDE) -> NDArray[np.float32]:
     """The paper everything lies on: a fixed fine grain of about two grey levels. float32 (side, side, 3)."""
     rng = np.random.default_rng(20260101)
     grain = rng.standard_normal((side, side)).astype(np.float32)
-    smooth = sum(np.roll(grain, (dy, dx), (0, 1)) for dy in (-1, 0, 1) for dx in (-1, 0, 1)) / 3.0
+    moved = [np.roll(grain, (dy, dx), (0, 1)) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    smooth = np.asarray(sum(moved) / 3.0)
     return np.asarray(PAPER, dtype=np.float32) + 1.6 * smooth[:, :, None].astype(np.float32)
 
 
@@ -57,7 +58,7 @@ def coverage(shape: str, cy: float, cx: float, r: float, height: int, width: int
         d = ((px - ax) * nx + (py - ay) * ny) / np.hypot(nx, ny)
     else:
         raise ValueError(shape)
-    return np.clip(0.5 - d, 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(0.5 - d, 0.0, 1.0), dtype=np.float32)
 
 
 def _blend(canvas: NDArray[np.float32], alpha: NDArray[np.float32], colour: tuple[int, int, int]) -> None:
