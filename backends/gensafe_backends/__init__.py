@@ -1,1 +1,1 @@
-"""Generator plugins: Symphony and a remote engine. Loaded by entry point; they import gensafe.core and gensafe.media only."""
+"""Generator plugins: Symphony and a remote engine. Loaded by entry point; they see gensafe.core and gensafe.media."""
