@@ -34,7 +34,6 @@ from gensafe.safety.signals.loudness import measure_loudness
 from gensafe.safety.signals.pdq_views import dihedral_hashes, listing_hashes
 from gensafe.safety.signals.spectrum import find_ultrasound
 from gensafe.safety.signals.subliminal import find_insertions
-from gensafe_backends.symphony.world.scene import WORDS
 
 RESULTS = Path(__file__).parent / "results" / "media_safety.json"
 Figures = dict[str, Any]
@@ -133,15 +132,16 @@ def block_lists() -> Figures:
         "centre crop 10 %": lambda p: sets.cropped(p, 0.1),
         "crop 10 % anywhere": lambda p: sets.cropped(p, 0.1, (float(rng.random()), float(rng.random()))),
     }
-    figures: Figures = {"photographs": len(photos), "hashes listed": len(entries)}
+    tried = range(0, len(photos), 5)
+    figures: Figures = {"photographs listed": len(photos), "hashes listed": len(entries), "looked up": len(tried)}
     wrong = 0
     for name, change in changes.items():
         hits = 0
-        for i, photo in enumerate(photos):
-            labels = {h.entry.label for h in index.search(dihedral_hashes(change(photo))[0])}
+        for i in tried:
+            labels = {h.entry.label for h in index.search(dihedral_hashes(change(photos[i]))[0])}
             hits += str(i) in labels
             wrong += len(labels - {str(i)})
-        figures[f"found: {name}"] = round(hits / len(photos), 4)
+        figures[f"found: {name}"] = round(hits / len(tried), 4)
     figures["false matches"] = wrong
     million = np.random.default_rng(1).integers(0, 256, (1_000_000, 32), dtype=np.uint8)
     begin = time.process_time()
@@ -157,8 +157,8 @@ def block_lists() -> Figures:
 def ocr() -> Figures:
     """Words of the generator's vocabulary on photographs; words seen on empty ones."""
     engine, rng = shared_engine(), np.random.default_rng(0)
-    photos = sets.photographs(24)
-    words = [w.upper() for w in WORDS if len(w) >= 3]
+    photos = sets.photographs(10)
+    words = ("CALL", "FREE", "OFFER", "STOP", "WINTER", "HARBOUR", "TICKET", "GARDEN", "SECRET", "PLATFORM")
     figures: Figures = {"photographs": len(photos), "words a photograph": 3}
     for height in (16, 20, 24, 32):
         hits = 0
@@ -226,7 +226,7 @@ def fingerprints() -> Figures:
         for change, apply in changes.items():
             scores = [similarity(k, fingerprint(apply(item))) for k, item in zip(known, items, strict=True)]
             figures[f"{name}, {change}: match"] = round(float(np.mean(np.array(scores) >= threshold)), 4)
-        other = [similarity(known[a], known[b]) for a, b in sets.pairs(len(items), 2000, rng)]
+        other = [similarity(known[a], known[b]) for a, b in sets.pairs(len(items), 300, rng)]
         figures[f"{name}, different: match"] = round(float(np.mean(np.array(other) >= threshold)), 4)
 
     picture: dict[str, Callable[[Any], Media]] = {
@@ -234,18 +234,18 @@ def fingerprints() -> Figures:
         "scale 0.75": lambda m: Image(sets.scaled(m.pixels, 0.75)),
         "centre crop 10 %": lambda m: Image(sets.cropped(m.pixels, 0.1)),
     }
-    measure("photographs", [Image(p) for p in sets.photographs(100)], picture)
-    measure("generator's pictures", list(sets.world_pictures(100)), picture)
+    measure("photographs", [Image(p) for p in sets.photographs(40)], picture)
+    measure("generator's pictures", list(sets.world_pictures(40)), picture)
     mp3: dict[str, Callable[[Any], Media]] = {
         "mp3 128k": lambda m: decode(encode(m, "audio/mpeg", quality=128)),
         "opus 32k": lambda m: decode(encode(m, "audio/ogg", quality=32)),
         "first 0.3 s cut": lambda m: Audio(np.ascontiguousarray(m.samples[:, round(0.3 * m.rate) :]), m.rate),
     }
-    measure("generator's sounds", list(sets.world_sounds(80)), mp3)
+    measure("generator's sounds", list(sets.world_sounds(24)), mp3)
     parts = [
         Audio(np.ascontiguousarray(s.samples[:, k * s.rate : (k + 4) * s.rate]), s.rate)
         for s in sets.corpus_audio().values()
-        for k in range(0, 24, 4)
+        for k in range(0, 12, 4)
         if (k + 4) * s.rate <= s.samples.shape[1]
     ]
     measure("music and speech, 4 s", list(parts), mp3)
@@ -253,7 +253,7 @@ def fingerprints() -> Figures:
         "h264 crf 28": lambda m: decode(encode(m, "video/mp4; codecs=avc1", quality=28)),
         "first 0.5 s cut": lambda m: Video(m.frames[4:], m.fps),
     }
-    measure("moving shapes", list(sets.world_clips(60)), h264)
+    measure("moving shapes", list(sets.world_clips(16)), h264)
     return figures
 
 
@@ -276,13 +276,13 @@ def speech() -> Figures:
         seconds += sound.samples.shape[1] / sound.rate
         errors += _edits(wanted, heard)
         words += len(wanted)
-    tones = [s for s in sets.world_sounds(60) if float(np.abs(s.samples).max()) > 0]
+    tones = [s for s in sets.world_sounds(20) if float(np.abs(s.samples).max()) > 0]
     phantom = sum(len(s.text.split()) for t in tones for s in engine.transcribe(t.samples[0]))
     return {
         "word error rate, read speech": round(errors / words, 3),
         "words": words,
         "CPU s a second of speech": round(spent / seconds, 2),
-        "words heard in 60 sounds of the generator's world": phantom,
+        "words heard in 20 sounds of the generator's world": phantom,
     }
 
 
@@ -304,13 +304,13 @@ def ordinary() -> Figures:
     runner = SafetyRunner.from_policy(load_policy(), timeout_s=600.0)
     figures: Figures = {}
     for name, items in (
-        ("pictures", sets.world_pictures(100)),
-        ("sounds", sets.world_sounds(60)),
-        ("clips", sets.world_clips(40)),
+        ("pictures", sets.world_pictures(30)),
+        ("sounds", sets.world_sounds(20)),
+        ("clips", sets.world_clips(10)),
     ):
         verdicts = [runner.judge(item, Stage.OUTPUT) for item in items]
         figures[f"{name} held or blocked"] = f"{sum(not v.releasable for v in verdicts)}/{len(items)}"
-    photos = [runner.judge(Image(p), Stage.OUTPUT) for p in sets.photographs(30)]
+    photos = [runner.judge(Image(p), Stage.OUTPUT) for p in sets.photographs(10)]
     figures["photographs held or blocked"] = f"{sum(not v.releasable for v in photos)}/{len(photos)}"
     return figures
 
@@ -319,7 +319,7 @@ def cost() -> Figures:
     """CPU time of each classifier."""
     from gensafe.core import plugins
 
-    def spend(name: str, item: Media, repeat: int = 3) -> float:
+    def spend(name: str, item: Media, repeat: int = 1) -> float:
         classifier = plugins.load("gensafe.classifiers", name, {})
         classifier.assess(item, Stage.OUTPUT)
         begin = time.process_time()
@@ -358,8 +358,7 @@ SECTIONS = {
 
 def main(arguments: list[str]) -> int:
     """Run the sections named, or all."""
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    known |= {
+    about = {
         "benchmark": "media_safety",
         "gensafe": version("gensafe"),
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
@@ -367,11 +366,12 @@ def main(arguments: list[str]) -> int:
     }
     for name in arguments or SECTIONS:
         figures = SECTIONS[name]()
-        known[name] = figures
         print(f"\n## {name}")
         for key, value in figures.items():
             print(f"{key:<55} {value}")
         RESULTS.parent.mkdir(exist_ok=True)
+        known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        known |= about | {name: figures}
         RESULTS.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
     return 0
 
