@@ -40,7 +40,8 @@ def tables(out: dict[str, Any]) -> Iterator[str]:
         yield from ("", "| jailbreak shapes | n | recall at 1 % false alarms | blocked by policy |", "|---" * 4 + "|")
         for name, entry in out["jailbreak"].items():
             if isinstance(entry, dict):
-                yield f"| {name} | {entry['n']} | {interval(entry['recall'])} | {interval(entry['blocked_by_policy'])} |"
+                blocked = interval(entry["blocked_by_policy"])
+                yield f"| {name} | {entry['n']} | {interval(entry['recall'])} | {blocked} |"
     if "latency_ms" in out:
         yield from ("", "| processor ms (median, 99 %) | sentence | about 100 words |", "|---" * 3 + "|")
         for name, entry in out["latency_ms"].items():
