@@ -44,13 +44,21 @@ def record(chain: Chain, signed: Signed) -> Recorded:
         LogUnavailable, RegistryError: nothing durable, nothing released.
     """
     chain.registry.put_blob(signed.manifest.data)
-    chain.registry.put_blob(signed.data)
+    # The copy is sealed under the tenant's key, so that erasing the tenant erases it; the manifest is public anyway.
+    chain.registry.put_blob(signed.data, subject=signed.marked.judged.admission.request.tenant)
     chain.at("stored")
     receipt = signed.marked.receipt
     layers = ["c2pa"] + (["watermark"] if receipt.level in (MarkLevel.RECORD, MarkLevel.PRESENT) else [])
     labels = label_evidence(chain.config, signed)
     appended = chain.log.append(
-        entries.released(signed, labels=labels, layers=layers, environment=chain.config.environment)
+        entries.released(
+            signed,
+            labels=labels,
+            layers=layers,
+            # sign_asset fails where a token is wanted and cannot be had, so a stamper means a stamp
+            timestamp=f"local authority of {chain.keys.origin}" if chain.time_stamper else "",
+            environment=chain.config.environment,
+        )
     )
     chain.at("recorded")
     store_record(chain, signed, appended.index, appended.leaf_hash)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from gensafe.audit.export import export_jsonl
 from gensafe.audit.note import NoteKey
 from gensafe.core import errors, ids, plugins
 from gensafe.pipeline import Chain
+from gensafe.server.access import LOCAL, caller
 from gensafe.v1 import audit_pb2 as pb
 from gensafe.v1 import audit_pb2_grpc
 
@@ -44,7 +45,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         start = max(start, request.start_index)
         found: list[pb.Entry] = []
         for logged in log.entries(start, stop):
-            if request.event and logged.entry["event"] != request.event:
+            if (request.event and logged.entry["event"] != request.event) or not _visible(logged.entry):
                 continue
             if len(found) == limit:
                 return pb.QueryResponse(entries=found, next_index=logged.index)
@@ -79,6 +80,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
             directory,
             start_ms=_milliseconds(since, "from") if since else None,
             end_ms=_milliseconds(request.to, "to") if request.to else None,
+            tenant=_scope(),
             views=views,
             key=keys.checkpoint_private_key(),
             known_keys=[NoteKey(log.origin, key).vkey for key in keys.checkpoint_public_keys()],
@@ -89,7 +91,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
                 start=span["start"],
                 stop=span["stop"],
                 size=manifest.data["checkpoint"]["size"],
-                tenant="",
+                tenant=_scope(),
                 formats=["jsonl", wanted],
                 manifest_digest=manifest.digest,
             )
@@ -110,6 +112,8 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         if not 0 <= index < log.size:
             raise errors.NotFound(f"the log has {log.size} entries", field="index")
         logged = log.entry(index)
+        if not _visible(logged.entry):
+            raise errors.NotFound("no such entry of this tenant", field="index")
         return pb.GetProofResponse(
             index=index,
             leaf_hash=logged.leaf_hash,
@@ -127,6 +131,17 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         return pb.GetCheckpointResponse(
             checkpoint=log.checkpoint().decode(), consistency_proof=[h.hex() for h in proof], log_key=log.verifier_key
         )
+
+
+def _scope() -> str:
+    """The tenant whose entries a caller may read; "" = all, for callers on loopback of a server without identities."""
+    identity = caller()
+    return "" if identity is LOCAL else identity.tenant
+
+
+def _visible(entry: Mapping[str, Any]) -> bool:
+    """Entries of no tenant (keys, policies, exports) are everybody's to check."""
+    return not _scope() or entry.get("tenant", _scope()) == _scope()
 
 
 def _milliseconds(text: str, field: str) -> int:

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 
 import grpc
 import pytest
@@ -202,3 +203,37 @@ def test_cancelling_a_job(simulate):
         assert job.state == generation_pb2.JOB_STATE_CANCELLED
         # nothing was released under that id, so a retry may run
         assert client.generate("a garden", "image", request_id=request.request_id).data
+
+
+def test_policy_file_takes_over_without_restart_and_a_broken_one_does_not(start_server, write_config, tmp_path):
+    from importlib.resources import files
+
+    policy = tmp_path / "policy.toml"
+    base = files("gensafe.safety").joinpath("policies/default.toml").read_text("utf-8")
+    policy.write_text(base)
+    config = write_config(tmp_path)
+    config.write_text(config.read_text() + f'[safety]\npolicy = "{policy}"\n')
+    server = start_server("--config", str(config))
+    with Client(server.address) as client:
+        client.generate("a zebra garden", "audio")
+        policy.write_text(base + '\n[custom.animals]\nkeywords = ["zebra"]\n')
+        changes = _wait_for_policy_changes(client, 1)
+        assert changes[0]["new"].startswith("sha256:")
+        with pytest.raises(Blocked):
+            client.generate("a zebra garden", "audio")
+        policy.write_text("this is not a policy")
+        changes = _wait_for_policy_changes(client, 2)
+        assert changes[1]["new"] == "refused"
+        with pytest.raises(Blocked):
+            client.generate("a zebra garden", "audio")
+
+
+def _wait_for_policy_changes(client, count: int) -> list[dict]:
+    """Ask until the log shows them; each question is a call to the server, which looks at the file every two seconds."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        changes = [e for e in events_of(client) if e["event"] == "policy.changed"]
+        if len(changes) >= count:
+            return changes
+        threading.Event().wait(0.2)
+    raise AssertionError("the policy change was never logged")
