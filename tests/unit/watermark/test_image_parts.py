@@ -94,7 +94,8 @@ def test_comb_scores_of_noise_stay_under_the_reported_bound():
         found = reader.give_up()
         assert found.level is MarkLevel.NONE
         p.append(found.p_value)
-    assert 0 < np.mean(np.array(p) < 0.3) <= 0.3
+    assert np.mean(np.array(p) < 0.3) <= 0.3
+    assert min(p) < 1
     assert statistics.presence_threshold(16, roughness=tiles.ROUGHNESS) < 7.5
 
 
