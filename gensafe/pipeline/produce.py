@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gensafe.core.errors import BackendError, GensafeError, SafetyBlocked
-from gensafe.core.types import Admission, Draft, Judged, Modality, Progress, Stage, Text, TextDelta
+from gensafe.core.errors import BackendError, GensafeError, SafetyBlocked, UnsupportedMedia
+from gensafe.core.types import (
+    Action,
+    Admission,
+    Draft,
+    Judged,
+    Media,
+    Modality,
+    Progress,
+    Stage,
+    Text,
+    TextDelta,
+    Verdict,
+)
+from gensafe.media.redaction import redact
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import CallControl, ReleasedText
 from gensafe.safety import SafetyRunner, StreamGate
@@ -51,6 +64,11 @@ def produce(
     else:
         yield Progress(0, 1, "judge")
         verdict = safety.judge(draft.media, Stage.OUTPUT)
+        if verdict.releasable and verdict.action is Action.REDACT and not verdict.monitor_only:
+            draft = replace(draft, media=_redacted(draft.media, verdict))
+            verdict = safety.judge(draft.media, Stage.OUTPUT)
+            if verdict.action is Action.REDACT:  # what was to be painted over is still there
+                raise SafetyBlocked("redaction did not remove what policy wants removed", verdict)
         if not verdict.releasable:
             raise SafetyBlocked(f"blocked at the {verdict.stage}", verdict)
     control.check()
@@ -70,6 +88,13 @@ def _events(chain: Chain, admission: Admission, control: CallControl) -> Iterato
         raise
     except Exception as error:
         raise BackendError(f"the backend failed: {type(error).__name__}") from error
+
+
+def _redacted(media: Media, verdict: Verdict) -> Media:
+    try:
+        return redact(media, verdict)
+    except UnsupportedMedia:  # a finding without a place cannot be painted over
+        raise SafetyBlocked("policy wants a part removed that cannot be located", verdict) from None
 
 
 def _released(text: str) -> Iterator[ReleasedText]:

@@ -30,9 +30,9 @@ from gensafe.core.types import (
     Video,
 )
 
-WORDS = (
-    "the a one some quiet bright old small river garden street tower kettle window letter morning evening winter "
-    "summer walks waits turns opens carries finds leaves keeps near under above beside with without before after while"
+WORDS = (  # words that mean nothing together: a random text must not look like anything to a classifier
+    "january february march april may june july august september october november december monday tuesday wednesday "
+    "thursday friday saturday sunday morning noon evening spring summer autumn winter and then on in from to before after"
 ).split()
 STEPS = 8
 SIDE = 256
@@ -117,7 +117,7 @@ class Simulator:
             return [*(word + " " for word in most), last]
         uniform = np.full(len(WORDS), 1 / len(WORDS))
         chosen: list[int] = []
-        for _ in range(job.max_tokens or 300):
+        for _ in range(job.max_tokens or 160):
             token = mark.choose(chosen, uniform) if mark is not None else None
             chosen.append(int(random.integers(len(WORDS))) if token is None else token)
         return [*(WORDS[i] + " " for i in chosen[:-1]), WORDS[chosen[-1]] + "."]
