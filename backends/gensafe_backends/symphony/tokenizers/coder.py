@@ -68,8 +68,8 @@ class CoderConfig:
 
 
 def silu(z: FloatArray) -> FloatArray:
-    """Z * sigmoid(z)."""
-    return np.asarray(z / (1.0 + np.exp(-z)), dtype=np.float64)
+    """``z * sigmoid(z)``."""
+    return np.asarray(z / (1.0 + np.exp(np.minimum(-z, 700.0))), dtype=np.float64)
 
 
 def neighbourhood(grid: FloatArray, reach: tuple[int, int]) -> FloatArray:

@@ -20,14 +20,14 @@ from gensafe_backends.symphony.world import captions, clip, edits, render, sampl
 
 # How often each task is drawn. Making media lags behind reading them by about four times, so it gets most examples.
 MIX: dict[str, float] = {
-    "text->image": 0.37,
-    "image->text": 0.17,
-    "text->audio": 0.13,
-    "audio->text": 0.11,
-    "text->video": 0.14,
+    "text->image": 0.24,
+    "image->text": 0.24,
+    "text->audio": 0.10,
+    "audio->text": 0.14,
+    "text->video": 0.10,
     "video->text": 0.05,
     "text->text": 0.05,
-    "story": 0.025,
+    "story": 0.02,
     "image+text->image": 0.08,
 }
 # Text targets of a long answer count less each, or stories would drown captions in the mean over text tokens.

@@ -119,8 +119,10 @@ def scene_prompt(scene: Scene, rng: np.random.Generator) -> str:
         phrase = f"{pick(rng, ('', '', 'huge ', 'big ', 'large '))}{first.colour} {name}"
         return opener + f"{article(phrase)} {phrase}"
     things = list(scene.things)
-    if len(things) == 2 and rng.random() < 0.6:
+    if len(things) == 2 and rng.random() < 0.75:
         a, b = things
+        if (a.place, b.place) == (3, 5) and rng.random() < 0.6:  # side by side is what a pair without places means
+            return opener + f"{_noun(a)} and {_noun(b)}"
         pair = {(3, 5): ("left of", "right of"), (1, 7): ("above", "below")}.get((a.place, b.place))
         if pair:
             forward = rng.random() < 0.5

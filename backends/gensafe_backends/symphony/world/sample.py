@@ -20,6 +20,7 @@ from gensafe_backends.symphony.world.scene import (
 )
 
 COLOUR_NAMES = tuple(COLOURS)
+PAIRS = ((3, 5), (3, 5), (1, 7))  # side by side, or one above the other
 
 
 def held_out(*parts: object) -> bool:
@@ -43,6 +44,8 @@ def sample_board(rng: np.random.Generator) -> Board:
         return Board(tuple(Thing(p, colour, shape) for p in places))
     count = int(rng.choice((1, 2, 3), p=(0.3, 0.42, 0.28)))
     chosen = sorted(int(p) for p in rng.choice(len(PLACES), size=count, replace=False))
+    if count == 2 and rng.random() < 0.35:  # the pairs that may be asked for without naming places
+        chosen = list(PAIRS[int(rng.integers(len(PAIRS)))])
     things = tuple(
         Thing(
             p,
