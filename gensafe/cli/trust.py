@@ -16,8 +16,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "trust",
         help="import and list trust anchors",
-        description="Keep lists of root certificates, such as the C2PA trust list. Signer lists and time-stamp lists are "
-        "separate. Nothing is fetched: download a list yourself and check it. Exit: 0, 64 usage or not a list.",
+        description="Keep lists of root certificates, such as the C2PA trust list. Signer lists and time-stamp lists "
+        "are separate. Nothing is fetched: download a list yourself and check it. Exit: 0, 64 usage or not a list.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     add = verbs.add_parser("import", help="check a PEM bundle and keep it")

@@ -32,7 +32,7 @@ from gensafe.core.types import (
 
 WORDS = (  # words that mean nothing together: a random text must not look like anything to a classifier
     "january february march april may june july august september october november december monday tuesday wednesday "
-    "thursday friday saturday sunday morning noon evening spring summer autumn winter and then on in from to before after"
+    "thursday friday saturday sunday morning noon evening spring summer autumn winter and then on in from to before"
 ).split()
 STEPS = 8
 SIDE = 256

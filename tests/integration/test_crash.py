@@ -18,8 +18,12 @@ def entries_of(data_dir) -> list[dict]:
         return [dict(e.entry) for e in log.entries()]
 
 
-@pytest.mark.parametrize("modality", ["text", "audio"])
-@pytest.mark.parametrize("point", FAULT_POINTS)
+CASES = [(point, "audio") for point in FAULT_POINTS] + [
+    (point, "text") for point in ("opened", "generated", "recorded")
+]
+
+
+@pytest.mark.parametrize(("point", "modality"), CASES)
 def test_kill_at(point, modality, start_server, write_config, tmp_path):
     config = str(write_config(tmp_path))
     server = start_server("--config", config, "--test-crash-at", point)
