@@ -10,11 +10,14 @@ small, is fitted in one go. After the encoder stage the model can be trained; de
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
 from gensafe_backends.symphony.config import SymphonyConfig
 from gensafe_backends.symphony.tokenizers import pictures, stft
@@ -63,24 +66,30 @@ def coder_configs(config: SymphonyConfig) -> dict[str, CoderConfig]:
     }
 
 
-# --- what there is to learn from ------------------------------------------------------------------------------------
+# --- what there is to learn from -------------------------------------------------------------------------------------
+
+Labelled = tuple[FloatArray, tuple[int, int]]  # pixel values of some patches, and the colour and shape they show
 
 
-def _single_pictures() -> Iterator[FloatArray]:
-    for colour in scene.COLOURS:
-        for shape in scene.SHAPES:
+def _pictures(config: SymphonyConfig) -> Iterator[Labelled]:
+    for n, colour in enumerate(scene.COLOURS):
+        for m, shape in enumerate(scene.SHAPES):
             for size in scene.SIZES:
-                yield render.render(scene.Board((scene.Thing(4, colour, shape, size),)))[None].astype(np.float64)
-        yield render.render(scene.Bars(((colour, 1), ("red", 1))))[None].astype(np.float64)
+                board = scene.Board((scene.Thing(4, colour, shape, size),))
+                yield pictures.to_patches(render.render(board)[None].astype(np.float64), config.image_patch), (n, m)
+        chart = render.render(scene.Bars(((colour, 1), ("red", 1))))[None].astype(np.float64)
+        yield pictures.to_patches(chart, config.image_patch), (-1, -1)
 
 
-def _all_clips() -> Iterator[clip.Clip]:
-    for colour in scene.COLOURS:
-        for shape in scene.SHAPES:
+def _films(config: SymphonyConfig) -> Iterator[Labelled]:
+    for n, colour in enumerate(scene.COLOURS):
+        for m, shape in enumerate(scene.SHAPES):
             for motion in clip.MOTIONS:
                 starts = ((16, True), (48, True), (48, False)) if motion.startswith("bounce") else ((16, True),)
                 for start, forward in starts:
-                    yield clip.Clip(colour, shape, motion, "centre", start, forward)
+                    film = clip.Clip(colour, shape, motion, "centre", start, forward)
+                    for chunk in _clip_chunks(film, config):
+                        yield chunk, (n, m)
 
 
 def _clip_chunks(film: clip.Clip, config: SymphonyConfig) -> Iterator[FloatArray]:
@@ -89,50 +98,72 @@ def _clip_chunks(film: clip.Clip, config: SymphonyConfig) -> Iterator[FloatArray
         yield pictures.to_patches(frames[k * config.video_frames : (k + 1) * config.video_frames], config.video_patch)
 
 
-def distinct_patches(name: str, config: SymphonyConfig) -> FloatArray:
-    """Features of every distinct patch of the world (n, features), paper about one in a hundred."""
-    if name == "image":
-        made = [pictures.patch_features(pictures.to_patches(p, config.image_patch)) for p in _single_pictures()]
-    else:
-        made = [pictures.patch_features(c) for film in _all_clips() for c in _clip_chunks(film, config)]
-    features = np.concatenate(made)
-    _, first = np.unique(np.round(features * 12).astype(np.int8), axis=0, return_index=True)
-    found = features[np.sort(first)]
-    is_paper = np.abs(found - np.median(features, axis=0)).max(axis=1) < 0.12
-    return np.concatenate([found[~is_paper], found[is_paper][: max(1, len(found) // 100)]])
+def distinct_patches(name: str, config: SymphonyConfig) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Every distinct patch of the world: features (n, features), and its (colour, shape) or (-1, -1), (n, 2).
+
+    Paper is about one patch in a hundred.
+    """
+    features, labels = [], []
+    for patches, label in _pictures(config) if name == "image" else _films(config):
+        features.append(pictures.patch_features(patches))
+        labels.append(np.tile(label, (len(patches), 1)))
+    every, named = np.concatenate(features), np.concatenate(labels)
+    _, first = np.unique(np.round(every * 12).astype(np.int8), axis=0, return_index=True)
+    first = np.sort(first)
+    found, named = every[first], named[first]
+    is_paper = np.abs(found - np.median(every, axis=0)).max(axis=1) < 0.12
+    named[is_paper] = -1
+    kept = np.concatenate([np.flatnonzero(~is_paper), np.flatnonzero(is_paper)[: max(1, len(found) // 100)]])
+    return found[kept], named[kept].astype(np.int64)
 
 
-# --- stages ---------------------------------------------------------------------------------------------------------
+# --- stages ----------------------------------------------------------------------------------------------------------
 
 
 def train_encoder(
     name: str, config: SymphonyConfig, *, seconds: float, report: Report
 ) -> dict[str, NDArray[np.float32]]:
-    """Tensors of a trained encoder (names ``enc.*``)."""
+    """Tensors of a trained encoder (names ``enc.*``).
+
+    The codes must give back the features and, to a classifier that is thrown away, the colour and shape: squared error
+    alone merges what looks alike. In the second half values are pulled to the middle of their level.
+    """
+    torch.manual_seed(1)
     full = coder_configs(config)[name]
-    patches = distinct_patches(name, config).astype(np.float32)
+    features, named = distinct_patches(name, config)
+    patches, labels = torch.from_numpy(features.astype(np.float32)), torch.from_numpy(named)
     small = CoderConfig(full.features, full.features, (1, 1), full.levels, (0, 0), width=full.width, hidden=192)
-
-    def batch(rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
-        clean = patches[rng.integers(0, len(patches), 512)]
-        grain = rng.standard_normal(clean.shape) * 0.04 * rng.random((512, 1)) + rng.standard_normal((512, 1)) * 0.012
-        return (clean + grain).astype(np.float32), np.arange(512), clean, np.ones((512, 1), np.float32)  # type: ignore[return-value]
-
-    coder: TorchCoder | None = None
-    for share, rate, pull in ((0.65, 4e-3, 0.0), (0.35, 1.5e-3, 0.15)):
-        coder = train_coder(
-            small,
-            batch,
-            seconds=seconds * share,
-            seed=1,
-            learning_rate=rate,
-            commitment=pull,
-            start=coder,
-            report=report,
-        )
-    assert coder is not None
-    ids = Coder(small, coder.tensors()).encode(patches.astype(np.float64))
-    report(f"{name}: {len(set(ids.tolist()))} codes for {len(patches)} distinct patches")
+    coder, colours = TorchCoder(small), len(scene.COLOURS)
+    judge = nn.Sequential(
+        nn.Linear(len(full.levels), 96),
+        nn.SiLU(),
+        nn.Linear(96, 96),
+        nn.SiLU(),
+        nn.Linear(96, colours + len(scene.SHAPES)),
+    )
+    optimiser = torch.optim.AdamW(
+        [*coder.parameters(), *judge.parameters()], lr=4e-3, betas=(0.9, 0.99), weight_decay=0.0
+    )
+    begin, step = time.monotonic(), 0
+    while (spent := (time.monotonic() - begin) / max(seconds, 1e-9)) < 1:
+        for group in optimiser.param_groups:
+            group["lr"] = 4e-3 * min(1.0, (step + 1) / 50) * max(0.02, 1 - spent)
+        chosen = torch.randint(len(patches), (512,))
+        clean = patches[chosen]
+        grain = torch.randn(clean.shape) * 0.04 * torch.rand(512, 1) + torch.randn(512, 1) * 0.012
+        codes = coder.encode(clean + grain)
+        error = coder.decode(codes) - clean
+        loss = (error * error).mean() + 0.1 * error.abs().mean() + (0.15 if spent > 0.5 else 0.0) * coder.margin
+        guess, goal = judge(codes), labels[chosen]
+        loss = loss + 0.06 * F.cross_entropy(guess[:, :colours], goal[:, 0], ignore_index=-1)
+        loss = loss + 0.09 * F.cross_entropy(guess[:, colours:], goal[:, 1], ignore_index=-1)
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(coder.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+    ids = Coder(small, coder.tensors()).encode(features)
+    report(f"{name}: {len(set(ids.tolist()))} codes for {len(features)} distinct patches, {step} steps")
     return {k: v for k, v in coder.tensors().items() if k.startswith("enc.")}
 
 
@@ -141,19 +172,7 @@ def train_decoder(
 ) -> Coder:
     """A whole picture or video coder around a trained encoder, which stays as it is."""
     full = coder_configs(config)[name]
-    rng = np.random.default_rng(5)
-    if name == "image":
-        scenes = [_draw_picture(rng) for _ in range(1500)]
-        made = [pictures.to_patches(render.render(s)[None].astype(np.float64), config.image_patch) for s in scenes]
-        paper = pictures.to_patches(render.paper()[None].astype(np.float64), config.image_patch)
-    else:
-        films = [clip.sample_clip(rng) for _ in range(420)]
-        made = [c for film in films for c in _clip_chunks(film, config)]
-        side = config.video_grid * config.video_patch
-        sheet = np.repeat(render.paper(side)[None].astype(np.float64), config.video_frames, axis=0)
-        paper = pictures.to_patches(sheet, config.video_patch)
-    grids = np.stack([m.astype(np.uint8) for m in made])
-    drawn = np.stack([np.abs(m - paper).max(axis=(1, 2, 3, 4)) > PAPER_TOLERANCE for m in made])
+    grids, drawn = _decoder_material(name, config)
 
     def batch(rng: np.random.Generator) -> tuple[NDArray[np.generic], ...]:
         chosen = rng.integers(0, len(grids), 24)
@@ -161,25 +180,52 @@ def train_decoder(
         inked = drawn[chosen].reshape(-1)
         rows = np.flatnonzero(inked | (rng.random(len(inked)) < 0.1))
         targets = ((patches[rows] - pictures.MID) / pictures.SPREAD).reshape(len(rows), -1).astype(np.float32)
-        weights = np.where(inked[rows], 1.0, 1.5).reshape(-1, 1).astype(np.float32)
+        weights = np.where(inked[rows], 1.0, 2.5).reshape(-1, 1).astype(np.float32)
         return pictures.patch_features(patches.astype(np.float64)).astype(np.float32), rows, targets, weights
 
     coder = TorchCoder(full)
     with torch.no_grad():
         for key, value in encoder.items():
-            getattr(coder, key.replace(".", "__")).copy_(torch.from_numpy(value))
+            coder.weight(key).copy_(torch.from_numpy(value))
     trained = train_coder(
         full, batch, seconds=seconds, seed=2, learning_rate=2e-3, start=coder, freeze_encoder=True, report=report
     )
     return Coder(full, trained.tensors())
 
 
+def _decoder_material(name: str, config: SymphonyConfig) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Whole grids of patches (n, places, frames, p, p, 3), and which of them hold more than paper (n, places)."""
+    rng = np.random.default_rng(5)
+    if name == "image":
+        made: Iterator[FloatArray] = (
+            pictures.to_patches(render.render(_draw_picture(rng))[None].astype(np.float64), config.image_patch)
+            for _ in range(1500)
+        )
+        sheet, patch = render.paper()[None].astype(np.float64), config.image_patch
+    else:
+        made = (chunk for _ in range(420) for chunk in _clip_chunks(clip.sample_clip(rng), config))
+        side, patch = config.video_grid * config.video_patch, config.video_patch
+        sheet = np.repeat(render.paper(side)[None].astype(np.float64), config.video_frames, axis=0)
+    paper = pictures.to_patches(sheet, patch)
+    grids, drawn = [], []
+    for patches in made:
+        grids.append(patches.astype(np.uint8))
+        drawn.append(np.abs(patches - paper).max(axis=(1, 2, 3, 4)) > PAPER_TOLERANCE)
+    return np.stack(grids), np.stack(drawn)
+
+
 def _draw_picture(rng: np.random.Generator) -> scene.Scene:
-    """Mostly scenes as they are asked for; huge shapes have many patches and get more than their share."""
-    if rng.random() < 0.25:
-        colour, shape = captions.pick(rng, tuple(scene.COLOURS)), captions.pick(rng, scene.SHAPES)
-        return scene.Board((scene.Thing(4, colour, shape, "huge"),))
-    return sample.sample_scene(rng)
+    """Full boards teach most per picture; huge shapes have many patches and get more than their share."""
+    kind = rng.random()
+    if kind > 0.8:
+        return sample.sample_scene(rng)
+    colours = [captions.pick(rng, sample.COLOUR_NAMES) for _ in scene.PLACES]
+    shapes = [captions.pick(rng, scene.SHAPES) for _ in scene.PLACES]
+    if kind < 0.22:
+        return scene.Board((scene.Thing(4, colours[0], shapes[0], "huge"),))
+    sizes = ["small" if rng.random() < 0.45 else "medium" for _ in scene.PLACES]
+    places = [p for p in range(len(scene.PLACES)) if rng.random() < 0.75]
+    return scene.Board(tuple(scene.Thing(p, colours[p], shapes[p], sizes[p]) for p in places))
 
 
 def train_sound(config: SymphonyConfig, *, seconds: float, report: Report) -> Coder:
