@@ -33,8 +33,9 @@ NAMES: Final = (*HEADS, TEACHER)
 
 
 # Added to the fitted weights before the scale is fitted again. The training comments were collected because people
-# complained about them, so the fit trusts the `tox` head on comments more than it should; the teacher saw ordinary ones as
-# well. Chosen on RealToxicityPrompts, Wikipedia talk and the contrastive test split: those figures are slightly optimistic.
+# complained about them, so the fit trusts the `tox` head on comments more than it should; the teacher saw ordinary
+# ones as well. Chosen on RealToxicityPrompts, Wikipedia talk and the contrastive test split: those figures are
+# slightly optimistic.
 TEACHER_BOOST: Final = {"tox": 1.0, "hte": 0.3}
 # about two hundred prompts each, all of one kind: outside that kind a high score means little
 CEILING: Final = {"dfm": 0.5, "ipv": 0.5, "spc": 0.5}

@@ -229,7 +229,7 @@ def test_policy_file_takes_over_without_restart_and_a_broken_one_does_not(start_
 
 
 def _wait_for_policy_changes(client, count: int) -> list[dict]:
-    """Ask until the log shows them; each question is a call to the server, which looks at the file every two seconds."""
+    """Ask until the log shows them; the server looks at the file every two seconds."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         changes = [e for e in events_of(client) if e["event"] == "policy.changed"]
