@@ -189,7 +189,8 @@ def _override(document: dict[str, Any], name: str, value: str) -> None:
         if key.startswith(section + "_"):
             document.setdefault(section, {})[key.removeprefix(section + "_")] = value
             return
-    document[key] = value
+    if key in {f.name for f in fields(Config)}:  # other GENSAFE_ names, such as the API key's, are not configuration
+        document[key] = value
 
 
 def _build(kind: type[T], document: Mapping[str, Any], prefix: str) -> T:

@@ -81,6 +81,13 @@ def test_loopback(address, expected):
     assert is_loopback(address) is expected
 
 
+def test_environment_names_of_other_parts_are_left_alone_and_misspelt_settings_are_not():
+    config = load_config(None, {"GENSAFE_API_KEY": "secret", "GENSAFE_KEY_PASSPHRASE": "secret"})
+    assert config == Config()
+    with pytest.raises(ConfigError, match="lisden"):
+        load_config(None, {"GENSAFE_SERVER_LISDEN": "127.0.0.1:1"})
+
+
 def test_missing_file_is_a_config_error(tmp_path):
     with pytest.raises(ConfigError):
         load_config(tmp_path / "absent.toml")
