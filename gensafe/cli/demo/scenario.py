@@ -51,7 +51,7 @@ class Piece:
 
 PIECES = (
     Piece(Modality.TEXT, "tell me a story", "story.txt", "story.txt", "invisible characters removed, saved again"),
-    Piece(Modality.IMAGE, "a red circle left of a blue square", "image.png", "image.jpg", "JPEG quality 70 at 0.75 size"),
+    Piece(Modality.IMAGE, "a red circle left of a blue square", "image.png", "image.jpg", "JPEG q70 at 0.75 size"),
     Piece(Modality.AUDIO, "say three five", "sound.wav", "sound.mp3", "re-encoded as MP3 128 kbit/s"),
     Piece(Modality.VIDEO, "a green triangle moving right", "clip.mp4", "clip.mp4", "re-encoded as MP4 at low quality"),
 )  # fmt: skip
