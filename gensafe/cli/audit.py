@@ -19,11 +19,11 @@ from gensafe.audit.note import NoteKey
 from gensafe.audit.publish import publish
 from gensafe.cli import audit_witness
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
-from gensafe.cli.keys import passphrase
 from gensafe.core import plugins
 from gensafe.core.errors import GensafeError, InvalidRequest, LogUnavailable
 from gensafe.core.ids import parse_record_id
 from gensafe.keys import KeyRing
+from gensafe.pipeline.assemble import key_passphrase
 from gensafe.registry import Registry
 
 REGIMES = ("eu-ai-act", "ca-sb942", "cn-gb45438", "kr-ai-basic", "in-it-rules", "iso-42001")
@@ -92,7 +92,7 @@ class Place:
         """The key ring, or None where there is none or it cannot be read."""
         try:
             return KeyRing.open(
-                self.data_dir / "keys", environment=self.environment, create=False, passphrase=passphrase()
+                self.data_dir / "keys", environment=self.environment, create=False, passphrase=key_passphrase()
             )
         except GensafeError:
             return None

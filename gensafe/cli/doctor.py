@@ -61,12 +61,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _keys(config: Config) -> Iterator[Finding]:
     from gensafe.keys import KeyRing
+    from gensafe.pipeline.assemble import key_passphrase
 
     directory = Path(config.data_dir) / "keys"
     if not (directory / "keyring.json").exists():
         yield Finding("note", "keys", f"none in {directory} yet; made on first run")
         return
-    ring = KeyRing.open(directory, environment=config.environment, create=False)
+    ring = KeyRing.open(directory, environment=config.environment, create=False, passphrase=key_passphrase())
     if ring.development:
         yield Finding("note", "keys", "development keys: signatures prove nothing to third parties")
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,15 +10,13 @@ from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print
 from gensafe.core.clock import iso
 from gensafe.core.errors import InvalidRequest
 
-PASSPHRASE_VARIABLE = "GENSAFE_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable, not a secret
-
 
 def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "keys",
         help="make, list, rotate and revoke keys",
-        description=f"Manage the four separate keys. {PASSPHRASE_VARIABLE} seals them at rest. "
+        description="Manage the four separate keys. GENSAFE_KEY_PASSPHRASE seals them at rest. "
         "Exit: 0, 1 failed, 64 usage.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -43,7 +40,7 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run one verb."""
     from gensafe.keys import KeyRing, Role
-    from gensafe.pipeline.assemble import log_key_change
+    from gensafe.pipeline.assemble import key_passphrase, log_key_change
 
     config = read_config(args)
     directory = Path(config.data_dir) / "keys"
@@ -51,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         directory,
         environment=config.environment,
         create=args.verb == "init" or (args.verb == "import" and config.environment == "production"),
-        passphrase=passphrase(),
+        passphrase=key_passphrase(),
         origin=config.audit.origin,
     )
     if args.verb in ("init", "list"):
@@ -74,12 +71,6 @@ def run(args: argparse.Namespace) -> int:
     index = log_key_change(config, ring, changed, event)
     say(f"{event} {changed.role} {changed.key_id}; logged as entry {index}")
     return Exit.OK
-
-
-def passphrase() -> bytes | None:
-    """The passphrase that seals keys at rest, from the environment."""
-    value = os.environ.get(PASSPHRASE_VARIABLE, "")
-    return value.encode() or None
 
 
 def _read(path: str) -> bytes:

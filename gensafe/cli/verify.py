@@ -111,7 +111,7 @@ def _unreadable(path: Path, reason: str) -> VerificationReport:
 def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
     from gensafe.audit import AuditLog
     from gensafe.keys import KeyRing
-    from gensafe.pipeline.assemble import text_tokenizer
+    from gensafe.pipeline.assemble import key_passphrase, text_tokenizer
     from gensafe.provenance import import_trust_list
     from gensafe.registry import Registry
     from gensafe.verify import open_context, verify_bytes
@@ -125,7 +125,9 @@ def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
         trust_lists += (import_trust_list(args.trust_anchors, pem),)
     keys = registry = log = None
     if (data_dir / "keys" / "keyring.json").is_file():
-        keys = KeyRing.open(data_dir / "keys", environment=config.environment, create=False)
+        keys = KeyRing.open(
+            data_dir / "keys", environment=config.environment, create=False, passphrase=key_passphrase()
+        )
         if (data_dir / "registry").is_dir():
             registry = stack.enter_context(Registry.open(data_dir / "registry", readonly=True))
         if (data_dir / "log").is_dir():

@@ -60,7 +60,6 @@ class AuditConfig:
     """The log's identity."""
 
     origin: str = ""  # "" = "gensafe.local/<random>", chosen once when the keys are made
-    checkpoint_interval_s: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

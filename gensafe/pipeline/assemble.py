@@ -94,13 +94,17 @@ def open_chain(config: Config, *, at: Callable[[str], None] = no_fault) -> Chain
 
 def open_keys(config: Config) -> KeyRing:
     """Open the key ring of the data directory, making what may be made."""
-    passphrase = os.environ.get(PASSPHRASE_VARIABLE, "").encode() or None
     return KeyRing.open(
         Path(config.data_dir) / "keys",
         environment=config.environment,
-        passphrase=passphrase,
+        passphrase=key_passphrase(),
         origin=config.audit.origin,
     )
+
+
+def key_passphrase() -> bytes | None:
+    """The passphrase that seals keys at rest, from the environment; None = they are not sealed."""
+    return os.environ.get(PASSPHRASE_VARIABLE, "").encode() or None
 
 
 def open_backend(config: Config) -> Backend:
