@@ -1,5 +1,9 @@
 # Recipes for people working on GenSafe.
 
-# Train the shipped model on one CPU core (about an hour); the bundle lands in build/nano/symphony-nano.
+# Train the model from nothing on one CPU core (about an hour); the bundle lands in build/nano/symphony-nano.
 train-nano minutes="75":
     python -m gensafe_backends.symphony.train --config nano --minutes {{minutes}} --out build/nano --resume
+
+# Second stage: go on from a bundle's weights with a fresh optimiser. docs/symphony-training.md names the bundle that was used.
+train-nano-more from="build/nano/symphony-nano" minutes="79":
+    python -m gensafe_backends.symphony.train --config nano --from {{from}} --peak 0.002 --minutes {{minutes}} --seed 2 --out build/nano-more --resume

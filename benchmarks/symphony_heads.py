@@ -42,7 +42,7 @@ Prepared = tuple[TokenBatch, NDArray[np.int64], NDArray[np.bool_]]
 
 def examples(bundle: Path, config: SymphonyConfig, count: int) -> dict[str, list[Prepared]]:
     """Unseen examples per task: tokens, target ids, and which targets count."""
-    source = ExampleSource(config, UniversalTokenizer.load(bundle), seed=SEED, sounds=0)
+    source = ExampleSource(config, UniversalTokenizer.load(bundle))
     out: dict[str, list[Prepared]] = {}
     for n, name in enumerate(TASKS):
         rng = np.random.default_rng((SEED, n))

@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from gensafe.core.types import Audio  # noqa: E402
 from gensafe_backends.symphony.config import PICO  # noqa: E402
 from gensafe_backends.symphony.model.engine import Feeder  # noqa: E402
 from gensafe_backends.symphony.model.numpy_engine import NumpyEngine  # noqa: E402
@@ -17,11 +18,12 @@ from gensafe_backends.symphony.tokenizers.coder import Coder  # noqa: E402
 from gensafe_backends.symphony.tokenizers.text import TextTokenizer, learn_merges  # noqa: E402
 from gensafe_backends.symphony.tokenizers.universal import UniversalTokenizer  # noqa: E402
 from gensafe_backends.symphony.train.coder_training import TorchCoder  # noqa: E402
-from gensafe_backends.symphony.train.data import MIX, ExampleSource  # noqa: E402
+from gensafe_backends.symphony.train.data import LONG_EVERY, LONG_ROW, MIX, STORIES, ExampleSource  # noqa: E402
 from gensafe_backends.symphony.train.losses import GradientBalancer, modality_losses  # noqa: E402
 from gensafe_backends.symphony.train.tokenizers import coder_configs  # noqa: E402
 from gensafe_backends.symphony.train.trainer import Trainer, TrainSettings  # noqa: E402
-from gensafe_backends.symphony.world import sample, scene  # noqa: E402
+from gensafe_backends.symphony.weights import ASSETS, load_model  # noqa: E402
+from gensafe_backends.symphony.world import sample, scene, sound  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -32,7 +34,14 @@ def source() -> ExampleSource:
     torch.manual_seed(3)
     coders = {n: Coder(c, TorchCoder(c).tensors()) for n, c in coder_configs(PICO).items()}
     text = TextTokenizer(learn_merges([" a red circle at the top left and a blue square"], 30), PICO.text_vocab)
-    return ExampleSource(PICO, UniversalTokenizer(PICO, text, coders), seed=1, sounds=6)
+    return ExampleSource(PICO, UniversalTokenizer(PICO, text, coders))
+
+
+@pytest.fixture(scope="module")
+def shipped_source() -> ExampleSource:
+    """Examples with the tokenizer that ships."""
+    config, _ = load_model(ASSETS / "symphony-nano")
+    return ExampleSource(config, UniversalTokenizer.load(ASSETS / "symphony-nano"))
 
 
 def settings(**changes: object) -> TrainSettings:
@@ -75,7 +84,7 @@ def test_two_runs_are_equal_and_a_resumed_one_too(source: ExampleSource, tmp_pat
 
 def test_training_never_draws_a_held_out_board(source: ExampleSource) -> None:
     rng = np.random.default_rng(0)
-    for name in ("text->image", "image->text", "image+text->image"):
+    for name in ("text->image", "image->text", "image+text->image", "image+text->text", "image+audio->text"):
         for _ in range(60):
             truth = source.draw(name, rng).truth
             boards = truth if isinstance(truth, tuple) else (truth,)
@@ -85,7 +94,7 @@ def test_training_never_draws_a_held_out_board(source: ExampleSource) -> None:
 
 def test_every_task_lays_out_and_packs(source: ExampleSource) -> None:
     rng = np.random.default_rng(1)
-    for name in MIX:
+    for name in (*MIX, *STORIES):
         task = source.draw(name, rng)
         assert len(task.spans.ids) > 4 and any(task.spans.loss)
         assert name == "story" or len(task.spans.ids) <= 384  # this tokenizer has few merges
@@ -93,6 +102,25 @@ def test_every_task_lays_out_and_packs(source: ExampleSource) -> None:
     again = source.rows(1, 5, count=3, length=384)
     assert all(torch.equal(getattr(rows, f), getattr(again, f)) for f in rows.__slots__)
     assert float((rows.exchange >= 0).float().mean()) > 0.6
+    assert source.rows(1, LONG_EVERY - 1, count=6, length=192).ids.shape == (3, LONG_ROW)  # room for a story
+
+
+def test_sounds_from_parts_have_the_ids_of_the_whole(shipped_source: ExampleSource) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        drawn = sound.sample_sound(rng)
+        whole = shipped_source.tokenizer.encode(Audio(sound.render_sound(drawn)[None], 16000))
+        assert shipped_source.media.of_sound(drawn) == tuple(whole), drawn
+
+
+def test_a_second_stage_starts_from_given_weights(source: ExampleSource) -> None:
+    first = Trainer(PICO, settings(), source)
+    first.train_step()
+    second = Trainer(PICO, settings(seed=2), source)
+    second.start_from(first.averaged().state())
+    for name, value in second.averaged().state().items():
+        assert np.array_equal(value, first.averaged().state()[name]), name
+    assert second.step == 0 and second.train_step()["rate"] < 0.5 * 8e-3  # warms up again
 
 
 def test_balancing_gives_each_modality_its_share(source: ExampleSource) -> None:

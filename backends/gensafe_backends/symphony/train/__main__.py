@@ -1,10 +1,9 @@
 """Train a bundle: ``python -m gensafe_backends.symphony.train --config nano --minutes 60 --out DIR [--resume]``.
 
 The first fifth of the time goes to the tokenizer, unless ``--tokenizer BUNDLE`` names one to keep; the rest to the
-model. Every
-few minutes a checkpoint and a usable bundle are written. ``--steps N`` trains for N steps instead of a time: then the
-model
-is a function of the arguments and the tokenizer alone.
+model. ``--from BUNDLE`` starts with a bundle's weights and keeps its tokenizer: a second stage, with a fresh optimiser
+and a warm-up of its own. Every few minutes a checkpoint and a usable bundle are written. ``--steps N`` trains for N
+steps instead of a time: then the model is a function of the arguments, the tokenizer and the first weights alone.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from gensafe_backends.symphony.train.bundle import write_bundle
 from gensafe_backends.symphony.train.data import MIX, ExampleSource
 from gensafe_backends.symphony.train.tokenizers import train_tokenizer
 from gensafe_backends.symphony.train.trainer import Trainer, TrainSettings
+from gensafe_backends.symphony.weights import load_model, weights_digest
 
 KEEP_SECONDS = 180.0
 
@@ -40,9 +40,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tokenizer", type=Path, help="a bundle whose tokenizer is kept")
+    parser.add_argument("--from", dest="start", type=Path, help="a bundle whose weights and tokenizer to start from")
+    parser.add_argument("--peak", type=float, default=3e-3, help="largest learning rate")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--sounds", type=int, default=3000, help="size of the pool of sounds")
     parser.add_argument("--no-balance", action="store_true", help="do not normalise gradients between modalities")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
@@ -51,22 +52,28 @@ def main(argv: list[str] | None = None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     bundle, checkpoint = out / config.name, out / "checkpoint.pt"
     seconds = args.minutes * 60
-    if args.tokenizer or (args.resume and (bundle / "card.json").is_file()):
-        tokenizer = UniversalTokenizer.load(args.tokenizer or bundle)
+    if args.start or args.tokenizer or (args.resume and (bundle / "card.json").is_file()):
+        tokenizer = UniversalTokenizer.load(args.start or args.tokenizer or bundle)
     else:
         tokenizer = train_tokenizer(config, seconds=seconds / 5, report=report)
         seconds *= 0.8
-    source = ExampleSource(config, tokenizer, seed=args.seed, sounds=args.sounds)
-    settings = TrainSettings(seed=args.seed, seconds=seconds, steps=args.steps, balance=not args.no_balance)
+    source = ExampleSource(config, tokenizer)
+    settings = TrainSettings(
+        seed=args.seed, seconds=seconds, steps=args.steps, learning_rate=args.peak, balance=not args.no_balance
+    )
     trainer = Trainer(config, settings, source)
     if args.resume and checkpoint.is_file():
         trainer.resume(checkpoint)
+    elif args.start:
+        trainer.start_from(load_model(args.start)[1])
+    before = {"started_from": weights_digest(args.start)} if args.start else {}
     kept = time.monotonic()
 
     def save() -> None:
         facts = {
             "name": config.name, "steps": trainer.step, "tokens": trainer.tokens, "seconds": round(trainer.spent),
-            "seed": args.seed, "mix": MIX, "stored_as": "matrices float16, the rest float32; computed in float32",
+            "seed": args.seed, "mix": MIX, **before,
+            "stored_as": "matrices float16, the rest float32; computed in float32",
         }  # fmt: skip
         write_bundle(bundle, config, trainer.averaged().state(), tokenizer, facts)
         trainer.save(checkpoint)

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gensafe.core.types import Audio, Image, Video
 from gensafe_backends.symphony.config import SymphonyConfig
 from gensafe_backends.symphony.model.torch_model import PackedRows
 from gensafe_backends.symphony.positions import positions
 from gensafe_backends.symphony.sequence import Example, TokenSpan, example
 from gensafe_backends.symphony.tokenizers.universal import UniversalTokenizer
+from gensafe_backends.symphony.train.media import MediaIds
 from gensafe_backends.symphony.vocab import EOA, EOI, EOV, PAD, ModalityId, vocabulary
-from gensafe_backends.symphony.world import captions, clip, edits, render, sample, scene, sound, stories
+from gensafe_backends.symphony.world import captions, clip, edits, questions, sample, scene, sound, stories
 
-# How often each task is drawn. Making media lags behind reading them by about four times, so it gets most examples.
+# How often each task is drawn, and the rows without stories: the mix of the second stage, when drawing was learned
+# and reading, editing and long sounds lagged behind.
 MIX: dict[str, float] = {
-    "text->image": 0.24,
-    "image->text": 0.24,
-    "text->audio": 0.10,
-    "audio->text": 0.14,
-    "text->video": 0.10,
-    "video->text": 0.05,
+    "text->image": 0.14,
+    "image->text": 0.25,
+    "text->audio": 0.14,
+    "audio->text": 0.09,
+    "text->video": 0.09,
+    "video->text": 0.02,
     "text->text": 0.05,
-    "story": 0.02,
-    "image+text->image": 0.08,
+    "image+text->image": 0.14,
+    "image+text->text": 0.06,
+    "audio+text->text": 0.02,
+    "video+text->text": 0.02,
+    "image+audio->text": 0.03,
+    "image->svg": 0.02,
 }
+STORIES = {"story": 0.7, "image+text->image": 0.3}
+# Signs and charts are two thirds of what is read, though a third of what is drawn: they are the hardest to read.
+READ_KINDS: tuple[type[scene.Scene], ...] = (scene.Board, scene.Sign, scene.Bars)
+READ_WEIGHTS = (0.45, 0.27, 0.28)
+LONG_EVERY, LONG_ROW = 16, 384  # every 16th batch has rows long enough for a story; the others are cheaper without
 # Text targets of a long answer count less each, or stories would drown captions in the mean over text tokens.
 SHORT_TEXT = 16
 HELD_OUT_SEED = 900_000_000  # seeds from here on are never used in training
@@ -45,53 +55,17 @@ class Task:
 
 
 class ExampleSource:
-    """Draws examples. Holds ids of every picture part, clip and a pool of sounds, all made with the real tokenizer.
+    """Draws examples.
 
     Args:
         config: Model config.
         tokenizer: The trained tokenizer.
-        seed: Of the sound pool.
-        sounds: Size of the sound pool.
+        mix: How often each task is drawn.
     """
 
-    def __init__(self, config: SymphonyConfig, tokenizer: UniversalTokenizer, *, seed: int, sounds: int) -> None:
-        self.config, self.tokenizer = config, tokenizer
-        self._parts: dict[object, dict[int, int]] = {}
-        self._paper = tokenizer.encode(Image(render.render(scene.Board(()))))
-        self._clips: dict[clip.Clip, tuple[int, ...]] = {}
-        rng = np.random.default_rng((seed, 7))
-        self._sounds: list[tuple[sound.Sound, tuple[int, ...]]] = []
-        for _ in range(sounds):
-            drawn = sound.sample_sound(rng)
-            self._sounds.append((drawn, self.sound_ids(drawn)))
-
-    # --- media -> ids -----------------------------------------------------------------------------------------------
-
-    def scene_ids(self, drawn: scene.Scene) -> tuple[int, ...]:
-        """Ids of a picture. Parts never share a patch, so a picture's ids are its parts' ids on paper."""
-        ids = list(self._paper)
-        for part in _parts(drawn):
-            known = self._parts.get(part)
-            if known is None:
-                alone = self.tokenizer.encode(Image(render.render(part)))
-                known = {i: a for i, (a, p) in enumerate(zip(alone, self._paper, strict=True)) if a != p}
-                self._parts[part] = known
-            for place, value in known.items():
-                ids[place] = value
-        return tuple(ids)
-
-    def sound_ids(self, drawn: sound.Sound) -> tuple[int, ...]:
-        """Ids of a sound."""
-        return tuple(self.tokenizer.encode(Audio(sound.render_sound(drawn)[None], 16000)))
-
-    def clip_ids(self, drawn: clip.Clip) -> tuple[int, ...]:
-        """Ids of a film with its sound."""
-        known = self._clips.get(drawn)
-        if known is None:
-            track = Audio(clip.render_track(drawn)[None], 16000)
-            known = tuple(self.tokenizer.encode(Video(clip.render_frames(drawn), float(clip.FPS), track)))
-            self._clips[drawn] = known
-        return known
+    def __init__(self, config: SymphonyConfig, tokenizer: UniversalTokenizer, mix: Mapping[str, float] = MIX) -> None:
+        self.config, self.tokenizer, self.mix = config, tokenizer, mix
+        self.media = MediaIds(config, tokenizer)
 
     def _text(self, text: str) -> TokenSpan:
         return TokenSpan(ModalityId.TEXT, tuple(self.tokenizer.encode_text(text)) if text else ())
@@ -100,53 +74,68 @@ class ExampleSource:
 
     def draw(self, name: str, rng: np.random.Generator, *, held_out: bool = False) -> Task:
         """One example of a task. ``held_out`` asks for boards with a triple kept from training, else none has one."""
-        if name in ("text->image", "image->text", "image+text->image"):
-            return self._picture_task(name, rng, held_out)
-        if name in ("text->audio", "audio->text"):
-            drawn, ids = (
-                self._sounds[int(rng.integers(len(self._sounds)))]
-                if self._sounds and not held_out
-                else self._fresh_sound(rng)
-            )
-            span = TokenSpan(ModalityId.AUDIO, ids)
-            if name == "text->audio":
-                return Task(name, self._example([self._text(captions.sound_prompt(drawn, rng))], [span]), drawn)
-            asked = self._text(captions.pick(rng, captions.AUDIO_QUESTIONS))
-            return Task(name, self._example([span, asked], [self._text(captions.describe_sound(drawn))]), drawn)
-        if name in ("text->video", "video->text"):
+        if name in ("story", "text->text"):
+            asked, answer = stories.story_exchange(rng) if name == "story" else stories.question_exchange(rng)
+            return Task(name, self._example([self._text(asked)], [self._text(answer)]), answer)
+        if name in ("text->audio", "audio->text", "audio+text->text"):
+            heard = sound.sample_sound(rng)
+            span, words = TokenSpan(ModalityId.AUDIO, self.media.of_sound(heard)), captions.sound_prompt(heard, rng)
+            asked, answer = captions.pick(rng, captions.AUDIO_QUESTIONS), captions.describe_sound(heard)
+            if name == "audio+text->text":
+                asked, answer = questions.ask_sound(heard, rng)
+            return self._about(name, span, words, asked, answer, heard)
+        if name in ("text->video", "video->text", "video+text->text"):
             film = clip.sample_clip(rng)
-            span = TokenSpan(ModalityId.VIDEO, self.clip_ids(film))
-            if name == "text->video":
-                return Task(name, self._example([self._text(captions.clip_prompt(film, rng))], [span]), film)
-            asked = self._text(captions.pick(rng, captions.VIDEO_QUESTIONS))
-            return Task(name, self._example([span, asked], [self._text(captions.describe_clip(film))]), film)
-        asked_text, answer = stories.story_exchange(rng) if name == "story" else stories.question_exchange(rng)
-        return Task(name, self._example([self._text(asked_text)], [self._text(answer)]), answer)
+            span, words = TokenSpan(ModalityId.VIDEO, self.media.of_clip(film)), captions.clip_prompt(film, rng)
+            asked, answer = captions.pick(rng, captions.VIDEO_QUESTIONS), captions.describe_clip(film)
+            if name == "video+text->text":
+                asked, answer = questions.ask_clip(film, rng)
+            return self._about(name, span, words, asked, answer, film)
+        return self._picture_task(name, rng, held_out)
 
-    def _fresh_sound(self, rng: np.random.Generator) -> tuple[sound.Sound, tuple[int, ...]]:
-        drawn = sound.sample_sound(rng)
-        return drawn, self.sound_ids(drawn)
+    def _about(self, name: str, span: TokenSpan, words: str, asked: str, answer: str, truth: object) -> Task:
+        """Making a medium from words, or answering a question about it."""
+        if name.startswith("text->"):
+            return Task(name, self._example([self._text(words)], [span]), truth)
+        return Task(name, self._example([span, self._text(asked)], [self._text(answer)]), truth)
+
+    def _scene(self, name: str, rng: np.random.Generator, held_out: bool) -> scene.Scene:
+        boards = name in ("image+text->image", "image+audio->text", "image->svg")
+        wanted: type[scene.Scene] | None = None
+        if not held_out and not boards and name != "text->image":
+            wanted = READ_KINDS[int(rng.choice(len(READ_KINDS), p=READ_WEIGHTS))]
+        while True:
+            drawn = sample.sample_board(rng) if boards else sample.sample_scene(rng)
+            if wanted is not None and not isinstance(drawn, wanted):
+                continue
+            if not isinstance(drawn, scene.Board):
+                if not held_out:
+                    return drawn
+            elif sample.board_held_out(drawn) is held_out and (name != "image->svg" or drawable(drawn)):
+                return drawn
 
     def _picture_task(self, name: str, rng: np.random.Generator, held_out: bool) -> Task:
-        while True:
-            drawn = sample.sample_scene(rng) if name != "image+text->image" else sample.sample_board(rng)
-            if not isinstance(drawn, scene.Board):
-                if held_out:
-                    continue
-                break
-            if sample.board_held_out(drawn) is held_out:
-                break
-        span = TokenSpan(ModalityId.IMAGE, self.scene_ids(drawn))
-        if name == "text->image":
-            return Task(name, self._example([self._text(captions.scene_prompt(drawn, rng))], [span]), drawn)
-        if name == "image->text":
-            asked = self._text(captions.pick(rng, captions.IMAGE_QUESTIONS))
-            return Task(name, self._example([span, asked], [self._text(captions.describe_scene(drawn))]), drawn)
+        drawn = self._scene(name, rng, held_out)
+        span = TokenSpan(ModalityId.IMAGE, self.media.of_scene(drawn))
+        if name in ("text->image", "image->text", "image+text->text"):
+            asked, answer = captions.pick(rng, captions.IMAGE_QUESTIONS), captions.describe_scene(drawn)
+            if name == "image+text->text":
+                asked, answer = questions.ask_scene(drawn, rng)
+            return self._about(name, span, captions.scene_prompt(drawn, rng), asked, answer, drawn)
         assert isinstance(drawn, scene.Board)
+        if name == "image->svg":
+            return self._about(name, span, "", captions.pick(rng, questions.SVG_QUESTIONS), questions.svg(drawn), drawn)
+        if name == "image+audio->text":
+            true = len(drawn.things)
+            spoken = true if rng.random() < 0.5 else int(rng.integers(1, 7))
+            heard = self.media.of_sound(sound.Sound("words", (captions.NUMBERS[spoken],)))
+            asked, answer = questions.ask_count(drawn, spoken)
+            prompt = [span, TokenSpan(ModalityId.AUDIO, heard), self._text(asked)]
+            return Task(name, self._example(prompt, [self._text(answer)]), (drawn, spoken))
         words, after = edits.sample_edit(drawn, rng)
         while not held_out and sample.board_held_out(after):
             words, after = edits.sample_edit(drawn, rng)
-        result = TokenSpan(ModalityId.IMAGE, self.scene_ids(after))
+        result = TokenSpan(ModalityId.IMAGE, self.media.of_scene(after))
         return Task(name, self._example([span, self._text(words)], [result]), (drawn, after))
 
     def _example(self, prompt: list[TokenSpan], answer: list[TokenSpan]) -> Example:
@@ -155,21 +144,24 @@ class ExampleSource:
     # --- rows -------------------------------------------------------------------------------------------------------
 
     def rows(self, seed: int, step: int, *, count: int, length: int) -> PackedRows:
-        """The batch of one step: rows filled with whole exchanges of the mix. A function of its arguments alone."""
+        """The batch of one step: rows filled with whole exchanges of the mix. A function of its arguments alone.
+
+        Every ``LONG_EVERY``-th batch holds about as many tokens in longer rows, and stories.
+        """
         rng = np.random.default_rng((seed, step))
-        names, weights = tuple(MIX), np.array(tuple(MIX.values()))
+        mix = self.mix
+        if step % LONG_EVERY == LONG_EVERY - 1 and length < LONG_ROW:
+            count, length, mix = max(1, count * length // LONG_ROW), LONG_ROW, STORIES
+        names, weights = tuple(mix), np.array(tuple(mix.values()))
         packer = _Packer(self.config, count, length)
         while packer.add(self.draw(str(rng.choice(names, p=weights / weights.sum())), rng).spans):
             pass
         return packer.rows()
 
 
-def _parts(drawn: scene.Scene) -> Iterator[scene.Scene]:
-    if isinstance(drawn, scene.Board):
-        for thing in drawn.things:
-            yield scene.Board((thing,))
-    else:
-        yield drawn
+def drawable(board: scene.Board) -> bool:
+    """Whether a board fits the small SVG the model writes: one or two shapes of the usual size."""
+    return len(board.things) <= 2 and all(t.size == "medium" for t in board.things)
 
 
 class _Packer:

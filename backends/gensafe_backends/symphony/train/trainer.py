@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from gensafe_backends.symphony.config import SymphonyConfig
@@ -45,15 +47,15 @@ class TrainSettings:
     seed: int = 1
     seconds: float = 0.0
     steps: int = 0
-    rows: int = 10
-    length: int = 384
+    rows: int = 22
+    length: int = 176
     learning_rate: float = 3e-3
     warmup: int = 100
     weight_decay: float = 0.05
     clip: float = 1.0
     balance: bool = True
-    shares: tuple[float, ...] = (0.34, 0.24, 0.16, 0.26)
-    average: float = 0.98
+    shares: tuple[float, ...] = (0.42, 0.22, 0.16, 0.20)
+    average: float = 0.99
     bf16: bool = False
 
 
@@ -99,9 +101,9 @@ class Trainer:
         return min(1.0, self.step / s.steps if s.steps else self.spent / max(s.seconds, 1e-9))
 
     def learning_rate(self) -> float:
-        """Warm-up, then a cosine to a fiftieth."""
+        """Warm-up, then a cosine to a hundredth."""
         s = self.settings
-        cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.progress))
+        cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress))
         return s.learning_rate * min(1.0, (self.step + 1) / s.warmup) * cosine
 
     def train_step(self) -> dict[str, Any]:
@@ -166,6 +168,11 @@ class Trainer:
             for name, p in twin.named_parameters():
                 p.copy_(self.average[name])
         return twin
+
+    def start_from(self, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+        """Begin with the weights of a bundle: a second stage, with a fresh optimiser."""
+        self.model.load(tensors)
+        self.average = {n: p.detach().clone() for n, p in self.model.named_parameters()}
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, by way of a temporary file."""
