@@ -1,113 +1,41 @@
 """kill -9 of a process that appends, at every named point of a commit: nothing acknowledged is lost, nothing forks.
 
-A child appends entries in batches and writes each acknowledgement to a pipe *after* ``append`` returned; at the named
-point of the n-th batch it kills itself with SIGKILL. The parent then opens the same log.
-``GENSAFE_CRASH_ROUNDS`` raises the number of rounds per point (default 4; 50 in the long run).
+The harness is ``benchmarks.audit_crash``, which runs 50 rounds a point; here ``GENSAFE_CRASH_ROUNDS`` (default 4).
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gensafe.audit import AuditLog, fsck, merkle
+from benchmarks.audit_crash import KEY, LOG_POINTS, ORIGIN, PUBLISH_POINTS, crash, log_rounds, pipeline_rounds
+from gensafe.audit import AuditLog, fsck
 from gensafe.audit.checkpoint import parse_checkpoint
-from gensafe.audit.note import NoteKey
 from gensafe.audit.publish import publish, read_published
 from gensafe.core.errors import LogUnavailable
 
-ORIGIN = "example.com/crash"
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 ROUNDS = int(os.environ.get("GENSAFE_CRASH_ROUNDS", "4"))
-POINTS = (
-    "batch-taken",
-    "checkpoint-signed",
-    "transaction-open",
-    "entries-written",
-    "tiles-written",
-    "state-written",
-    "committed",
-    "before-acknowledge",
-)
-PUBLISH_POINTS = ("tile-published", "before-publish-checkpoint", "checkpoint-published")
-
-CHILD = """
-import os, signal
-from pathlib import Path
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from gensafe.audit import AuditLog
-from gensafe.audit.publish import publish
-
-folder, seen = Path(folder), 0
-acknowledge = os.open(folder / "acknowledged", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-
-def fault(name):
-    global seen
-    if name == point:
-        seen += 1
-        if seen == countdown:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-log = AuditLog.open(folder / "log", origin="example.com/crash",
-                    key=Ed25519PrivateKey.from_private_bytes(bytes(range(32))), fault=fault)
-number = first
-while number < first + 4000:
-    futures = [log.submit({"event": "crash", "n": number + i}) for i in range(per_batch)]
-    number += per_batch
-    for future in futures:
-        done = future.result()
-        os.write(acknowledge, f"{done.index} {done.leaf_hash}\\n".encode())
-    if site:
-        publish(log, folder / "site", fault=fault)
-"""
-
-PROCESSES = multiprocessing.get_context("forkserver")  # forks from a process that has the imports and no threads
-PROCESSES.set_forkserver_preload(["gensafe.audit", "gensafe.audit.publish"])
 
 
-def crash(folder: Path, point: str, countdown: int, per_batch: int, first: int) -> list[tuple[int, str]]:
-    """Run a child until it dies by its own hand; returns what it acknowledged (the page cache outlives the process)."""
-    names = {"folder": str(folder), "point": point, "countdown": countdown, "per_batch": per_batch, "first": first}
-    child = PROCESSES.Process(target=exec, args=(CHILD, {**names, "site": point in PUBLISH_POINTS}))
-    child.start()
-    child.join()
-    assert child.exitcode == -signal.SIGKILL
-    child.close()
-    lines = (folder / "acknowledged").read_text().split("\n")[:-1]
-    return [(int(index), leaf) for index, _, leaf in (line.partition(" ") for line in lines)]
-
-
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", LOG_POINTS)
 def test_no_acknowledged_entry_is_lost_and_the_checkpoint_never_goes_back(tmp_path: Path, point: str):
-    acknowledged: dict[int, str] = {}
-    size, root = 0, merkle.EMPTY_ROOT
-    for round_ in range(ROUNDS):
-        # the third batch of the first rounds, later ones across the border of a tile
-        done = crash(tmp_path, point, 3 + round_ % 5, 40 + 30 * (round_ % 4), 10_000 * round_)
-        assert not set(acknowledged) & {index for index, _ in done}
-        acknowledged.update(done)
-        assert fsck(tmp_path / "log", keys=[KEY.public_key()]).findings == ()
-        with AuditLog.open(tmp_path / "log", origin=ORIGIN, key=KEY) as log:
-            head = parse_checkpoint(log.checkpoint())
-            assert head.verified_by([NoteKey(ORIGIN, KEY.public_key())])
-            assert head.size == log.size >= max(acknowledged, default=-1) + 1
-            assert merkle.verify_consistency(size, root, head.size, head.root, log.consistency(size))
-            for index, leaf in done:
-                assert log.leaf_hash(index).hex() == leaf
-            numbers = [e.entry["n"] for e in log.entries(size) if "n" in e.entry]
-            assert len(numbers) == len(set(numbers))
-            log.append({"event": "reopened"})
-            size, root = log.size, log.root()
-    assert acknowledged
+    outcome = log_rounds(tmp_path, point, ROUNDS)
+    assert outcome.held, outcome
+    assert outcome.rounds == ROUNDS
+
+
+@pytest.mark.parametrize("point", ["admitted", "stored", "recorded"])
+def test_an_installation_recovers_from_kill_after_kill(tmp_path: Path, point: str):
+    """``test_crash.py`` does every point once over the wire; here the same installation is killed again and again."""
+    outcome = pipeline_rounds(tmp_path, point, min(ROUNDS, 3))
+    assert outcome.held, outcome
+    assert (outcome.closed_by_recovery > 0) == (point != "recorded")
 
 
 @pytest.mark.parametrize("point", PUBLISH_POINTS)
