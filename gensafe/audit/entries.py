@@ -14,13 +14,23 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 from gensafe.core.ids import record_id_text
-from gensafe.core.types import Admission, GenerationRecord, Modality, Signed, Stage, Verdict, WatermarkReceipt
+from gensafe.core.types import (
+    Admission,
+    GenerationRecord,
+    Modality,
+    Review,
+    Signed,
+    Stage,
+    Verdict,
+    WatermarkReceipt,
+)
 
 SCHEMA: Final = "gensafe.audit.entry/1"
 
 Entry: TypeAlias = dict[str, object]
 
 OPENED: Final = "generation.opened"
+HELD: Final = "generation.held"
 RELEASED: Final = "generation.released"
 BLOCKED: Final = "generation.blocked"
 CANCELLED: Final = "generation.cancelled"
@@ -41,6 +51,7 @@ MISUSE_REPORTED: Final = "misuse.reported"
 
 EVENTS: Final = (
     OPENED,
+    HELD,
     RELEASED,
     BLOCKED,
     CANCELLED,
@@ -134,6 +145,8 @@ def released(
         "fingerprints": sorted(signed.marked.fingerprint),
         "layers": list(layers),
     }
+    if judged.review:
+        entry["review"] = review(judged.review)
     if labels:
         entry["labels"] = dict(labels)
     if decoded_digest:
@@ -158,6 +171,38 @@ def blocked(
     if generation_ is not None:
         entry["generation"] = generation(generation_)
     return entry
+
+
+def held(admission: Admission, *, verdict_: Verdict, review_id: str, draft: str, bytes_released: int) -> Entry:
+    """An output waits for a person's decision. Its request stays open until the entry that carries the decision.
+
+    Args:
+        admission: Of the request.
+        verdict_: What policy wants a person to see.
+        review_id: Its place in the queue.
+        draft: Digest of the sealed draft.
+        bytes_released: Text that had streamed out before and was taken back.
+    """
+    entry = _of_admission(HELD, admission) | {"verdicts": [verdict(verdict_)], "review_id": review_id}
+    return entry | {"draft": draft, "bytes_released": bytes_released}
+
+
+def rejected(held_: Mapping[str, object], review_: Review) -> Entry:
+    """The person said no; nothing left. ``held_``: the ``generation.held`` entry of the output."""
+    same = ("request_id", "record_id", "tenant", "modality", "opened_index", "verdicts")
+    entry = _event(BLOCKED) | {name: held_[name] for name in same}
+    return entry | {"stage": Stage.OUTPUT.value, "review": review(review_)}
+
+
+def review(value: Review) -> Entry:
+    """A person's decision; who and why are commitments, the queue keeps the words."""
+    return {
+        "review_id": value.review_id,
+        "decision": value.decision,
+        "reviewer": value.reviewer,
+        "reason_digest": value.reason_digest,
+        "decided_ms": value.decided_ms,
+    }
 
 
 def ended(

@@ -33,7 +33,7 @@ def add_parser(commands: Commands) -> None:
         "generate",
         help="generate one output, checked, marked, signed and logged",
         description="Generate one output. Without --server the same chain runs in this process. "
-        "Exit: 0 written, 2 blocked by policy, 1 failed, 64 usage.",
+        "Exit: 0 written, 2 blocked by policy or held for review, 1 failed, 64 usage.",
     )
     parser.add_argument("prompt", metavar="PROMPT")
     parser.add_argument("--modality", required=True, choices=[m.value for m in Modality])
@@ -50,6 +50,12 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--model", default="", help="model name (default: the configured one)")
     parser.add_argument("--seed", type=int, help="same seed, same output")
     parser.add_argument("--max-tokens", type=int, default=0)
+    parser.add_argument(
+        "--request-id",
+        default="",
+        metavar="UUID",
+        help="repeat a request: the same output again, or what a review said",
+    )
     parser.add_argument("--visible-label", action="store_true", help="add a visible or audible AI label")
     parser.add_argument("--label-profile", default="", help="metadata labels: eu, ca, cn, kr, in")
     parser.add_argument("--server", metavar="HOST:PORT", help="use a running server")
@@ -97,7 +103,7 @@ def _remote(args: argparse.Namespace, target: Path) -> int:
     from google.protobuf.json_format import MessageToDict
 
     from gensafe.client import Client, ClientOptions
-    from gensafe.client.statuses import Blocked
+    from gensafe.client.statuses import Blocked, HeldForReview
     from gensafe.v1 import generation_pb2
 
     show = progress()
@@ -113,6 +119,7 @@ def _remote(args: argparse.Namespace, target: Path) -> int:
                 args.prompt,
                 args.modality,
                 on_event=on_event,
+                request_id=args.request_id,
                 inputs=args.input,
                 model=args.model,
                 seed=args.seed,
@@ -127,6 +134,11 @@ def _remote(args: argparse.Namespace, target: Path) -> int:
             if args.json:
                 print_json(MessageToDict(blocked.blocked, preserving_proto_field_name=True))
             return Exit.BLOCKED
+        except HeldForReview as stopped:
+            show("", 0, 0)
+            held = stopped.held
+            report_held(held.review_id, tuple(held.categories), held.request_id, held.record_id, args.json)
+            return Exit.BLOCKED
     show("", 0, 0)
     write_atomically(target, output.data)
     receipt = MessageToDict(output.completed, preserving_proto_field_name=True)
@@ -140,12 +152,12 @@ def _remote(args: argparse.Namespace, target: Path) -> int:
 
 def _local(args: argparse.Namespace, target: Path) -> int:
     from gensafe.client.messages import read_media
-    from gensafe.pipeline import CallControl, Released, Stopped, open_chain
+    from gensafe.pipeline import CallControl, Held, Released, Stopped, open_chain
     from gensafe.pipeline import run as run_pipeline
 
     inputs = [read_media(Path(path)) for path in args.input]
     request = GenerationRequest(
-        request_id=ids.new_request_id(),
+        request_id=ids.check_request_id(args.request_id) if args.request_id else ids.new_request_id(),
         prompt=args.prompt,
         modality=Modality(args.modality),
         inputs=tuple(InputMedia(m.data, m.media_type, m.name) for m in inputs),
@@ -167,11 +179,16 @@ def _local(args: argparse.Namespace, target: Path) -> int:
                     show("", 0, 0)
                     report_blocked(SafetyBlocked("blocked by policy", event.verdict), args.json)
                     return Exit.BLOCKED
+                case Held():
+                    show("", 0, 0)
+                    record = ids.record_id_text(event.record_id)
+                    report_held(event.review_id, event.categories, event.request_id, record, args.json)
+                    return Exit.BLOCKED
                 case Released():
                     released = event
     show("", 0, 0)
     if released is None:
-        raise AssertionError("a run ends with Released, Stopped or an error")
+        raise AssertionError("a run ends with Released, Held, Stopped or an error")
     signed = released.recorded.signed
     write_atomically(target, signed.data)
     record_id = ids.record_id_text(signed.marked.judged.admission.record_id)
@@ -202,6 +219,16 @@ def report_blocked(error: SafetyBlocked, as_json: bool) -> None:
     note(f"gensafe: blocked by policy {verdict.policy_id} at the {verdict.stage}: {causes}")
     if as_json:
         print_json({"blocked": verdict_dict(verdict)})
+
+
+def report_held(review_id: str, categories: tuple[str, ...], request_id: str, record_id: str, as_json: bool) -> None:
+    """Print that a person must see the output first, and how to get it afterwards."""
+    note(f"gensafe: held for review {review_id}: {', '.join(categories)}")
+    note(f"  decide with: gensafe review show|release|reject {review_id}")
+    note(f"  then repeat this command with --request-id {request_id}")
+    if as_json:
+        held = {"review_id": review_id, "categories": categories, "request_id": request_id, "record_id": record_id}
+        print_json({"held": held})
 
 
 def write_atomically(target: Path, data: bytes) -> None:

@@ -1,15 +1,26 @@
-"""``gensafe review``: list, show, release and reject outputs that policy held for a person."""
+"""``gensafe review``: list, show, release and reject outputs that policy holds for a person.
+
+Exit status: 0 done · 1 failed, or decided but not carried out yet · 64 usage, unknown id or already decided.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from gensafe.cli.common import Commands, Exit, note, print_json, say
-from gensafe.core.clock import SystemClock, iso
-from gensafe.core.errors import KeyError_
+from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
+from gensafe.core import ids
+from gensafe.core.clock import iso
+from gensafe.core.config import Config
+from gensafe.core.errors import InvalidRequest, LogUnavailable, NotFound
+from gensafe.core.types import Modality
+from gensafe.registry import HeldOutput, Registry, ReviewDecision
+
+POLL_S = 0.2
 
 
 def add_parser(commands: Commands) -> None:
@@ -17,65 +28,122 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "review",
         help="list and decide held outputs",
-        description="Decisions print the event that belongs into the audit log. "
-        "Exit: 0 done, 1 failed, 64 usage, unknown id or already decided.",
+        description="A released output is marked, signed and logged like any other: by the running server within "
+        "seconds, or by this command if none runs. A rejected one is destroyed. Both decisions are logged. "
+        "Exit: 0 done, 1 failed or not carried out yet, 64 usage, unknown id or already decided.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="items that wait for a decision")
+    listing = actions.add_parser("list", help="outputs that wait for a decision")
     listing.add_argument("--all", action="store_true", help="decided ones as well")
-    show = actions.add_parser("show", help="metadata; with -o the content")
-    show.add_argument("-o", "--out", metavar="FILE", help="write the content there (- = standard output)")
-    release = actions.add_parser("release", help="let an item out")
-    reject = actions.add_parser("reject", help="keep an item in and remove its content")
+    show = actions.add_parser("show", help="what is known about one; with -o the output itself, unmarked and unsigned")
+    release = actions.add_parser("release", help="let an output out")
+    reject = actions.add_parser("reject", help="keep an output in and destroy it")
     for each in (show, release, reject):
         each.add_argument("id", metavar="ID")
     for each in (release, reject):
         each.add_argument("--reviewer", required=True, metavar="NAME")
         each.add_argument("--reason", required=True, metavar="TEXT")
+        each.add_argument("--wait", type=float, default=30.0, metavar="SECONDS", help="for a server (default 30)")
+    show.add_argument("-o", "--out", metavar="FILE", help="write the output there (- = standard output)")
+    release.add_argument("-o", "--out", metavar="FILE", help="write the finished output there")
     for each in (listing, show, release, reject):
-        each.add_argument("--queue", required=True, metavar="DIR", help="the review folder")
-        each.add_argument("--key", required=True, metavar="FILE", help="32 bytes, raw or as hex")
-        each.add_argument("--json", action="store_true")
+        each.add_argument("--json", action="store_true", help="print JSON")
+        add_config_arguments(each)
 
 
 def run(args: argparse.Namespace) -> int:
     """Dispatch."""
-    from gensafe.safety.review import ReviewQueue
+    from gensafe.pipeline.assemble import open_keys, open_registry
 
-    queue = ReviewQueue(Path(args.queue), read_key(Path(args.key)), SystemClock())
-    if args.action == "list":
-        items = queue.items(waiting=not args.all)
-        if args.json:
-            print_json([asdict(i) for i in items])
-        for i in items if not args.json else ():
-            state = i.decision["decision"] if i.decision else "waiting"
-            causes = ", ".join(dict.fromkeys(d["category"] for d in i.verdict["decisions"] if d["action"] != "allow"))
-            say(f"{i.id}  {iso(i.held_ms)}  {i.tenant}  {i.media_type}  {state}  {causes}")
+    config = read_config(args)
+    data_dir = Path(config.data_dir)
+    if not data_dir.is_dir():
+        raise NotFound(f"there is no data folder {data_dir}", field="--data-dir")
+    with open_registry(open_keys(config), data_dir) as registry:
+        if args.action == "list":
+            return _list(args, registry)
+        if args.action == "show":
+            return _show(args, registry)
+        return _decide(args, config, registry)
+
+
+def _list(args: argparse.Namespace, registry: Registry) -> int:
+    items = registry.reviews.all() if args.all else registry.reviews.waiting()
+    if args.json:
+        print_json([_known(item) for item in items])
         return Exit.OK
-    if args.action == "show":
-        item = queue.item(args.id)
-        if args.out:
-            content = queue.open(args.id)
-            if args.out == "-":
-                sys.stdout.buffer.write(content)
-                return Exit.OK
-            Path(args.out).write_bytes(content)
-            note(f"written to {args.out}")
-        print_json(asdict(item))
-        return Exit.OK
-    decide = queue.release if args.action == "release" else queue.reject
-    print_json(decide(args.id, args.reviewer, args.reason))
+    for item in items:
+        state = item.decision or "waiting"
+        say(f"{item.review_id}  {iso(item.held_ms)}  {item.tenant}  {item.modality}  {state}  {_causes(item)}")
+    if not items:
+        note("nothing waits")
     return Exit.OK
 
 
-def read_key(path: Path) -> bytes:
-    """A key file: 32 raw bytes or 64 hex digits.
+def _show(args: argparse.Namespace, registry: Registry) -> int:
+    from gensafe import media as codecs
+    from gensafe.pipeline.held import unpack
 
-    Raises:
-        KeyError_: unreadable or of another length.
-    """
+    item = registry.reviews.get(args.id)
+    if not args.out:
+        print_json(_known(item))
+        return Exit.OK
+    sealed = registry.get_blob(item.draft)
+    if sealed is None:
+        raise NotFound("the output is not kept any more", field="id")
+    medium = unpack(sealed).draft.media
+    data = codecs.encode(medium, codecs.ENCODABLE[item.modality][0])
+    if args.out == "-":
+        sys.stdout.buffer.write(data)
+    else:
+        Path(args.out).write_bytes(data)
+        note(f"written to {args.out}: not marked, not signed, not for passing on")
+    return Exit.OK
+
+
+def _decide(args: argparse.Namespace, config: Config, registry: Registry) -> int:
+    if args.wait < 0:
+        raise InvalidRequest("must not be negative", field="--wait")
+    release = args.action == "release"
+    item = registry.reviews.get(args.id)
+    if release and registry.get_blob(item.draft) is None and item.decision is None:
+        raise NotFound("the output is not kept any more", field="id", fix="reject it")
+    decision = ReviewDecision.RELEASED if release else ReviewDecision.REJECTED
+    item = registry.reviews.decide(args.id, decision, args.reviewer, args.reason)
+    item = _carried_out(config, registry, item, args.wait)
+    record = registry.by_record_id(item.record_id)
+    if args.json:
+        print_json(_known(item) | {"log_index": record.log_index if record else None})
+    elif not item.done:
+        note("decided; the server carries it out as soon as it can")
+    elif record is not None:
+        say(f"released as record {ids.record_id_text(item.record_id)}, log entry {record.log_index}")
+    else:
+        say("rejected and destroyed" if not release else "it could not be finished; the log says why")
+    if release and record is not None and getattr(args, "out", None):
+        data = registry.get_blob(record.digest)
+        if data is not None:
+            Path(args.out).write_bytes(data)
+    return Exit.OK if item.done and (record is not None) is release else Exit.FAILED
+
+
+def _carried_out(config: Config, registry: Registry, item: HeldOutput, wait_s: float) -> HeldOutput:
+    """Carry the decision out here, or wait for the server that holds the log."""
+    from gensafe.pipeline import open_chain
+
     try:
-        data = path.read_bytes()
-        return data if len(data) == 32 else bytes.fromhex(data.decode("ascii").strip())
-    except (OSError, ValueError) as error:
-        raise KeyError_("not a review key", field="--key", fix="32 bytes, raw or as hex") from error
+        open_chain(config).close()  # opening a chain carries out what was decided
+    except LogUnavailable:
+        end = time.monotonic() + wait_s
+        while not registry.reviews.get(item.review_id).done and time.monotonic() < end:
+            time.sleep(POLL_S)
+    return registry.reviews.get(item.review_id)
+
+
+def _known(item: HeldOutput) -> dict[str, Any]:
+    return asdict(item) | {"record_id": ids.record_id_text(item.record_id), "modality": Modality(item.modality).value}
+
+
+def _causes(item: HeldOutput) -> str:
+    hits = (d["category"] for d in item.verdict["decisions"] if d["action"] != "allow")
+    return ", ".join(dict.fromkeys(hits))

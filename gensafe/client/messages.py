@@ -175,12 +175,15 @@ class Assembler:
         """Consume one event.
 
         Raises:
-            SafetyStopped: the request was blocked.
+            Blocked: policy stopped the request.
+            HeldForReview: a person must see the output first.
             BackendError: chunks do not line up, or the digest differs.
         """
         kind = event.WhichOneof("event")
         if kind == "blocked":
             raise statuses.Blocked(event.blocked)
+        if kind == "held":
+            raise statuses.HeldForReview(event.held)
         if kind == "media_chunk":
             if event.media_chunk.offset != len(self._data):
                 raise errors.BackendError("the server sent chunks out of order")

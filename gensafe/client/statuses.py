@@ -40,6 +40,17 @@ class Blocked(errors.SafetyError):
         self.blocked = blocked
 
 
+class HeldForReview(errors.SafetyError):
+    """A person must see the output first; ask again later under the same request id. ``held`` names the review."""
+
+    reason = "HELD_FOR_REVIEW"
+
+    def __init__(self, held: generation_pb2.Held) -> None:
+        names = ", ".join(held.categories) or "no category"
+        super().__init__(f"held for review {held.review_id}: {names}")
+        self.held = held
+
+
 def to_error(error: grpc.RpcError) -> errors.GensafeError:
     """Turn an RpcError into the exception the server raised, as far as the status tells."""
     if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
@@ -69,4 +80,4 @@ def _retry_after(status: object) -> float:
     return 1.0
 
 
-__all__ = ["Blocked", "to_error"]
+__all__ = ["Blocked", "HeldForReview", "to_error"]

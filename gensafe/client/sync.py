@@ -82,6 +82,7 @@ class Client:
 
         Raises:
             Blocked: policy stopped it.
+            HeldForReview: a person must see it first; the same call with this request id tells how it went.
             GensafeError: whatever the server raised.
         """
         assembler = Assembler()

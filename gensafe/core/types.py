@@ -292,6 +292,11 @@ class Verdict:
         return self.monitor_only or self.action not in (Action.BLOCK, Action.REVIEW)
 
     @property
+    def for_review(self) -> bool:
+        """Whether a person decides: policy holds the item, and no classifier failed on it."""
+        return self.action is Action.REVIEW and not self.errors and not self.monitor_only
+
+    @property
     def categories(self) -> tuple[str, ...]:
         """Categories that led to the verdict's action, strictest first, without repeats."""
         hits = [d.finding.category for d in self.decisions if d.action is self.action]
@@ -354,12 +359,24 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
+class Review:
+    """A person's decision about a held output, as the log may know it: no names, no words."""
+
+    review_id: str  # 16 hex digits
+    decision: str  # released | rejected
+    reviewer: str  # pseudonym
+    reason_digest: str  # "sha256:<hex>"
+    decided_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
-    """A draft whose output verdict lets it go on."""
+    """A draft whose output verdict, or the person it was held for, lets it go on."""
 
     admission: Admission
     draft: Draft
     verdict: Verdict
+    review: Review | None = None
 
 
 @dataclass(frozen=True, slots=True)

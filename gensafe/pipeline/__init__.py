@@ -5,23 +5,27 @@ from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import (
     Accepted,
     CallControl,
+    Held,
     Judgement,
     PipelineEvent,
     Released,
     ReleasedText,
     Stopped,
 )
+from gensafe.pipeline.review import carry_out_decisions
 from gensafe.pipeline.run import run
 
 __all__ = [
     "Accepted",
     "CallControl",
     "Chain",
+    "Held",
     "Judgement",
     "PipelineEvent",
     "Released",
     "ReleasedText",
     "Stopped",
+    "carry_out_decisions",
     "open_chain",
     "run",
 ]

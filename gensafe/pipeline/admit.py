@@ -80,7 +80,7 @@ def check(chain: Chain, request: GenerationRequest) -> GenerationJob:
 
 
 def claim(chain: Chain, request: GenerationRequest, job: GenerationJob) -> Claimed | Intent:
-    """2. Claim the request id. Returns the earlier intent when this very request was already released.
+    """2. Claim the request id. Returns the earlier intent when this very request was already released or is held.
 
     Raises:
         Conflict: the id belongs to another request, to one that is running, or to one that was blocked.
@@ -98,7 +98,7 @@ def claim(chain: Chain, request: GenerationRequest, job: GenerationJob) -> Claim
     except InvalidRequest as error:
         raise Conflict(error.message, field="request_id", fix="send a fresh UUID") from None
     if not fresh:
-        if intent.state is IntentState.RELEASED:
+        if intent.state in (IntentState.RELEASED, IntentState.HELD):
             return intent
         if intent.state in (IntentState.OPEN, IntentState.BLOCKED):
             state = "is still running" if intent.state is IntentState.OPEN else "was blocked by policy"

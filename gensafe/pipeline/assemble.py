@@ -20,6 +20,7 @@ from gensafe.marking import Marker
 from gensafe.pipeline.chain import Chain, no_fault
 from gensafe.pipeline.labels import write_metadata_labels
 from gensafe.pipeline.recovery import recover
+from gensafe.pipeline.review import carry_out_decisions
 from gensafe.provenance import LocalTimeStamper, TrustList, TrustStore
 from gensafe.registry import Registry
 from gensafe.safety.reload import PolicyFile
@@ -86,6 +87,7 @@ def open_chain(config: Config, *, at: Callable[[str], None] = no_fault) -> Chain
                 environment=config.environment,
             )
         )
+        carry_out_decisions(chain)
     except BaseException:
         chain.close()
         raise

@@ -1,4 +1,4 @@
-"""What a pipeline run yields. In order: Accepted, Progress / ReleasedText, Judgement, then Released or Stopped."""
+"""What a run yields. In order: Accepted, Progress / ReleasedText, Judgement, then Released, Held or Stopped."""
 
 from __future__ import annotations
 
@@ -46,6 +46,21 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A person must see the output first: it waits, sealed. Asking again under the same request id tells how it went.
+
+    ``retract_from`` >= 0 asks to take back streamed text from that character on.
+    """
+
+    request_id: str
+    record_id: int
+    review_id: str
+    categories: tuple[str, ...]
+    log_index: int
+    retract_from: int = -1
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """A recorded output: the bytes may leave now. ``replayed`` = served again from the store."""
 
@@ -59,7 +74,7 @@ class Released:
         return self.recorded.signed.marked.judged.draft
 
 
-PipelineEvent: TypeAlias = Accepted | Progress | ReleasedText | Judgement | Stopped | Released
+PipelineEvent: TypeAlias = Accepted | Progress | ReleasedText | Judgement | Stopped | Held | Released
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from gensafe.core.errors import BackendError, GensafeError, SafetyBlocked, UnsupportedMedia
 from gensafe.core.types import (
@@ -23,12 +23,24 @@ from gensafe.media.redaction import redact
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import CallControl, ReleasedText
 from gensafe.safety import SafetyRunner, StreamGate
+from gensafe.safety.text import redact as redact_text
+
+
+@dataclass(frozen=True, slots=True)
+class ForReview:
+    """An output that policy wants a person to see before it may go on.
+
+    ``retract_from``: the character from which streamed text is to be taken back; -1 = media, nothing streamed.
+    """
+
+    judged: Judged
+    retract_from: int = -1
 
 
 def produce(
     chain: Chain, admission: Admission, safety: SafetyRunner, control: CallControl
-) -> Iterator[Progress | ReleasedText | Judged]:
-    """5. Drive the backend; 6. judge the output. Ends with exactly one Judged.
+) -> Iterator[Progress | ReleasedText | Judged | ForReview]:
+    """5. Drive the backend; 6. judge the output. Ends with exactly one Judged or ForReview.
 
     Raises:
         SafetyBlocked: policy refuses the output.
@@ -37,43 +49,96 @@ def produce(
         BackendError: generation failed, also by anything a backend should not have raised.
     """
     draft: Draft | None = None
-    streamed = ""
-    gate = StreamGate(safety, stage=Stage.OUTPUT)
+    text = _GatedText(StreamGate(safety, stage=Stage.OUTPUT))
     for event in _events(chain, admission, control):
         control.check()
         match event:
             case Progress():
                 yield event
             case TextDelta():
-                streamed += event.text
-                yield from _released(gate.push(event.text))
+                yield from text.push(event.text)
             case Draft():
                 draft = event
     if draft is None or draft.media.modality is not admission.request.modality:
         raise BackendError("the backend ended without the output that was asked for")
     chain.at("generated")
+    ended: Judged | ForReview
     if isinstance(draft.media, Text):
-        # A backend may stream nothing, or end with more than it streamed, but never with something else.
-        if not draft.media.text.startswith(streamed):
-            raise BackendError("the backend's final text is not the text it streamed")
-        yield from _released(gate.push(draft.media.text[len(streamed) :]))
-        rest, verdict = gate.finish()
-        yield from _released(rest)
-        # Policy may have painted redactions over parts; the signed text is the text that left.
-        draft = replace(draft, media=Text(gate.text))
+        yield from text.end(draft.media.text)
+        ended = text.judged(admission, draft, safety)
     else:
         yield Progress(0, 1, "judge")
-        verdict = safety.judge(draft.media, Stage.OUTPUT)
-        if verdict.releasable and verdict.action is Action.REDACT and not verdict.monitor_only:
-            draft = replace(draft, media=_redacted(draft.media, verdict))
-            verdict = safety.judge(draft.media, Stage.OUTPUT)
-            if verdict.action is Action.REDACT:  # what was to be painted over is still there
-                raise SafetyBlocked("redaction did not remove what policy wants removed", verdict)
-        if not verdict.releasable:
-            raise SafetyBlocked(f"blocked at the {verdict.stage}", verdict)
+        ended = _judged_media(admission, draft, safety)
     control.check()
     chain.at("judged")
-    yield Judged(admission, draft, verdict)
+    yield ended
+
+
+def _judged_media(admission: Admission, draft: Draft, safety: SafetyRunner) -> Judged | ForReview:
+    verdict = safety.judge(draft.media, Stage.OUTPUT)
+    if verdict.releasable and verdict.action is Action.REDACT and not verdict.monitor_only:
+        draft = replace(draft, media=_redacted(draft.media, verdict))
+        verdict = safety.judge(draft.media, Stage.OUTPUT)
+        if verdict.action is Action.REDACT:  # what was to be painted over is still there
+            raise SafetyBlocked("redaction did not remove what policy wants removed", verdict)
+    if verdict.for_review:
+        return ForReview(Judged(admission, draft, verdict))
+    if not verdict.releasable:
+        raise SafetyBlocked(f"blocked at the {verdict.stage}", verdict)
+    return Judged(admission, draft, verdict)
+
+
+class _GatedText:
+    """The text of one output on its way through the gate; once a person must see it, nothing more of it leaves."""
+
+    def __init__(self, gate: StreamGate) -> None:
+        self._gate = gate
+        self._streamed = ""
+        self._stop: SafetyBlocked | None = None  # the review verdict that closed the gate
+        self._verdict: Verdict | None = None
+
+    def push(self, delta: str) -> Iterator[ReleasedText]:
+        """Add a piece from the backend."""
+        self._streamed += delta
+        if self._stop is None:
+            try:
+                yield from _released(self._gate.push(delta))
+            except SafetyBlocked as stop:
+                self._keep(stop)
+
+    def end(self, whole: str) -> Iterator[ReleasedText]:
+        """The backend's final text. It may stream nothing, or end with more than it streamed, never something else."""
+        if not whole.startswith(self._streamed):
+            raise BackendError("the backend's final text is not the text it streamed")
+        yield from self.push(whole[len(self._streamed) :])
+        if self._stop is None:
+            try:
+                rest, self._verdict = self._gate.finish()
+                yield from _released(rest)
+            except SafetyBlocked as stop:
+                self._keep(stop)
+
+    def judged(self, admission: Admission, draft: Draft, safety: SafetyRunner) -> Judged | ForReview:
+        """What becomes of the whole."""
+        if self._verdict is not None:
+            # Policy may have painted redactions over parts; the signed text is the text that left.
+            return Judged(admission, replace(draft, media=Text(self._gate.text)), self._verdict)
+        if self._stop is None:
+            raise AssertionError("judged comes after end")
+        verdict = safety.judge(Text(self._streamed), Stage.OUTPUT)
+        if not verdict.for_review and not verdict.releasable:
+            raise SafetyBlocked("the text was stopped by the safety gate", verdict, offset=self._stop.offset)
+        if verdict.releasable:  # a window gave cause that the whole does not: the window's verdict stands
+            verdict = self._stop.verdict
+        painted = tuple(d for d in verdict.decisions if d.action is Action.REDACT)  # the rest is for the person to see
+        held = replace(draft, media=Text(redact_text(self._streamed, replace(verdict, decisions=painted))))
+        offset = self._stop.offset
+        return ForReview(Judged(admission, held, verdict), -1 if offset is None else offset)
+
+    def _keep(self, stop: SafetyBlocked) -> None:
+        if not stop.verdict.for_review:
+            raise stop
+        self._stop = stop
 
 
 def _events(chain: Chain, admission: Admission, control: CallControl) -> Iterator[Progress | TextDelta | Draft]:

@@ -5,6 +5,9 @@ For every intent that is still open:
 2. released: rebuild the registry row from the entry and the stored bytes, so that the output can be fetched
 3. closed otherwise: take over that state
 4. not closed at all: log ``generation.aborted``; no media of it left (text may have streamed before the crash)
+
+A held intent stays held, unless its decision was being carried out: then 1 to 3 apply, and what is not closed is
+carried out anew.
 """
 
 from __future__ import annotations
@@ -31,10 +34,15 @@ def recover(chain: Chain) -> int:
         LogUnavailable, RegistryError: start-up must fail rather than serve over an unclean state.
     """
     pending = chain.registry.open_intents()
+    for item in chain.registry.reviews.decided():
+        held = chain.registry.intent(item.request_id)
+        if held is not None and held.state is IntentState.HELD:
+            pending.append(held)
     for intent in pending:
         found = _closing_entry(chain, intent)  # 1.
         if found is None:
-            _abort(chain, intent)  # 4.
+            if intent.state is IntentState.OPEN:
+                _abort(chain, intent)  # 4.
             continue
         event = found.entry["event"]
         if event == entries.RELEASED and chain.registry.by_record_id(intent.record_id) is None:

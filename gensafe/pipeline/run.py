@@ -5,7 +5,7 @@
 3.  judge prompt and inputs
 4.  durable intent in the log                 -> Admission
 5.  generate                                  -> Draft
-6.  judge the output                          -> Judged
+6.  judge the output                          -> Judged, or Held for a person (see ``review``)
 7.  mark, encode, detect on the encoded bytes -> Marked
 8.  sign, verify on the signed bytes          -> Signed
 9.  store, durable leaf in the log            -> Recorded
@@ -27,8 +27,9 @@ from gensafe.pipeline.admit import Claimed, admit, check, claim
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Accepted, CallControl, Judgement, PipelineEvent, ReleasedText, Stopped
 from gensafe.pipeline.finish import record, release, sign
-from gensafe.pipeline.produce import produce
+from gensafe.pipeline.produce import ForReview, produce
 from gensafe.pipeline.replay import replay
+from gensafe.pipeline.review import held_event, hold
 from gensafe.registry import Intent, IntentState
 
 log = logging.getLogger("gensafe.pipeline")
@@ -43,7 +44,8 @@ def run(chain: Chain, request: GenerationRequest, control: CallControl) -> Itera
     job = check(chain, request)  # 1.
     claimed = claim(chain, request, job)  # 2.
     if isinstance(claimed, Intent):
-        yield replay(chain, claimed)
+        held = chain.registry.reviews.of_request(claimed.request_id) if claimed.state is IntentState.HELD else None
+        yield held_event(held) if held else replay(chain, claimed)
         return
     safety = chain.safety(request.tenant)
     admission: Admission | None = None
@@ -57,6 +59,11 @@ def run(chain: Chain, request: GenerationRequest, control: CallControl) -> Itera
         for event in produce(chain, admission, safety, control):  # 5. 6.
             if isinstance(event, Judged):
                 judged = event
+            elif isinstance(event, ForReview):
+                stage = "hold"
+                retract = event.retract_from if streamed else -1
+                yield hold(chain, event.judged, retract_from=retract, bytes_released=streamed)
+                return
             else:
                 streamed += len(event.text.encode()) if isinstance(event, ReleasedText) else 0
                 yield event

@@ -1,6 +1,17 @@
-"""Records of released outputs, intents of requests, blobs, and the sealed side table that can be erased."""
+"""Records of released outputs, intents of requests, the review queue, blobs, and what is sealed and can be erased."""
 
-from gensafe.registry.model import Hold, Intent, IntentState, Record
+from gensafe.registry.model import HeldOutput, Hold, Intent, IntentState, Record, ReviewDecision
 from gensafe.registry.registry import Registry
+from gensafe.registry.reviews import Reviews, new_review_id
 
-__all__ = ["Hold", "Intent", "IntentState", "Record", "Registry"]
+__all__ = [
+    "HeldOutput",
+    "Hold",
+    "Intent",
+    "IntentState",
+    "Record",
+    "Registry",
+    "ReviewDecision",
+    "Reviews",
+    "new_review_id",
+]

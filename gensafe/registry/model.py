@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from gensafe.core.types import Modality
 
@@ -41,6 +42,7 @@ class IntentState(StrEnum):
     """How a request stands."""
 
     OPEN = "open"
+    HELD = "held"  # waits for a person's decision
     RELEASED = "released"
     BLOCKED = "blocked"
     CANCELLED = "cancelled"
@@ -70,3 +72,31 @@ class Hold:
     hold_id: str
     scope: str
     created_ms: int
+
+
+class ReviewDecision(StrEnum):
+    """What a person decided about a held output."""
+
+    RELEASED = "released"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutput:
+    """An output that waits for a person, or waited: what is known without opening the sealed draft."""
+
+    review_id: str  # 16 hex digits
+    request_id: str
+    record_id: int
+    tenant: str
+    modality: Modality
+    draft: str  # "sha256:<hex>" of the sealed draft
+    verdict: Mapping[str, Any]  # gensafe.safety.receipt.verdict_dict
+    retract_from: int  # streamed text to take back from this character on; -1 = nothing had left
+    held_index: int  # its ``generation.held`` entry
+    held_ms: int
+    decision: ReviewDecision | None = None  # None = waiting
+    reviewer: str = ""
+    reason: str = ""
+    decided_ms: int = 0
+    done: bool = False  # the decision was carried out and logged

@@ -9,14 +9,13 @@ from __future__ import annotations
 import heapq
 import json
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
 from gensafe.core.clock import SystemClock
 from gensafe.core.errors import InvalidRequest, RegistryError
@@ -25,7 +24,8 @@ from gensafe.core.types import Modality
 from gensafe.keys import KeyEncryptionKey
 from gensafe.registry.blobs import BlobFolder, digest_of
 from gensafe.registry.model import Hold, Intent, IntentState, Record
-from gensafe.registry.tables import holds, intents, open_engine, prompts, records
+from gensafe.registry.reviews import Reviews
+from gensafe.registry.tables import holds, intents, open_engine, prompts, records, stored
 from gensafe.registry.vault import Vault
 
 NEAREST_LIMIT: Final = 5
@@ -43,6 +43,7 @@ class Registry:
         self._blobs = blobs
         self._vault = vault
         self._clock = clock
+        self.reviews = Reviews(engine, clock)
         self._prints: dict[Modality, list[tuple[int, dict[str, str]]]] = {}
         self._prints_lock = threading.Lock()
 
@@ -98,7 +99,7 @@ class Registry:
             "extra": json.dumps(dict(record.extra), sort_keys=True),
         }
         try:
-            with _stored("store a record"), self._engine.begin() as connection:
+            with stored("store a record"), self._engine.begin() as connection:
                 connection.execute(sa.insert(records).values(**row))
         except IntegrityError:
             raise RegistryError("a record of this id or request exists already", field="record_id") from None
@@ -140,7 +141,7 @@ class Registry:
             query = query.where(records.c.tenant == tenant)
         if before_ms is not None:
             query = query.where(records.c.created_ms < before_ms)
-        with _stored("read records"), self._engine.connect() as connection:
+        with stored("read records"), self._engine.connect() as connection:
             return [self._record(row) for row in connection.execute(query).mappings()]
 
     # --- blobs ---
@@ -155,7 +156,7 @@ class Registry:
         if subject:
             if self._blobs.has(digest) and not self._vault.owner(digest):
                 return digest  # the same bytes are kept in the clear already
-            with _stored("seal a blob"):
+            with stored("seal a blob"):
                 data = self._vault.seal_blob(digest, subject, data)
             self._blobs.delete(digest)
         self._blobs.write(digest, data)
@@ -167,14 +168,18 @@ class Registry:
         Raises:
             RegistryError: the stored bytes are not those of the digest, or they are sealed and cannot be opened.
         """
-        stored = self._blobs.read(digest)
-        if stored is None:
+        kept = self._blobs.read(digest)
+        if kept is None:
             return None
-        with _stored("open a blob"):
-            data = self._vault.unseal_blob(digest, stored)
+        with stored("open a blob"):
+            data = self._vault.unseal_blob(digest, kept)
         if digest_of(data) != digest:
             raise RegistryError("a stored blob does not match its digest")
         return data
+
+    def drop_blob(self, digest: str) -> bool:
+        """Remove a blob that nothing refers to any more; False if there was none."""
+        return self._blobs.delete(digest)
 
     # --- intents ---
 
@@ -207,7 +212,7 @@ class Registry:
             "created_ms": self._clock.now_ms(),
         }
         try:
-            with _stored("open an intent"), self._engine.begin() as connection:
+            with stored("open an intent"), self._engine.begin() as connection:
                 connection.execute(sa.insert(intents).values(**row))
         except IntegrityError:
             existing = self.intent(request_id)
@@ -227,7 +232,7 @@ class Registry:
         again = (IntentState.FAILED.value, IntentState.CANCELLED.value, IntentState.ABORTED.value)
         query = sa.update(intents).where(intents.c.request_id == request_id, intents.c.state.in_(again))
         fresh = {"record_id": record_id, "opened_index": -1, "final_index": -1, "state": IntentState.OPEN.value}
-        with _stored("reopen an intent"), self._engine.begin() as connection:
+        with stored("reopen an intent"), self._engine.begin() as connection:
             if connection.execute(query.values(**fresh, created_ms=self._clock.now_ms())).rowcount != 1:
                 raise RegistryError(f"request {request_id} cannot run again")
 
@@ -239,37 +244,38 @@ class Registry:
         """Note how a request ended and where the log says so.
 
         Raises:
-            RegistryError: no such open intent.
+            RegistryError: no such open or held intent.
         """
-        self._update_intent(request_id, {"state": IntentState(state).value, "final_index": final_index}, only_open=True)
+        closed = {"state": IntentState(state).value, "final_index": final_index}
+        self._update_intent(request_id, closed, only_in=(IntentState.OPEN, IntentState.HELD))
 
     def intent(self, request_id: str) -> Intent | None:
         """The intent of a request id."""
-        with _stored("read intents"), self._engine.connect() as connection:
+        with stored("read intents"), self._engine.connect() as connection:
             row = connection.execute(sa.select(intents).where(intents.c.request_id == request_id)).mappings().first()
         return None if row is None else _intent({**row})
 
     def open_intents(self) -> list[Intent]:
         """Requests that were begun and not closed: at start-up, those a crash cut off. Oldest first."""
         query = sa.select(intents).where(intents.c.state == IntentState.OPEN.value).order_by(intents.c.created_ms)
-        with _stored("read intents"), self._engine.connect() as connection:
+        with stored("read intents"), self._engine.connect() as connection:
             return [_intent({**row}) for row in connection.execute(query).mappings()]
 
     # --- prompts, erasure, holds ---
 
     def pseudonym(self, subject: str) -> str:
         """The stand-in for a subject used in tables, holds and tombstones."""
-        with _stored("read the vault"):
+        with stored("read the vault"):
             return self._vault.pseudonym(subject)
 
     def seal_prompt(self, record_id: int, subject: str, prompt: str) -> str:
         """Keep a prompt sealed under its subject's key; returns the commitment "hmac-sha256:<hex>" for the log."""
-        with _stored("seal a prompt"):
+        with stored("seal a prompt"):
             return self._vault.seal_prompt(record_id, subject, prompt, self._clock.now_ms())
 
     def open_prompt(self, record_id: int) -> tuple[str, bytes] | None:
         """(prompt, commitment key), or None if it was never kept or was erased."""
-        with _stored("open a prompt"):
+        with stored("open a prompt"):
             return self._vault.open_prompt(record_id)
 
     def erase_subject(self, subject: str) -> dict[str, int]:
@@ -283,13 +289,13 @@ class Registry:
         blocking += self._tenant_holds(who)
         if blocking:
             raise RegistryError(f"legal hold {blocking[0].hold_id} forbids erasing", fix="release the hold first")
-        with _stored("erase a subject"):
+        with stored("erase a subject"):
             count, blobs = self._vault.erase(who, self._clock.now_ms())
         return {"prompts": count, "blobs": sum(self._blobs.delete(digest) for digest in blobs)}
 
     def rewrap(self, new_kek: KeyEncryptionKey) -> int:
         """Wrap all subject keys under a new key-encryption key; returns how many."""
-        with _stored("wrap keys"):
+        with stored("wrap keys"):
             return self._vault.rewrap(new_kek)
 
     def set_hold(self, hold_id: str, scope: str) -> Hold:
@@ -303,7 +309,7 @@ class Registry:
             raise RegistryError("a hold covers all, tenant:<tenant> or subject:<pseudonym>", field="scope")
         hold = Hold(hold_id, scope, self._clock.now_ms())
         try:
-            with _stored("place a hold"), self._engine.begin() as connection:
+            with stored("place a hold"), self._engine.begin() as connection:
                 row = {"hold_id": hold_id, "scope": scope, "created_ms": hold.created_ms}
                 connection.execute(sa.insert(holds).values(**row))
         except IntegrityError:
@@ -319,13 +325,13 @@ class Registry:
         found = [hold for hold in self.holds() if hold.hold_id == hold_id]
         if not found:
             raise RegistryError(f"there is no hold {hold_id}", field="hold_id")
-        with _stored("lift a hold"), self._engine.begin() as connection:
+        with stored("lift a hold"), self._engine.begin() as connection:
             connection.execute(sa.delete(holds).where(holds.c.hold_id == hold_id))
         return found[0]
 
     def holds(self) -> list[Hold]:
         """The holds in force, oldest first."""
-        with _stored("read holds"), self._engine.connect() as connection:
+        with stored("read holds"), self._engine.connect() as connection:
             rows = connection.execute(sa.select(holds).order_by(holds.c.created_ms, holds.c.hold_id)).all()
         return [Hold(row.hold_id, row.scope, row.created_ms) for row in rows]
 
@@ -343,7 +349,7 @@ class Registry:
 
     def _one(self, where: sa.ColumnElement[bool]) -> Record | None:
         query = sa.select(records).where(where).order_by(records.c.created_ms.desc()).limit(1)
-        with _stored("read records"), self._engine.connect() as connection:
+        with stored("read records"), self._engine.connect() as connection:
             row = connection.execute(query).mappings().first()
         return None if row is None else self._record(row)
 
@@ -363,7 +369,7 @@ class Registry:
         with self._prints_lock:
             known = self._prints.setdefault(modality, [])
             query = sa.select(records.c.record_id, records.c.fingerprint).where(records.c.modality == modality.value)
-            with _stored("read fingerprints"), self._engine.connect() as connection:
+            with stored("read fingerprints"), self._engine.connect() as connection:
                 total = connection.execute(
                     sa.select(sa.func.count()).select_from(records).where(records.c.modality == modality.value)
                 ).scalar_one()
@@ -371,11 +377,12 @@ class Registry:
                     known[:] = [(row[0], json.loads(row[1])) for row in connection.execute(query).all()]
             return list(known)
 
-    def _update_intent(self, request_id: str, values: dict[str, Any], *, only_open: bool = False) -> None:
+    def _update_intent(
+        self, request_id: str, values: dict[str, Any], *, only_in: tuple[IntentState, ...] = tuple(IntentState)
+    ) -> None:
         query = sa.update(intents).where(intents.c.request_id == request_id)
-        if only_open:
-            query = query.where(intents.c.state == IntentState.OPEN.value)
-        with _stored("update an intent"), self._engine.begin() as connection:
+        query = query.where(intents.c.state.in_([state.value for state in only_in]))
+        with stored("update an intent"), self._engine.begin() as connection:
             if connection.execute(query.values(**values)).rowcount != 1:
                 raise RegistryError(f"request {request_id} has no open intent")
 
@@ -384,7 +391,7 @@ class Registry:
         if not tenants:
             return []
         query = sa.select(intents.c.tenant).join(prompts, prompts.c.record_id == intents.c.record_id)
-        with _stored("read holds"), self._engine.connect() as connection:
+        with stored("read holds"), self._engine.connect() as connection:
             found = connection.execute(query.where(prompts.c.subject == who).distinct()).scalars().all()
         return [tenants[tenant] for tenant in found if tenant in tenants]
 
@@ -396,14 +403,3 @@ def _threshold(value: object, modality: Modality) -> float:
 
 def _intent(row: Mapping[str, Any]) -> Intent:
     return Intent(**{**row, "state": IntentState(row["state"])})
-
-
-@contextmanager
-def _stored(doing: str) -> Iterator[None]:
-    """Turn database errors into ``RegistryError``; integrity errors pass, their callers know what they mean."""
-    try:
-        yield
-    except IntegrityError:
-        raise
-    except SQLAlchemyError as error:
-        raise RegistryError(f"could not {doing}: {getattr(error, 'orig', None) or error}") from error

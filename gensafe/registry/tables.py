@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from gensafe.core.errors import RegistryError
@@ -85,6 +87,26 @@ holds = sa.Table(
     sa.Column("created_ms", sa.BigInteger, nullable=False),
 )
 
+reviews = sa.Table(
+    "reviews",
+    meta,
+    sa.Column("review_id", sa.Text, primary_key=True),
+    sa.Column("request_id", sa.Text, nullable=False, index=True),
+    sa.Column("record_id", sa.BigInteger, nullable=False),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("modality", sa.Text, nullable=False),
+    sa.Column("draft", sa.Text, nullable=False),  # digest of the sealed blob
+    sa.Column("verdict", sa.Text, nullable=False),  # JSON
+    sa.Column("retract_from", sa.BigInteger, nullable=False),
+    sa.Column("held_index", sa.BigInteger, nullable=False),
+    sa.Column("held_ms", sa.BigInteger, nullable=False),
+    sa.Column("decision", sa.Text),  # NULL = waiting
+    sa.Column("reviewer", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("decided_ms", sa.BigInteger),
+    sa.Column("done", sa.Boolean, nullable=False),
+)
+
 secrets_table = sa.Table(
     "secrets",
     meta,
@@ -141,3 +163,14 @@ def _sqlite(directory: Path, *, readonly: bool) -> sa.Engine:
             connection.execute("PRAGMA secure_delete=ON")  # erased prompts and keys leave no page behind
 
     return engine
+
+
+@contextmanager
+def stored(doing: str) -> Iterator[None]:
+    """Turn database errors into ``RegistryError``; integrity errors pass, their callers know what they mean."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as error:
+        raise RegistryError(f"could not {doing}: {getattr(error, 'orig', None) or error}") from error

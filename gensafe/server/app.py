@@ -10,6 +10,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from gensafe.core.config import Config, check_config
-from gensafe.core.errors import ConfigError
-from gensafe.pipeline import Chain
+from gensafe.core.errors import ConfigError, GensafeError
+from gensafe.pipeline import Chain, carry_out_decisions
 from gensafe.server.access import AccessInterceptor
 from gensafe.server.audit import AuditServicer
 from gensafe.server.classify import SafetyServicer
@@ -32,7 +33,7 @@ from gensafe.verify import VerifyContext
 
 log = logging.getLogger("gensafe.server")
 
-POLICY_POLL_S = 2.0
+WATCH_S = 2.0
 SERVICES = (
     "gensafe.v1.GenerationService",
     "gensafe.v1.SafetyService",
@@ -88,14 +89,15 @@ async def serve(chain: Chain, verify_context: VerifyContext, on_ready: Callable[
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     on_ready(Addresses(f"{host}:{port}", http_address))
-    watcher = asyncio.create_task(_watch_policy(chain))
+    watchers = [asyncio.create_task(_watch_policy(chain)), asyncio.create_task(_watch_reviews(chain, stop))]
     await stop.wait()
-    watcher.cancel()
+    watchers[0].cancel()
     log.info("draining")
     await healths.enter_graceful_shutdown()  # 1.
     scheduler.draining = True  # 2.
     await server.stop(config.server.drain_s)  # 3.
     await generation.stop_jobs()  # 4.
+    await watchers[1]  # a decision that is being carried out is carried out to its end
     if http is not None:
         http[0].should_exit = True
         await http[1]
@@ -105,9 +107,23 @@ async def serve(chain: Chain, verify_context: VerifyContext, on_ready: Callable[
 async def _watch_policy(chain: Chain) -> None:
     """Take over a changed policy file without a gap; a broken one is refused, logged, and the old one stays."""
     while True:
-        await asyncio.sleep(POLICY_POLL_S)
+        await asyncio.sleep(WATCH_S)
         if await asyncio.to_thread(chain.refresh_policy):
             log.info("policy file changed: %s is in force", chain.policy.runner.policy.digest)
+
+
+async def _watch_reviews(chain: Chain, stop: asyncio.Event) -> None:
+    """Carry out what people decide about held outputs; what cannot be carried out now is tried again."""
+    while not stop.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), WATCH_S)
+        try:
+            count = await asyncio.to_thread(carry_out_decisions, chain)
+        except GensafeError as error:
+            log.warning("held outputs cannot be finished now: %s", error)
+        else:
+            if count:
+                log.info("carried out %d decisions about held outputs", count)
 
 
 def _bind(server: grpc.aio.Server, config: Config) -> int:

@@ -21,7 +21,7 @@ from gensafe.core.types import (
     Verdict,
     VerificationReport,
 )
-from gensafe.pipeline.events import Accepted, Judgement, PipelineEvent, Released, ReleasedText, Stopped
+from gensafe.pipeline.events import Accepted, Held, Judgement, PipelineEvent, Released, ReleasedText, Stopped
 from gensafe.safety import verdict_digest
 from gensafe.v1 import common_pb2, generation_pb2, provenance_pb2
 
@@ -135,6 +135,8 @@ def event_to_pb(event: PipelineEvent) -> generation_pb2.GenerateResponse:
             return response(verdict=verdict_to_pb(event.verdict))
         case Stopped():
             return response(blocked=blocked_to_pb(event))
+        case Held():
+            return response(held=held_to_pb(event))
         case Released():
             return response(completed=completed_to_pb(event))
 
@@ -152,6 +154,18 @@ def blocked_to_pb(event: Stopped) -> generation_pb2.Blocked:
         reason="SAFETY_UNAVAILABLE" if failed else "SAFETY_BLOCKED",
         categories=event.verdict.categories,
         verdict=verdict_to_pb(event.verdict),
+        log_index=event.log_index,
+        retract_from=event.retract_from,
+    )
+
+
+def held_to_pb(event: Held) -> generation_pb2.Held:
+    """Render a hold: categories, never content."""
+    return generation_pb2.Held(
+        request_id=event.request_id,
+        record_id=ids.record_id_text(event.record_id),
+        review_id=event.review_id,
+        categories=event.categories,
         log_index=event.log_index,
         retract_from=event.retract_from,
     )

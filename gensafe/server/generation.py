@@ -13,7 +13,7 @@ import grpc
 
 from gensafe.core import errors, ids
 from gensafe.core.types import GenerationRequest, Progress
-from gensafe.pipeline import CallControl, Chain, PipelineEvent, Released, Stopped, run
+from gensafe.pipeline import CallControl, Chain, Held, PipelineEvent, Released, Stopped, run
 from gensafe.pipeline.replay import load_output
 from gensafe.server import convert
 from gensafe.server.access import caller
@@ -96,6 +96,9 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
                 elif isinstance(event, Stopped):
                     job.state.blocked.CopyFrom(convert.blocked_to_pb(event))
                     job.state.state = pb.JOB_STATE_BLOCKED
+                elif isinstance(event, Held):
+                    job.state.held.CopyFrom(convert.held_to_pb(event))
+                    job.state.state = pb.JOB_STATE_HELD
                 elif isinstance(event, Released):
                     job.state.completed.CopyFrom(convert.completed_to_pb(event))
                     job.state.state = pb.JOB_STATE_COMPLETED

@@ -32,6 +32,8 @@ class _JobStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobState.Val
     JOB_STATE_BLOCKED: _JobState.ValueType  # 3
     JOB_STATE_FAILED: _JobState.ValueType  # 4
     JOB_STATE_CANCELLED: _JobState.ValueType  # 5
+    JOB_STATE_HELD: _JobState.ValueType  # 6
+    """Waits for a person; see Held."""
 
 class JobState(_JobState, metaclass=_JobStateEnumTypeWrapper): ...
 
@@ -41,6 +43,8 @@ JOB_STATE_COMPLETED: JobState.ValueType  # 2
 JOB_STATE_BLOCKED: JobState.ValueType  # 3
 JOB_STATE_FAILED: JobState.ValueType  # 4
 JOB_STATE_CANCELLED: JobState.ValueType  # 5
+JOB_STATE_HELD: JobState.ValueType  # 6
+"""Waits for a person; see Held."""
 Global___JobState: _TypeAlias = JobState  # noqa: Y015
 
 @_typing.final
@@ -110,6 +114,7 @@ class GenerateResponse(_message.Message):
     VERDICT_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
     BLOCKED_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def accepted(self) -> Global___Accepted: ...
     @_builtins.property
@@ -124,6 +129,8 @@ class GenerateResponse(_message.Message):
     def completed(self) -> Global___Completed: ...
     @_builtins.property
     def blocked(self) -> Global___Blocked: ...
+    @_builtins.property
+    def held(self) -> Global___Held: ...
     def __init__(
         self,
         *,
@@ -134,12 +141,13 @@ class GenerateResponse(_message.Message):
         verdict: _common_pb2.Verdict | None = ...,
         completed: Global___Completed | None = ...,
         blocked: Global___Blocked | None = ...,
+        held: Global___Held | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "blocked", b"blocked", "completed", b"completed", "event", b"event", "media_chunk", b"media_chunk", "progress", b"progress", "text_delta", b"text_delta", "verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "blocked", b"blocked", "completed", b"completed", "event", b"event", "held", b"held", "media_chunk", b"media_chunk", "progress", b"progress", "text_delta", b"text_delta", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "blocked", b"blocked", "completed", b"completed", "event", b"event", "media_chunk", b"media_chunk", "progress", b"progress", "text_delta", b"text_delta", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "blocked", b"blocked", "completed", b"completed", "event", b"event", "held", b"held", "media_chunk", b"media_chunk", "progress", b"progress", "text_delta", b"text_delta", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["accepted", "progress", "text_delta", "media_chunk", "verdict", "completed", "blocked"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["accepted", "progress", "text_delta", "media_chunk", "verdict", "completed", "blocked", "held"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -487,6 +495,47 @@ class Blocked(_message.Message):
 Global___Blocked: _TypeAlias = Blocked  # noqa: Y015
 
 @_typing.final
+class Held(_message.Message):
+    """A person must see the output before it may leave; it waits, sealed. The same request under the same request_id
+    answers held until the decision was carried out, then completed, or fails because the output was rejected.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    REVIEW_ID_FIELD_NUMBER: _builtins.int
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    RETRACT_FROM_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    record_id: _builtins.str
+    review_id: _builtins.str
+    """Names the output in the review queue."""
+    log_index: _builtins.int
+    retract_from: _builtins.int
+    """Text already released that must be retracted from this character on; -1 = nothing was released."""
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        record_id: _builtins.str = ...,
+        review_id: _builtins.str = ...,
+        categories: _abc.Iterable[_builtins.str] | None = ...,
+        log_index: _builtins.int = ...,
+        retract_from: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "log_index", b"log_index", "record_id", b"record_id", "request_id", b"request_id", "retract_from", b"retract_from", "review_id", b"review_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Held: _TypeAlias = Held  # noqa: Y015
+
+@_typing.final
 class Job(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -497,6 +546,7 @@ class Job(_message.Message):
     BLOCKED_FIELD_NUMBER: _builtins.int
     ERROR_REASON_FIELD_NUMBER: _builtins.int
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     state: Global___JobState.ValueType
     error_reason: _builtins.str
@@ -508,6 +558,8 @@ class Job(_message.Message):
     def completed(self) -> Global___Completed: ...
     @_builtins.property
     def blocked(self) -> Global___Blocked: ...
+    @_builtins.property
+    def held(self) -> Global___Held: ...
     def __init__(
         self,
         *,
@@ -518,10 +570,11 @@ class Job(_message.Message):
         blocked: Global___Blocked | None = ...,
         error_reason: _builtins.str = ...,
         error_message: _builtins.str = ...,
+        held: Global___Held | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "completed", b"completed", "progress", b"progress"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "completed", b"completed", "held", b"held", "progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "completed", b"completed", "error_message", b"error_message", "error_reason", b"error_reason", "progress", b"progress", "request_id", b"request_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "completed", b"completed", "error_message", b"error_message", "error_reason", b"error_reason", "held", b"held", "progress", b"progress", "request_id", b"request_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -78,7 +78,7 @@ class GenerationServiceServicer(object):
 
     def Generate(self, request, context):
         """Generates one output. Events arrive in the order accepted, progress / text_delta, verdict, media_chunk, completed;
-        or end with blocked. Cancelling the call stops generation.
+        or end with blocked or held. Cancelling the call stops generation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,7 +35,7 @@ class GenerationServiceStub:
     def __new__(cls, channel: _aio.Channel) -> GenerationServiceAsyncStub: ...
     Generate: _grpc.UnaryStreamMultiCallable[_generation_pb2.GenerateRequest, _generation_pb2.GenerateResponse]
     """Generates one output. Events arrive in the order accepted, progress / text_delta, verdict, media_chunk, completed;
-    or end with blocked. Cancelling the call stops generation.
+    or end with blocked or held. Cancelling the call stops generation.
     """
     StartGeneration: _grpc.UnaryUnaryMultiCallable[_generation_pb2.StartGenerationRequest, _generation_pb2.StartGenerationResponse]
     """Starts a generation that outlives the call. Same request_id and body: the same job."""
@@ -57,7 +57,7 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Generate: _aio.UnaryStreamMultiCallable[_generation_pb2.GenerateRequest, _generation_pb2.GenerateResponse]  # type: ignore[assignment]
     """Generates one output. Events arrive in the order accepted, progress / text_delta, verdict, media_chunk, completed;
-    or end with blocked. Cancelling the call stops generation.
+    or end with blocked or held. Cancelling the call stops generation.
     """
     StartGeneration: _aio.UnaryUnaryMultiCallable[_generation_pb2.StartGenerationRequest, _generation_pb2.StartGenerationResponse]  # type: ignore[assignment]
     """Starts a generation that outlives the call. Same request_id and body: the same job."""
@@ -82,7 +82,7 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_generation_pb2.GenerateResponse], _abc.AsyncIterator[_generation_pb2.GenerateResponse]]:
         """Generates one output. Events arrive in the order accepted, progress / text_delta, verdict, media_chunk, completed;
-        or end with blocked. Cancelling the call stops generation.
+        or end with blocked or held. Cancelling the call stops generation.
         """
 
     @_abc_1.abstractmethod

@@ -19,6 +19,7 @@ CLASS: Final = 6003
 _ACTIVITY: Final = {  # activity_id of API Activity
     "generation.opened": 1,
     "generation.released": 1,
+    "generation.held": 3,
     "verify.performed": 2,
     "export.made": 2,
     "policy.changed": 3,
@@ -30,6 +31,7 @@ _ACTIVITY: Final = {  # activity_id of API Activity
 }
 _ACTIVITY_NAMES: Final = {1: "Create", 2: "Read", 3: "Update", 4: "Delete", 99: "Other"}
 _SEVERITY: Final = {
+    "generation.held": 2,
     "generation.blocked": 3,
     "generation.failed": 3,
     "generation.aborted": 3,

@@ -1,0 +1,156 @@
+"""Outputs a person must see first: hold them sealed, and carry out what the person decided.
+
+Held:    blob (sealed for the tenant) -> ``generation.held`` entry -> queue row and held intent, together.
+Decided: by ``gensafe review`` or ``Registry.reviews.decide``, in any process; durable before anything acts on it.
+Done:    here, by the one process that may write the log. Released: steps 7 to 9 of ``run``, and the leaf names the
+         decision. Rejected: ``generation.blocked`` with the decision. Either way the draft is destroyed.
+
+A crash at any point leaves a decided item that is not done, and the next start carries on (see ``recovery``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from gensafe.audit import entries
+from gensafe.core.digest import sha256
+from gensafe.core.errors import GensafeError, LogUnavailable, RegistryError
+from gensafe.core.types import Judged, Review
+from gensafe.pipeline.chain import Chain
+from gensafe.pipeline.events import Held
+from gensafe.pipeline.finish import record, sign
+from gensafe.pipeline.held import pack, unpack
+from gensafe.registry import HeldOutput, IntentState, ReviewDecision, new_review_id
+from gensafe.safety.receipt import verdict_dict
+
+log = logging.getLogger("gensafe.pipeline")
+
+
+def hold(chain: Chain, judged: Judged, *, retract_from: int, bytes_released: int) -> Held:
+    """Keep a judged draft for a person.
+
+    Raises:
+        LogUnavailable, RegistryError: not held; the caller closes the request as failed.
+    """
+    request = judged.admission.request
+    review_id = new_review_id()
+    draft = chain.registry.put_blob(pack(judged), subject=request.tenant)
+    appended = chain.log.append(
+        entries.held(
+            judged.admission,
+            verdict_=judged.verdict,
+            review_id=review_id,
+            draft=draft,
+            bytes_released=bytes_released,
+        )
+    )
+    item = chain.registry.reviews.hold(
+        review_id=review_id,
+        request_id=request.request_id,
+        record_id=judged.admission.record_id,
+        tenant=request.tenant,
+        modality=request.modality,
+        draft=draft,
+        verdict=verdict_dict(judged.verdict),
+        held_index=appended.index,
+        retract_from=retract_from,
+    )
+    return held_event(item)
+
+
+def held_event(item: HeldOutput) -> Held:
+    """What a caller is told, now and when it asks again under the same request id."""
+    hits = [d["category"] for d in item.verdict["decisions"] if d["action"] == item.verdict["action"]]
+    return Held(
+        request_id=item.request_id,
+        record_id=item.record_id,
+        review_id=item.review_id,
+        categories=tuple(dict.fromkeys(hits)),
+        log_index=item.held_index,
+        retract_from=item.retract_from,
+    )
+
+
+def carry_out_decisions(chain: Chain) -> int:
+    """Act on every decision that nobody has acted on; returns how many. One thread at a time.
+
+    An output that cannot be finished is closed in the log as failed; a log or registry that cannot be written leaves
+    it for the next call.
+
+    Raises:
+        LogUnavailable, RegistryError: as said.
+    """
+    items = chain.registry.reviews.decided()
+    for item in items:
+        _carry_out(chain, item)
+    return len(items)
+
+
+def _carry_out(chain: Chain, item: HeldOutput) -> None:
+    intent = chain.registry.intent(item.request_id)
+    if intent is not None and intent.state is IntentState.HELD and intent.record_id == item.record_id:
+        if item.decision is ReviewDecision.RELEASED:
+            _release(chain, item)
+        else:
+            _reject(chain, item)
+    # else a crash came between the closing entry and this line, and recovery closed the intent
+    chain.registry.reviews.finish(item.review_id)
+    chain.registry.drop_blob(item.draft)
+
+
+def _release(chain: Chain, item: HeldOutput) -> None:
+    data = chain.registry.get_blob(item.draft)
+    if data is None:  # the subject was erased meanwhile
+        _fail(chain, item, "ERASED")
+        return
+    judged = replace(unpack(data), review=_review(chain, item))
+    request = judged.admission.request
+    try:
+        marked = chain.marker.mark(judged, chain.backends[request.model or chain.default_model])
+        signed = sign(chain, marked)
+    except (LogUnavailable, RegistryError):
+        raise
+    except Exception as error:
+        log.exception("the released output %s could not be finished", item.review_id)
+        _fail(chain, item, error.reason if isinstance(error, GensafeError) else "INTERNAL")
+        return
+    record(chain, signed)
+
+
+def _reject(chain: Chain, item: HeldOutput) -> None:
+    appended = chain.log.append(entries.rejected(_held_entry(chain, item), _review(chain, item)))
+    chain.registry.close_intent(item.request_id, IntentState.BLOCKED, appended.index)
+
+
+def _fail(chain: Chain, item: HeldOutput, reason: str) -> None:
+    held = _held_entry(chain, item)
+    appended = chain.log.append(
+        entries.ended(
+            entries.FAILED,
+            request_id=item.request_id,
+            record_id=item.record_id,
+            tenant=item.tenant,
+            modality=item.modality,
+            reason=reason,
+            opened_index=int(held["opened_index"]),
+            stage="review",
+        )
+    )
+    chain.registry.close_intent(item.request_id, IntentState.FAILED, appended.index)
+
+
+def _held_entry(chain: Chain, item: HeldOutput) -> Mapping[str, Any]:
+    return chain.log.entry(item.held_index).entry
+
+
+def _review(chain: Chain, item: HeldOutput) -> Review:
+    return Review(
+        review_id=item.review_id,
+        decision=item.decision.value if item.decision else "",
+        reviewer=chain.registry.pseudonym(f"reviewer:{item.reviewer}"),
+        reason_digest=sha256(item.reason.encode("utf-8", "replace")),
+        decided_ms=item.decided_ms,
+    )
