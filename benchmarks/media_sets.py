@@ -130,6 +130,32 @@ def cropped(pixels: Pixels, share: float, place: tuple[float, float] = (0.5, 0.5
     return np.ascontiguousarray(pixels[top : top + rows, left : left + columns])
 
 
+def edges_cut(pixels: Pixels, share: float, rng: np.random.Generator) -> Pixels:
+    """Each axis shortened by up to ``share``, however it falls on the two edges."""
+    slices = []
+    for side in pixels.shape[:2]:
+        total = float(rng.uniform(0, share))
+        before = float(rng.uniform(0, total))
+        slices.append(slice(round(before * side), side - round((total - before) * side)))
+    return np.ascontiguousarray(pixels[slices[0], slices[1]])
+
+
+def text_pages(count: int, seed: int = 4) -> list[Image]:
+    """Pages of random words in black on white, 480 x 640: all alike from afar."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        picture = PilImage.new("RGB", (480, 640), "white")
+        draw = ImageDraw.Draw(picture)
+        for line in range(int(rng.integers(12, 26))):
+            words = (
+                "".join(rng.choice(list("etaoinshrdlu"), int(n))) for n in rng.integers(2, 9, int(rng.integers(3, 8)))
+            )
+            draw.text((30, 24 + 23 * line), " ".join(words), font=ImageFont.load_default(16), fill="black")
+        found.append(Image(np.asarray(picture)))
+    return found
+
+
 def pairs(count: int, wanted: int, rng: np.random.Generator) -> Iterator[tuple[int, int]]:
     """``wanted`` random pairs of different indices below ``count``."""
     for _ in range(wanted):

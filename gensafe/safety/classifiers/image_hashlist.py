@@ -1,4 +1,4 @@
-"""``image_hashlist``: is this picture on one of the operator's PDQ block lists, turned or mirrored as it may be?"""
+"""``image_hashlist``: is this picture on an operator's PDQ block list, turned, mirrored or cropped as it may be?"""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.ports import Card
 from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Image, Media, Modality, Stage
 from gensafe.safety.cards import read_card
-from gensafe.safety.signals.hashlist import QUALITY_MIN, PdqIndex, read_lists
-from gensafe.safety.signals.pdq_views import dihedral_hashes
+from gensafe.safety.signals.hashlist import read_lists
+from gensafe.safety.signals.pdq_index import MATCH_BITS, QUALITY_MIN, PdqIndex
+from gensafe.safety.signals.pdq_views import CROP_BITS, crop_hashes, dihedral_hashes
 
 NAME: Final = "image_hashlist"
-VERSION: Final = "1"
+VERSION: Final = "2"
+CROP_SCORE: Final = 0.8  # a likely crop is for a person to look at; within 31 bits it is a match like any other
 
 
 class ImageHashlist:
@@ -54,8 +56,13 @@ class ImageHashlist:
         count = len(self._index.entries)
         return Assessment(self.look_up(item.pixels), (Coverage(NAME, "listed hashes", count, count),))
 
-    def look_up(self, pixels: NDArray[np.uint8]) -> tuple[Finding, ...]:
-        """One finding for each category with a match; none for a picture too plain to hash (quality below 50)."""
+    def look_up(self, pixels: NDArray[np.uint8], *, crops: bool = True) -> tuple[Finding, ...]:
+        """One finding for each category with a match; none for a picture too plain to hash (quality below 50).
+
+        Args:
+            pixels: uint8 (H, W, 3).
+            crops: Look for cropped copies too, where the picture itself is not found.
+        """
         if not self._index.entries:
             return ()
         digests, quality = dihedral_hashes(pixels)
@@ -65,6 +72,11 @@ class ImageHashlist:
         for hit in self._index.search(digests):
             detail = f"{hit.distance} bits from {hit.entry.label}"
             found.setdefault(hit.entry.category, Finding(hit.entry.category, 1.0, NAME, detail))
+        if crops and not found:
+            for hit in self._index.search(crop_hashes(pixels), CROP_BITS):
+                score = 1.0 if hit.distance <= MATCH_BITS else CROP_SCORE
+                detail = f"as a crop, {hit.distance} bits from {hit.entry.label}"
+                found.setdefault(hit.entry.category, Finding(hit.entry.category, score, NAME, detail))
         return tuple(found.values())
 
 

@@ -92,7 +92,8 @@ class VideoFrames:
             after = next((i for i in chosen if i > index), len(item.frames))
             time = TimeRange(round(index / item.fps, 3), round(after / item.fps, 3))
             scale = item.frames.shape[2] / pixels.shape[1]
-            for finding in (*self._hashlist.look_up(pixels), *_enlarged(self._text.read(pixels, stage), scale)):
+            listed = self._hashlist.look_up(pixels, crops=False)
+            for finding in (*listed, *_enlarged(self._text.read(pixels, stage), scale)):
                 key = finding.category, finding.detail
                 known = found.get(key)
                 if known is None:

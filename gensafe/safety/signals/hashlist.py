@@ -1,29 +1,20 @@
-"""Block lists of PDQ hashes: reading them, and an exact search of every entry within 31 bits.
+"""Block lists of PDQ hashes: reading them. ``pdq_index`` searches them.
 
-Matching at a distance of at most 31, and not matching pictures of quality below 50, follow the authors' advice
-(ThreatExchange, pdq/README). No list is shipped: lists of known abuse material need agreements with those who keep
-them.
+No list is shipped: lists of known abuse material need agreements with those who keep them.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gensafe.core.errors import ConfigError
 
-MATCH_BITS: Final = 31
-QUALITY_MIN: Final = 50
 _HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
-_CHUNKS: Final = 16
-_SCAN_BELOW: Final = 20_000  # a plain scan is as fast as the index up to here
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +24,6 @@ class ListEntry:
     digest: bytes
     category: str
     label: str
-
-
-@dataclass(frozen=True, slots=True)
-class ListHit:
-    """A listed entry and its distance in bits."""
-
-    entry: ListEntry
-    distance: int
 
 
 def parse_list(text: str, category: str, name: str) -> list[ListEntry]:
@@ -113,63 +96,3 @@ def read_lists(spec: str) -> list[ListEntry]:
             raise ConfigError(f"the hash list {path} cannot be read: {type(error).__name__}") from error
         entries += parse_list(text, category, Path(path).stem)
     return entries
-
-
-@dataclass(slots=True)
-class PdqIndex:
-    """Finds every entry within ``MATCH_BITS`` bits, exactly.
-
-    Up to 20,000 entries by a scan. Above, by multi-index hashing (Norouzi et al., CVPR 2012): of 16 pieces of 16
-    bits, at least one differs by no more than one bit when the whole differs by no more than 31, so looking up each
-    piece and its 16 one-bit neighbours finds every match.
-    """
-
-    entries: list[ListEntry]
-    _words: NDArray[np.uint64] = field(init=False)
-    _order: NDArray[np.uint32] | None = field(init=False, default=None)
-    _starts: NDArray[np.uint32] | None = field(init=False, default=None)
-
-    def __post_init__(self) -> None:
-        raw = np.frombuffer(b"".join(e.digest for e in self.entries), np.uint8).reshape(-1, 32)
-        self._words = np.ascontiguousarray(raw).view(np.uint64)
-        if len(self.entries) >= _SCAN_BELOW:
-            self._build(raw)
-
-    def _build(self, raw: NDArray[np.uint8]) -> None:
-        pieces = np.ascontiguousarray(raw).view(np.uint16)
-        self._order = np.empty((_CHUNKS, len(raw)), np.uint32)
-        self._starts = np.empty((_CHUNKS, 65_537), np.uint32)
-        for chunk in range(_CHUNKS):
-            order = np.argsort(pieces[:, chunk], kind="stable").astype(np.uint32)
-            self._order[chunk] = order
-            self._starts[chunk] = np.searchsorted(pieces[order, chunk], np.arange(65_537))
-
-    def search(self, digests: Iterable[bytes], bits: int = MATCH_BITS) -> list[ListHit]:
-        """The entries within ``bits`` of any of ``digests`` (32 bytes each), nearest first, each at most once.
-
-        Args:
-            digests: Hashes of one picture (its turns and mirror images).
-            bits: At most MATCH_BITS: further away the index would miss some.
-        """
-        best: dict[int, int] = {}
-        for digest in digests if len(self.entries) else ():
-            query = np.frombuffer(digest, np.uint8)
-            rows = self._candidates(query)
-            words = self._words if rows is None else self._words[rows]
-            distance = np.bitwise_count(words ^ query.view(np.uint64)).sum(axis=1)
-            for at in np.flatnonzero(distance <= min(bits, MATCH_BITS)):
-                index = int(at if rows is None else rows[at])
-                best[index] = min(best.get(index, 256), int(distance[at]))
-        ranked = sorted(best.items(), key=lambda pair: (pair[1], pair[0]))
-        return [ListHit(self.entries[index], distance) for index, distance in ranked]
-
-    def _candidates(self, query: NDArray[np.uint8]) -> NDArray[np.uint32] | None:
-        if self._order is None or self._starts is None:
-            return None
-        neighbours = np.concatenate([[0], 1 << np.arange(16)]).astype(np.uint16)
-        parts = []
-        for chunk, piece in enumerate(query.view(np.uint16)):
-            starts = self._starts[chunk]
-            for key in (piece ^ neighbours).astype(np.int64):
-                parts.append(self._order[chunk, starts[key] : starts[key + 1]])
-        return np.unique(np.concatenate(parts))

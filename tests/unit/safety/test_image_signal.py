@@ -13,8 +13,9 @@ from gensafe.core.errors import ConfigError, SafetyUnavailable
 from gensafe.core.types import Image, Stage, Text
 from gensafe.media import decode, encode
 from gensafe.safety.classifiers import image_hashlist, image_signal
-from gensafe.safety.signals.hashlist import ListEntry, PdqIndex, parse_list
-from gensafe.safety.signals.pdq_views import dihedral_hashes, listing_hashes
+from gensafe.safety.signals.hashlist import ListEntry, parse_list
+from gensafe.safety.signals.pdq_index import PdqIndex
+from gensafe.safety.signals.pdq_views import crop_hashes, dihedral_hashes, listing_hashes
 
 CHECK = image_signal.create({})
 
@@ -86,6 +87,35 @@ def test_copies_of_a_listed_picture_are_found(listed):
         assert (finding.category, finding.score) == ("lst", 1.0), name
     for seed in range(2, 12):
         assert listed.assess(Image(landscape(seed)), Stage.OUTPUT).findings == ()
+
+
+def off_centre(pixels, turns=0):
+    """8 % of each side cut off, none of it on the left and at the bottom."""
+    height, width = pixels.shape[:2]
+    return np.ascontiguousarray(np.rot90(pixels[round(0.08 * height) :, : width - round(0.08 * width)], turns))
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+def test_crops_off_the_centre_are_found(listed, turns, tmp_path):
+    (finding,) = listed.assess(Image(off_centre(landscape(1), turns)), Stage.OUTPUT).findings
+    assert finding.score == 1.0 and "as a crop" in finding.detail
+    alone = tmp_path / "whole.txt"
+    alone.write_text(dihedral_hashes(landscape(1))[0][0].hex())
+    check = image_hashlist.create({"lists": str(alone)})
+    (finding,) = check.assess(Image(off_centre(landscape(1), turns)), Stage.OUTPUT).findings
+    assert finding.score >= image_hashlist.CROP_SCORE
+    assert check.look_up(off_centre(landscape(1), turns), crops=False) == ()
+    for seed in range(2, 8):
+        assert check.assess(Image(off_centre(landscape(seed))), Stage.OUTPUT).findings == ()
+
+
+def test_a_window_hashes_as_pdq_hashes_it():
+    pixels = landscape(4)
+    whole = np.frombuffer(dihedral_hashes(pixels)[0][0], np.uint8)
+    middle = np.frombuffer(bytes.fromhex(listing_hashes(pixels)[-1]), np.uint8)
+    views = crop_hashes(pixels)
+    for wanted, view in ((whole, views[0]), (middle, views[8 * 225])):  # nothing cut off any edge
+        assert np.bitwise_count(wanted ^ view).sum() <= 20
 
 
 def test_categories_and_formats(tmp_path):
