@@ -187,3 +187,37 @@ def ai_assertions(reading: ManifestReading) -> Check:
 def states_ai(reading: ManifestReading) -> bool:
     """Whether any action carries an AI digital source type."""
     return any(a.digital_source_type.rsplit("/", 1)[-1] in AI_SOURCES for a in reading.actions)
+
+
+def labels(found: Inspection) -> Check:
+    """What the label fields say (IPTC, TC260 AIGC, our own): claims that anyone can write, so no proof either way."""
+    name, said = "labels", found.labels
+    if said is None:
+        return Check(name, Outcome.UNSUPPORTED, f"label fields are not read from {found.media_type}")
+    source = str(said.get("iptc", {}).get("DigitalSourceType", "")).rsplit("/", 1)[-1]
+    aigc = said.get("aigc", {})
+    own = said.get("label", {})
+    evidence: dict[str, object] = {
+        "source_type": source,
+        "aigc": dict(aigc),
+        "aigc_places": list(said.get("aigc_places", ())),
+        "own": dict(own),
+        "problems": list(said.get("problems", ())),
+    }
+    if said.get("problems"):
+        return Check(name, Outcome.FAIL, "; ".join(said["problems"]), evidence)
+    claims = [f"IPTC source {source}"] if source else []
+    claims += [f"AIGC label {aigc.get('Label', '?')} by {aigc.get('ContentProducer') or 'nobody'}"] if aigc else []
+    claims += [f"{own.get('action', 'made')} by {own.get('system', '?')} of {own['provider']}"] if own else []
+    if not claims:
+        return Check(name, Outcome.ABSENT, "no label fields")
+    reading = found.reading
+    ai = source in AI_SOURCES or str(aigc.get("Label", "")) in ("1", "2", "3") or bool(own)
+    captured = reading is not None and any(
+        a.digital_source_type.rsplit("/", 1)[-1] in CAPTURE_SOURCES for a in reading.actions
+    )
+    if ai and captured:
+        return Check(name, Outcome.FAIL, f"{'; '.join(claims)}: the manifest says it was captured", evidence)
+    signed = reading is not None and hard_binding_holds(reading)
+    covered = "covered by the signature" if signed else "a claim, covered by no signature"
+    return Check(name, Outcome.PASS, f"{'; '.join(claims)} ({covered})", evidence)

@@ -26,10 +26,11 @@ def inspect_contained(data: bytes, sidecar: bytes | None, context: VerifyContext
     Raises:
         MediaError: the worker was stopped by a limit, crashed, or answered nonsense.
     """
+    prints = context.records is not None
     if not context.contained:
-        return inspect(data, sidecar, context.trust, context.limits)
+        return inspect(data, sidecar, context.trust, context.limits, prints=prints)
     context.limits.check("max_bytes", len(data))
-    answer = run_in_worker(_INSPECT, data, sidecar, context.trust, context.limits)
+    answer = run_in_worker(_INSPECT, data, sidecar, context.trust, context.limits, prints)
     try:
         if not isinstance(answer, dict):
             raise TypeError
@@ -61,9 +62,11 @@ def recover_contained(
     return alone, bound
 
 
-def inspect_plain(data: bytes, sidecar: bytes | None, trust: TrustStore, limits: Limits) -> dict[str, object]:
+def inspect_plain(
+    data: bytes, sidecar: bytes | None, trust: TrustStore, limits: Limits, prints: bool
+) -> dict[str, object]:
     """Runs in the worker: ``inspect`` with a plain answer."""
-    found = inspect(data, sidecar, trust, limits)
+    found = inspect(data, sidecar, trust, limits, prints=prints)
     return {
         "media_type": found.media_type,
         "digest": found.digest,
@@ -76,6 +79,7 @@ def inspect_plain(data: bytes, sidecar: bytes | None, trust: TrustStore, limits:
         "manifest_problem": found.manifest_problem,
         "remote_url": found.remote_url,
         "manifest_seen": found.manifest_seen,
+        "labels": None if found.labels is None else dict(found.labels),
     }
 
 

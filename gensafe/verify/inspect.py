@@ -6,7 +6,8 @@ It takes no key and no handle to a registry: a parser that is taken over finds n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from gensafe import media
 from gensafe.core.digest import sha256
@@ -19,6 +20,7 @@ from gensafe.core.errors import (
 )
 from gensafe.core.types import Media
 from gensafe.media.fingerprint import fingerprint
+from gensafe.media.labels import read_labels
 from gensafe.media.limits import LIMITS, Limits
 from gensafe.provenance import ManifestReading, RemoteManifest, TrustStore, containers, read_asset, read_store
 from gensafe.verify.conclusion import Container
@@ -42,18 +44,29 @@ class Inspection:
     manifest_problem: str
     remote_url: str = ""  # where the file says its manifest is; never fetched
     manifest_seen: bool = False  # a manifest store stands in the container, readable or not
+    labels: Mapping[str, Any] | None = field(default_factory=dict)  # ``media.labels.read_labels``; None = not readable
 
 
-def inspect(data: bytes, sidecar: bytes | None, trust: TrustStore, limits: Limits = LIMITS) -> Inspection:
-    """Decode ``data`` and read its manifest. Raises nothing of its own: damage is part of the answer."""
+def inspect(
+    data: bytes, sidecar: bytes | None, trust: TrustStore, limits: Limits = LIMITS, *, prints: bool = True
+) -> Inspection:
+    """Decode ``data``, read its manifest and its labels. Raises nothing of its own: damage is part of the answer.
+
+    Args:
+        data: Untrusted.
+        sidecar: As for ``read_asset``.
+        trust: Trust lists.
+        limits: Bounds on what is decoded.
+        prints: Take the fingerprint; a third of the work, and of no use where there is no registry to compare with.
+    """
     media_type, problem = UNKNOWN_TYPE, ""
     container, content = Container.OK, None
-    prints: Mapping[str, str] = {}
+    taken: Mapping[str, str] = {}
     try:
         limits.check("max_bytes", len(data))
         media_type = _type_of(data)
         content = media.decode(data, media_type, limits)
-        prints = fingerprint(content)
+        taken = fingerprint(content) if prints else {}
     except UnsupportedMedia as error:
         container, problem = (Container.OK if content is not None else Container.UNSUPPORTED), error.message
     except MediaLimitExceeded as error:
@@ -70,11 +83,12 @@ def inspect(data: bytes, sidecar: bytes | None, trust: TrustStore, limits: Limit
         container=container,
         problem=problem,
         content=content,
-        fingerprint=prints,
+        fingerprint=taken,
         reading=reading,
         manifest_problem=manifest_problem,
         remote_url=remote_url,
         manifest_seen=reading is not None or bool(containers.locate(data)),
+        labels=_labels(data, media_type),
     )
 
 
@@ -91,6 +105,13 @@ def recover(
     except GensafeError:
         bound = None
     return alone, bound
+
+
+def _labels(data: bytes, media_type: str) -> Mapping[str, Any] | None:
+    try:
+        return read_labels(data, media_type)
+    except MediaError:
+        return None
 
 
 def _type_of(data: bytes) -> str:

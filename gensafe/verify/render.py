@@ -134,6 +134,7 @@ _PUBLIC_EVIDENCE: Final[Mapping[str, tuple[str, ...]]] = {
     "time-stamp": ("time", "authority", "trusted"),
     "recovered manifest": ("signer", "time", "trust_list"),
     "log inclusion": ("index", "tree_size"),
+    "labels": ("source_type", "aigc_places"),
 }
 _PUBLIC_SUMMARIES: Final[Mapping[tuple[str, Outcome], str]] = {
     ("watermark", Outcome.PASS): "our watermark is in the content",

@@ -37,10 +37,12 @@ def resolve_bytes(
     found = inspect_contained(data, None, context)
     if found.container in (Container.DAMAGED, Container.TRUNCATED):
         raise UnreadableMedia(found.problem)
-    if found.content is None or not found.fingerprint:
+    if found.content is None:
         raise UnsupportedMedia(found.problem or f"{found.media_type} is not handled")
     if context.records is None:
         return ()
+    if not found.fingerprint:
+        raise UnsupportedMedia(found.problem or f"{found.media_type} has no fingerprint here")
     modality = found.content.modality
     candidates: list[tuple[Record, str]] = []
     if search_mark:

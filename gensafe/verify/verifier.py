@@ -6,7 +6,7 @@
 4. compare the content's fingerprint with the record's
 5. recover the manifest that the registry keeps, when the file has none
 6. let the log prove the record
-7. reduce all that to ``Facts`` and take the first rule that applies
+7. read the label fields, reduce all but them (anyone can write them) to ``Facts``, take the first rule that applies
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def verify_bytes(data: bytes, *, name: str, context: VerifyContext, sidecar: byt
         recovered = Recovered.EXACT if recovered is Recovered.NONE else recovered
     # 7.
     claims, binding, binding_line = _claims_and_binding(found, mark, reading)
-    lines += [binding_line, marks.check(mark), record_line, likeness_line, recovered_line, *log_lines]
+    labels = checks.labels(found)
+    lines += [binding_line, marks.check(mark), record_line, likeness_line, recovered_line, *log_lines, labels]
     rule = conclude(
         Facts(
             container=found.container,
@@ -108,7 +109,7 @@ def verify_bytes(data: bytes, *, name: str, context: VerifyContext, sidecar: byt
     return VerificationReport(
         name=name,
         conclusion=rule.conclusion,
-        explanation=_explain(rule.explanation, found, mark, match, likeness),
+        explanation=_explain(rule.explanation, found, mark, match, likeness, labels),
         checks=tuple(lines),
         media_type=found.media_type,
         digest=found.digest,
@@ -345,7 +346,9 @@ def _claims_and_binding(
     return claims, Binding.MISSING if own else Binding.KEPT, Check(name, Outcome.FAIL, problem, evidence)
 
 
-def _explain(text: str, found: Inspection, mark: MarkSearch, match: _Match | None, likeness: Likeness) -> str:
+def _explain(
+    text: str, found: Inspection, mark: MarkSearch, match: _Match | None, likeness: Likeness, labels: Check
+) -> str:
     """The rule's sentence, and what a person would ask next."""
     parts = [text]
     broken = found.reading is not None and found.reading.state is ManifestState.INVALID
@@ -353,6 +356,8 @@ def _explain(text: str, found: Inspection, mark: MarkSearch, match: _Match | Non
         parts.append(f"The signature is broken; our watermark is still present (p ≤ {mark.detection.p_value:.1e}).")
     if broken and match is not None and likeness is Likeness.AGREES:
         parts.append(f"It resembles record {record_id_text(match.record.record_id)}, which it was made from.")
+    if labels.outcome is Outcome.PASS and found.reading is None and mark.fact is MarkFact.NONE and match is None:
+        parts.append("Its label fields say how it was made; anyone can write or remove those.")
     if found.container in (Container.DAMAGED, Container.TRUNCATED) and found.problem:
         parts.append(f"({found.problem})")
     return " ".join(parts)

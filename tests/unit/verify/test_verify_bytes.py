@@ -8,10 +8,13 @@ import pytest
 from gensafe import media
 from gensafe.core import ids, plugins
 from gensafe.core.types import Conclusion, Modality, Outcome, Text
+from gensafe.media.labels import Aigc, LatentLabel, write_labels
 from gensafe.media.transform import resize
 from gensafe.provenance import TrustStore, containers, strip_a8
 from gensafe.verify import EXIT_CODES, VerifyContext, verify_bytes
 
+SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype"
+AIGC = Aigc("00119144030071526726XG00001", "id-1")
 NAMES = [
     "container",
     "manifest",
@@ -29,6 +32,7 @@ NAMES = [
     "recovered manifest",
     "log inclusion",
     "checkpoint signature",
+    "labels",
 ]
 
 
@@ -283,3 +287,47 @@ def test_revoked_signer_is_untrusted_and_nothing_was_altered(outputs, deployment
     damaged = bytearray(outputs["image"].data)
     damaged[-40_000] ^= 1
     assert verify_bytes(bytes(damaged), name="x", context=context).conclusion is Conclusion.ALTERED
+
+
+def labelled(samples, **changes):
+    label = LatentLabel("Acme", "Painter", "2", "2026-11-21T04:00:00Z", "id-1", profile="cn", aigc=AIGC, **changes)
+    return write_labels(samples.image("PNG"), "image/png", label)
+
+
+def test_labels_are_shown_as_the_claims_they_are(samples, deployment):
+    bare = replace(deployment.context, detectors={}, records=None, log=None)
+    data = labelled(samples)
+    report = verify_bytes(data, name="x", context=bare)
+    said = line(report, "labels")
+    assert report.conclusion is Conclusion.NOTHING_FOUND and "anyone can write or remove" in report.explanation
+    assert said.outcome is Outcome.PASS and "no signature" in said.summary
+    for word in ("trainedAlgorithmicMedia", "AIGC label 1 by 001191", "created by Painter of Acme"):
+        assert word in said.summary
+    signed, _ = deployment.bench.sign(data, "image/png", soft_binding_alg="")
+    report = verify_bytes(signed, name="x", context=bare)
+    assert report.conclusion is Conclusion.PROVED
+    assert "covered by the signature" in line(report, "labels").summary
+    assert outcome(verify_bytes(samples.image("PNG"), name="x", context=bare), "labels") is Outcome.ABSENT
+    assert outcome(verify_bytes(b"some text", name="x", context=bare), "labels") is Outcome.UNSUPPORTED
+
+
+def test_labels_that_contradict_are_a_failure_of_their_line_only(samples, deployment):
+    bare = replace(deployment.context, detectors={}, records=None, log=None)
+    one, other = labelled(samples), labelled(samples, altered=True)
+    chunk = other[33 : other.index(b"IDAT") - 4]  # the other's iTXt, after the signature and IHDR
+    report = verify_bytes(one[:33] + chunk + one[33:], name="x", context=bare)
+    assert "2 XMP packets" in line(report, "labels").summary and outcome(report, "labels") is Outcome.FAIL
+    captured, _ = deployment.bench.sign(
+        one, "image/png", soft_binding_alg="", digital_source_type=f"{SOURCES}/digitalCapture"
+    )
+    report = verify_bytes(captured, name="x", context=bare)
+    assert outcome(report, "labels") is Outcome.FAIL and "captured" in line(report, "labels").summary
+
+
+def test_no_fingerprint_is_taken_where_nothing_could_use_it(outputs, deployment, monkeypatch):
+    taken = []
+    monkeypatch.setattr("gensafe.verify.inspect.fingerprint", lambda content: taken.append(content) or {})
+    for records in (None, deployment.registry):
+        context = replace(deployment.context, contained=False, records=records, log=None, detectors={})
+        verify_bytes(outputs["image"].data, name="x", context=context)
+        assert bool(taken) == (records is not None)
