@@ -3,8 +3,8 @@
 Files of every kind are signed with throw-away keys and verified (a) by the C2PA library's reader alone, as a reader on
 the command line would, (b) by ``verify_bytes`` in this process, (c) by ``verify_bytes`` with the parsing in worker
 processes, two files at a time. Trust lists only: no watermark key, so no watermark search, and no registry, so no
-fingerprint; decoding and labels are included in (b) and (c). Per CPU second is what one free core would do. Then 500 hostile files (``benchmarks.hostile_files``) are verified in workers. Writes
-benchmarks/results/verify.json.
+fingerprint; decoding and labels are included in (b) and (c). Per CPU second is what one free core would do. Then 500
+hostile files (``benchmarks.hostile_files``) are verified in workers. Writes benchmarks/results/verify.json.
 """
 
 from __future__ import annotations
