@@ -192,7 +192,9 @@ def main() -> None:
         "agreement": agreement(engines, config),
         "decode": speed(engines, config, args.rounds, args.tokens),
         "sparsity": sparsity(config, weights),
-        "kv_bytes_per_token_float32": kv_bytes_per_token(config),
+        "kv_bytes_per_token_float32": dict(
+            zip(("global_layers", "local_layers"), kv_bytes_per_token(config), strict=True)
+        ),
     }
     args.out.parent.mkdir(exist_ok=True)
     args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

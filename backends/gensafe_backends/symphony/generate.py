@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gensafe.core.ports import CancelCheck, SamplingMark
     from gensafe_backends.symphony.model.engine import Engine
+    from gensafe_backends.symphony.prefix import PrefixStore
 
 PREFILL_CHUNK: Final = 64  # tokens between two looks at ``cancelled`` while reading the prompt
 
@@ -55,6 +56,7 @@ def decode(
     mark: SamplingMark | None = None,
     max_text: int = 256,
     tally: Tally | None = None,
+    prefixes: PrefixStore | None = None,
 ) -> Iterator[int]:
     """Write one answer, token by token, ``eos`` included.
 
@@ -68,6 +70,7 @@ def decode(
         mark: Chooses text tokens, if given. Its context is the answer's own text ids, as a reader of the text has them.
         max_text: Bound on the text tokens of the answer.
         tally: Filled while decoding.
+        prefixes: What was read before, to begin with and to add to.
 
     Raises:
         Cancelled: the caller is gone.
@@ -77,7 +80,9 @@ def decode(
     grammar = AnswerGrammar(engine.config, modality, max_text)
     size = vocabulary(engine.config).size
     feeder, cache = Feeder(engine.config), engine.new_cache()
-    pending = list(prompt)
+    known = prefixes.fetch(prompt, cache) if prefixes else 0
+    feeder.push(prompt[:known])
+    pending = list(prompt[known:])
     while not grammar.finished:
         if cancelled():
             raise Cancelled("the request was cancelled while generating")
@@ -92,6 +97,8 @@ def decode(
                     raise Cancelled("the request was cancelled while reading the prompt")
             logits = engine.forward(feeder.push(pending), cache, live=step.live)[0]
             pending.clear()
+            if prefixes and tally.drawn == 0:
+                prefixes.keep(prompt, cache)
             how = params.of(step.modality)
             tally.drawn += 1
             if step.modality is ModalityId.TEXT:

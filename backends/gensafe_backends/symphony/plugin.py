@@ -3,7 +3,7 @@
 Options (all strings): ``engine`` (auto | native | numpy | torch | mlx), ``device`` (cpu | cuda, for torch), ``weights``
 (a bundle directory; default: the one that ships), ``sparse`` (true | false), ``temperature`` (of every modality), or
 ``text_temperature`` / ``image_temperature`` / ``audio_temperature`` / ``video_temperature``, ``top_p``, ``memory_mb``
-(key/value memory of all requests together).
+(key/value memory of all requests together), ``prefix_mb`` (how much of it may hold beginnings of earlier prompts).
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from gensafe.core.types import (
 from gensafe_backends.symphony.generate import DecodeParams, Tally, decode
 from gensafe_backends.symphony.grammar import AnswerGrammar
 from gensafe_backends.symphony.model.open import open_engine
+from gensafe_backends.symphony.prefix import PrefixStore
 from gensafe_backends.symphony.sampler import Sampler, SamplingParams
 from gensafe_backends.symphony.sequence import prompt_ids
-from gensafe_backends.symphony.serving import Admission, SharedEngine, request_bytes
+from gensafe_backends.symphony.serving import Admission, SharedEngine
 from gensafe_backends.symphony.tokenizers.universal import MODALITY_IDS, UniversalTokenizer
 from gensafe_backends.symphony.understand import Understood, read_job
 from gensafe_backends.symphony.vocab import EOS, ModalityId, vocabulary
@@ -58,6 +59,7 @@ _OPTIONS: Final = frozenset(
         "temperature",
         "top_p",
         "memory_mb",
+        "prefix_mb",
         *(f"{m}_temperature" for m in Modality),
     }
 )
@@ -72,7 +74,8 @@ class Settings:
     weights: Path
     sparse: bool
     sampling: Mapping[Modality, SamplingParams]
-    memory: int  # bytes
+    memory: int  # bytes, of which ``prefix`` for what was read before
+    prefix: int
 
 
 def default_bundle() -> Path:
@@ -109,10 +112,15 @@ def read_options(options: Mapping[str, str]) -> Settings:
     weights = Path(options["weights"]) if options.get("weights") else default_bundle()
     try:
         memory = int(options.get("memory_mb", "512")) << 20
+        prefix = int(options["prefix_mb"]) << 20 if "prefix_mb" in options else min(16 << 20, memory // 8)
     except ValueError as error:
-        raise ConfigError("not a whole number", field="memory_mb") from error
+        raise ConfigError("not a whole number", field="memory_mb or prefix_mb") from error
+    if not 0 <= prefix <= memory:
+        raise ConfigError("must lie between 0 and memory_mb", field="prefix_mb")
     sparse = options.get("sparse", "true") == "true"
-    return Settings(options.get("engine", "auto"), options.get("device", "cpu"), weights, sparse, sampling, memory)
+    return Settings(
+        options.get("engine", "auto"), options.get("device", "cpu"), weights, sparse, sampling, memory, prefix
+    )
 
 
 def create(options: Mapping[str, str]) -> SymphonyBackend:
@@ -131,7 +139,7 @@ def create(options: Mapping[str, str]) -> SymphonyBackend:
     except ConfigError as error:
         raise BackendError(f"the model bundle cannot be used: {error}") from error
     engine = open_engine(settings.engine, config, tensors, device=settings.device, sparse=settings.sparse)
-    return SymphonyBackend(engine, tokenizer, digest, settings.sampling, settings.memory)
+    return SymphonyBackend(engine, tokenizer, digest, settings.sampling, settings.memory, settings.prefix)
 
 
 class TextIds:
@@ -158,9 +166,11 @@ class SymphonyBackend:
         digest: str,
         sampling: Mapping[Modality, SamplingParams] = DEFAULTS,
         memory: int = 512 << 20,
+        prefix: int = 16 << 20,
     ) -> None:
         self.engine = SharedEngine(engine)
-        self.admission = Admission(memory)
+        self.admission = Admission(memory - prefix)
+        self.prefixes = PrefixStore(engine.config, prefix)
         self.media = tokenizer
         self._digest = digest
         self._sampling = sampling
@@ -200,7 +210,7 @@ class SymphonyBackend:
             yield Draft(Text(understood.fixed_answer), self._record(job, understood, Tally(), None, ()))
             return
         length = len(prompt_ids(understood.spans, self.engine.config)) + room
-        with self.admission.room(request_bytes(self.engine.config, length), cancelled):
+        with self.admission.room(self.engine.cache_bytes(length), cancelled):
             if modality is ModalityId.TEXT:
                 yield from self._text(job, understood, mark, cancelled)
             else:
@@ -224,6 +234,7 @@ class SymphonyBackend:
             mark=mark,
             max_text=min(job.max_tokens or MAX_TEXT, MAX_TEXT),
             tally=tally,
+            prefixes=self.prefixes,
         )
 
     def _params(self, understood: Understood) -> DecodeParams:

@@ -83,9 +83,16 @@ def prompt_ids(spans: Sequence[TokenSpan], config: SymphonyConfig, history: Sequ
 
 def example(prompt: Sequence[TokenSpan], answer: Sequence[TokenSpan], config: SymphonyConfig) -> Example:
     """A one-turn training example."""
-    head = prompt_ids(prompt, config)
+    return next_turn((), prompt, answer, config)
+
+
+def next_turn(
+    history: Sequence[int], prompt: Sequence[TokenSpan], answer: Sequence[TokenSpan], config: SymphonyConfig
+) -> Example:
+    """``history`` and one more exchange; ``loss`` speaks of the new tokens alone."""
+    head = prompt_ids(prompt, config, history)
     tail = [i for span in answer for i in wrap(span, config)] + [EOS]
-    return Example(tuple(head + tail), (False,) * len(head) + (True,) * len(tail))
+    return Example(tuple(head + tail), (False,) * (len(head) - len(history)) + (True,) * len(tail))
 
 
 def split_video(ids: Sequence[int], config: SymphonyConfig) -> tuple[list[int], list[int]]:

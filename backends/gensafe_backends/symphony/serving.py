@@ -5,7 +5,7 @@ whatever requests ask for at the same moment (single steps of some, prompt chunk
 weights. Requests join and leave between passes; one that is cancelled simply asks no more. On the native engine the
 result is bit for bit what the request would get alone, so that batching can change nothing but speed.
 
-Not here: reuse of a shared prefix. Every request is one exchange, and what prompts share is two control tokens.
+What prompts have in common at their beginning is read once: see ``prefix.py``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gensafe.core.errors import BackendError, BackendUnavailable, Cancelled, GensafeError
-from gensafe_backends.symphony.model.engine import PAGE, Cache, TokenBatch, check_batch, kv_bytes_per_token
+from gensafe_backends.symphony.model.engine import Cache, TokenBatch, check_batch
 from gensafe_backends.symphony.model.native.engine import MAX_BATCH, NativeEngine, Row
 from gensafe_backends.symphony.vocab import vocabulary
 
@@ -27,15 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gensafe.core.ports import CancelCheck
-    from gensafe_backends.symphony.config import SymphonyConfig
     from gensafe_backends.symphony.model.engine import Engine
 
 _LOOK_S: Final = 0.05  # how often a waiting request looks whether its caller is gone
-
-
-def request_bytes(config: SymphonyConfig, tokens: int) -> int:
-    """Key and value memory of a request that reads and writes ``tokens`` tokens: whole pages, float32."""
-    return -(-tokens // PAGE) * PAGE * kv_bytes_per_token(config)
 
 
 class Admission:
@@ -108,6 +102,10 @@ class SharedEngine:
     def new_cache(self) -> Cache:
         """An empty cache."""
         return self._engine.new_cache()
+
+    def cache_bytes(self, tokens: int) -> int:
+        """See ``Engine.cache_bytes``."""
+        return self._engine.cache_bytes(tokens)
 
     def forward(
         self, batch: TokenBatch, cache: Cache, *, live: range | None = None, last_only: bool = True

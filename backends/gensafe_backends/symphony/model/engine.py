@@ -100,6 +100,9 @@ class Engine(Protocol):
     def new_cache(self) -> Cache:
         """An empty cache."""
 
+    def cache_bytes(self, tokens: int) -> int:
+        """The most bytes a cache takes while it grows to ``tokens`` tokens."""
+
     def forward(
         self, batch: TokenBatch, cache: Cache, *, live: range | None = None, last_only: bool = True
     ) -> NDArray[np.float32]:
@@ -199,9 +202,22 @@ def length_scale(config: SymphonyConfig, start: int, count: int) -> NDArray[np.f
     return np.asarray(np.maximum(1.0, np.log(index) / np.log(config.train_length)), dtype=np.float32)
 
 
-def kv_bytes_per_token(config: SymphonyConfig, bytes_per_value: int = 4) -> int:
-    """Key and value bytes one token takes over all layers."""
-    return 2 * config.layers * config.kv_heads * config.head_dim * bytes_per_value
+def layer_kinds(config: SymphonyConfig) -> tuple[int, int]:
+    """How many layers are global, how many local."""
+    wide = sum(i in config.global_layers for i in range(config.layers))
+    return wide, config.layers - wide
+
+
+def kv_bytes_per_token(config: SymphonyConfig, bytes_per_value: int = 4) -> tuple[int, int]:
+    """Key and value bytes of one token: in the global layers, which keep it, and in the local ones, which let it go."""
+    wide, local = layer_kinds(config)
+    each = 2 * config.kv_heads * config.head_dim * bytes_per_value
+    return wide * each, local * each
+
+
+def plain_cache_bytes(config: SymphonyConfig, tokens: int, growth: float) -> int:
+    """``Engine.cache_bytes`` of an engine that keeps all tokens of all layers and grows by the factor ``growth``."""
+    return -(-int(growth * tokens) // PAGE) * PAGE * sum(kv_bytes_per_token(config))
 
 
 def present(modalities: NDArray[np.int64]) -> Sequence[ModalityId]:

@@ -21,6 +21,7 @@ from gensafe_backends.symphony.model.engine import (
     check_batch,
     length_scale,
     live_blocks,
+    plain_cache_bytes,
     present,
 )
 from gensafe_backends.symphony.model.spec import MODALITY_NAMES
@@ -111,6 +112,10 @@ class MlxEngine:
     def new_cache(self) -> MlxCache:
         """An empty cache."""
         return MlxCache(self._mx, self.config)
+
+    def cache_bytes(self, tokens: int) -> int:
+        """See ``Engine.cache_bytes``."""
+        return plain_cache_bytes(self.config, tokens, 2.0)
 
     def forward(self, batch: TokenBatch, cache: Cache, *, live: range | None = None, last_only: bool = True) -> F32:
         """See ``Engine.forward``."""

@@ -21,6 +21,7 @@ from gensafe_backends.symphony.model.engine import (
     check_batch,
     length_scale,
     live_blocks,
+    plain_cache_bytes,
     present,
 )
 from gensafe_backends.symphony.model.spec import MODALITY_NAMES
@@ -118,6 +119,10 @@ class NumpyEngine:
     def new_cache(self) -> NumpyCache:
         """An empty cache."""
         return NumpyCache(self.config)
+
+    def cache_bytes(self, tokens: int) -> int:
+        """See ``Engine.cache_bytes``."""
+        return plain_cache_bytes(self.config, tokens, 1.5)
 
     def _w(self, name: str) -> F32:
         return self._tensors[name]

@@ -21,6 +21,7 @@ from gensafe_backends.symphony.model.engine import (
     check_batch,
     length_scale,
     live_blocks,
+    plain_cache_bytes,
 )
 from gensafe_backends.symphony.model.spec import MODALITY_NAMES
 from gensafe_backends.symphony.vocab import MODALITIES
@@ -111,6 +112,10 @@ class TorchEngine:
     def new_cache(self) -> TorchCache:
         """An empty cache."""
         return TorchCache(self._torch, self.config, self._device)
+
+    def cache_bytes(self, tokens: int) -> int:
+        """See ``Engine.cache_bytes``."""
+        return plain_cache_bytes(self.config, tokens, 2.0)
 
     def forward(self, batch: TokenBatch, cache: Cache, *, live: range | None = None, last_only: bool = True) -> F32:
         """See ``Engine.forward``."""

@@ -185,7 +185,7 @@ class SymphonyModel(nn.Module):
         routed = routed * (c.active_routed / routed.sum(-1, keepdim=True))
         shared = routed.new_ones((*routed.shape[:-1], c.shared_heads))
         # balance: mean probability times mean use per head, 1 at uniform (Fedus et al. 2021; as in MoH)
-        lost = (probability.mean((0, 1)) * chosen.mean((0, 1))).sum() * c.routed_heads / c.active_routed
+        lost = (probability.mean((0, 1)) * chosen.mean((0, 1))).sum() * c.routed_heads / max(c.active_routed, 1)
         use = torch.stack(
             [
                 chosen[modality == m].mean(0) if bool((modality == m).any()) else chosen.new_zeros(c.routed_heads)

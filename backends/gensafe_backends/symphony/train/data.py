@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gensafe_backends.symphony.config import SymphonyConfig
 from gensafe_backends.symphony.model.torch_model import PackedRows
 from gensafe_backends.symphony.positions import positions
-from gensafe_backends.symphony.sequence import Example, TokenSpan, example
+from gensafe_backends.symphony.sequence import Example, TokenSpan, example, next_turn
 from gensafe_backends.symphony.tokenizers.universal import UniversalTokenizer
 from gensafe_backends.symphony.train.media import MediaIds
 from gensafe_backends.symphony.vocab import EOA, EOI, EOV, PAD, ModalityId, vocabulary
@@ -34,11 +34,13 @@ MIX: dict[str, float] = {
     "video+text->text": 0.02,
     "image+audio->text": 0.03,
     "image->svg": 0.02,
+    "memory": 0.04,
 }
-STORIES = {"story": 0.7, "image+text->image": 0.3}
+STORIES = {"story": 0.5, "memory": 0.5}
 # Signs and charts are two thirds of what is read, though a third of what is drawn: they are the hardest to read.
 READ_KINDS: tuple[type[scene.Scene], ...] = (scene.Board, scene.Sign, scene.Bars)
 READ_WEIGHTS = (0.45, 0.27, 0.28)
+ROW = 176  # tokens of a row; a film with its question takes up to 170
 LONG_EVERY, LONG_ROW = 16, 384  # every 16th batch has rows long enough for a story; the others are cheaper without
 # Text targets of a long answer count less each, or stories would drown captions in the mean over text tokens.
 SHORT_TEXT = 16
@@ -72,8 +74,13 @@ class ExampleSource:
 
     # --- tasks ------------------------------------------------------------------------------------------------------
 
-    def draw(self, name: str, rng: np.random.Generator, *, held_out: bool = False) -> Task:
-        """One example of a task. ``held_out`` asks for boards with a triple kept from training, else none has one."""
+    def draw(self, name: str, rng: np.random.Generator, *, held_out: bool = False, length: int = ROW) -> Task:
+        """One example of a task. ``held_out`` asks for boards with a triple kept from training, else none has one.
+
+        ``length`` bounds a talk that is to be remembered, the only task whose size is free.
+        """
+        if name == "memory":
+            return self._memory_task(rng, length)
         if name in ("story", "text->text"):
             asked, answer = stories.story_exchange(rng) if name == "story" else stories.question_exchange(rng)
             return Task(name, self._example([self._text(asked)], [self._text(answer)]), answer)
@@ -92,6 +99,19 @@ class ExampleSource:
                 asked, answer = questions.ask_clip(film, rng)
             return self._about(name, span, words, asked, answer, film)
         return self._picture_task(name, rng, held_out)
+
+    def _memory_task(self, rng: np.random.Generator, length: int) -> Task:
+        """Several exchanges in one sequence, cut before the one that does not fit ``length``; only recalls count."""
+        ids: tuple[int, ...] = ()
+        loss: tuple[bool, ...] = ()
+        talk = stories.memory_exchanges(rng, length // 14)
+        for asked, answer in talk:
+            turn = next_turn(ids, [self._text(asked)], [self._text(answer)], self.config)
+            if ids and len(turn.ids) > length:
+                break
+            counts = asked.startswith(stories.recall(""))
+            ids, loss = turn.ids, (*loss, *(counts and trained for trained in turn.loss))
+        return Task("memory", Example(ids, loss), tuple(talk))
 
     def _about(self, name: str, span: TokenSpan, words: str, asked: str, answer: str, truth: object) -> Task:
         """Making a medium from words, or answering a question about it."""
@@ -154,7 +174,7 @@ class ExampleSource:
             count, length, mix = max(1, count * length // LONG_ROW), LONG_ROW, STORIES
         names, weights = tuple(mix), np.array(tuple(mix.values()))
         packer = _Packer(self.config, count, length)
-        while packer.add(self.draw(str(rng.choice(names, p=weights / weights.sum())), rng).spans):
+        while packer.add(self.draw(str(rng.choice(names, p=weights / weights.sum())), rng, length=length).spans):
             pass
         return packer.rows()
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from gensafe_backends.symphony.config import SymphonyConfig
 from gensafe_backends.symphony.model.torch_model import PackedRows, SymphonyModel
-from gensafe_backends.symphony.train.data import ExampleSource
+from gensafe_backends.symphony.train.data import ROW, ExampleSource
 from gensafe_backends.symphony.train.losses import GradientBalancer, modality_losses
 from gensafe_backends.symphony.vocab import ModalityId
 
@@ -48,7 +48,7 @@ class TrainSettings:
     seconds: float = 0.0
     steps: int = 0
     rows: int = 22
-    length: int = 176
+    length: int = ROW
     learning_rate: float = 3e-3
     warmup: int = 100
     weight_decay: float = 0.05

@@ -249,3 +249,35 @@ def question_exchange(rng: np.random.Generator) -> tuple[str, str]:
         return ask.format(words[0], words[1]), f"{words[0].capitalize()} plus {words[1]} is {words[2]}."
     ask_options, answers = QUESTIONS[int(rng.integers(len(QUESTIONS)))]
     return pick(rng, ask_options), pick(rng, answers)
+
+
+REMEMBERED = "noted"
+
+
+def fact(name: str, thing: str) -> str:
+    """A sentence to be remembered."""
+    return f"remember {name.lower()} has the {thing}"
+
+
+def recall(name: str) -> str:
+    """The question about it; the thing alone is its answer."""
+    return f"what has {name.lower()}"
+
+
+def sample_facts(rng: np.random.Generator, count: int) -> list[tuple[str, str]]:
+    """``count`` (name, thing) facts about different names, at most twelve."""
+    names = rng.choice(_NAMES, size=count, replace=False)
+    return [(str(n), pick(rng, _THINGS)) for n in names]
+
+
+def memory_exchanges(rng: np.random.Generator, turns: int) -> list[tuple[str, str]]:
+    """A talk of about ``turns`` exchanges: facts, each asked for later, and other questions in between."""
+    facts = sample_facts(rng, int(rng.integers(1, max(2, turns // 2))))
+    talk: list[tuple[float, str, str]] = []
+    for name, thing in facts:
+        told = rng.random() * 0.8
+        talk.append((told, fact(name, thing), REMEMBERED))
+        talk.append((told + rng.random() * (1.0 - told), recall(name), thing))
+    while len(talk) < turns:
+        talk.append((rng.random(), *question_exchange(rng)))
+    return [(asked, answer) for _, asked, answer in sorted(talk)]

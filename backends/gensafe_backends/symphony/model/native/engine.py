@@ -22,6 +22,7 @@ from gensafe_backends.symphony.model.engine import (
     RopeTable,
     TokenBatch,
     check_batch,
+    layer_kinds,
     length_scale,
     present,
 )
@@ -53,6 +54,7 @@ class _Layer(ctypes.Structure):
         ("shared", _Ffn),
         ("own", _Ffn * MODALITIES),
         ("is_local", _I),
+        ("rank", _I),
     )
 
 
@@ -79,7 +81,7 @@ class _Step:
     """Buffers and the call structure for single-token passes on one cache, until the cache outgrows ``room``."""
 
     def __init__(self, kv: NativeCache, config: SymphonyConfig, work: int) -> None:
-        self.room = len(kv.pointers) * PAGE
+        self.room = len(kv.pointers) // 2 * PAGE
         self.ints = np.zeros((6, 1), np.int64)  # id, slot, modality, index, first panel, panels
         self.angles = np.zeros((2, config.head_dim // 2), np.float32)
         self.scale = np.zeros(1, np.float32)
@@ -96,37 +98,80 @@ class _Step:
 
 
 class NativeCache:
-    """Pages of 64 tokens; each page holds keys (transposed) and values of every layer, float32."""
+    """Pages of 64 tokens, float32: keys (transposed) and values of the global layers, apart from them the local ones'.
+
+    Those are given back once no query can see them any more. A full page never changes again.
+    """
 
     def __init__(self, config: SymphonyConfig) -> None:
-        self._page_values = config.layers * config.kv_heads * 2 * config.head_dim * PAGE
-        self._pages: list[F32] = []
-        self.pointers = (_P * 8)()
+        self._window = config.window
+        self._sizes = [n * config.kv_heads * 2 * config.head_dim * PAGE for n in layer_kinds(config)]
+        self.pages: list[tuple[F32, F32 | None]] = []
+        self.pointers = (_P * 16)()
         self.seen = np.zeros(8 * PAGE, np.uint8)
         self.step: _Step | None = None
         self.length = 0
+        self._first = 0  # the first page whose local half is still there
+        self._shared = 0  # pages from here on belong to this cache alone
 
     def reserve(self, count: int) -> None:
         """Make room for ``count`` more tokens; pages already there never move."""
         need = -(-(self.length + count) // PAGE)
-        if need > len(self.pointers):
-            grown = (_P * max(need, 2 * len(self.pointers)))()
-            ctypes.memmove(grown, self.pointers, len(self._pages) * ctypes.sizeof(_P))
+        self._lengthen(need)
+        while len(self.pages) < need:
+            self._append(np.zeros(self._sizes[0], np.float32), np.zeros(self._sizes[1], np.float32))
+
+    def _lengthen(self, need: int) -> None:
+        """A page table for at least ``need`` pages."""
+        if 2 * need > len(self.pointers):
+            grown = (_P * max(2 * need, 2 * len(self.pointers)))()
+            ctypes.memmove(grown, self.pointers, 2 * len(self.pages) * ctypes.sizeof(_P))
             self.pointers, self.step = grown, None  # a step's buffers point at the old table
-            self.seen = np.concatenate([self.seen, np.zeros(len(grown) * PAGE - len(self.seen), np.uint8)])
-        while len(self._pages) < need:
-            page = np.zeros(self._page_values, np.float32)
-            self.pointers[len(self._pages)] = page.ctypes.data
-            self._pages.append(page)
+            self.seen = np.concatenate([self.seen, np.zeros(len(grown) // 2 * PAGE - len(self.seen), np.uint8)])
+
+    def _append(self, wide: F32, local: F32) -> None:
+        at = 2 * len(self.pages)
+        self.pointers[at], self.pointers[at + 1] = wide.ctypes.data, local.ctypes.data
+        self.pages.append((wide, local))
+
+    def advance(self, count: int) -> None:
+        """``count`` tokens were appended: give back what lies before the window of the next query."""
+        self.length += count
+        while (self._first + 1) * PAGE <= self.length - self._window + 1:
+            self.pages[self._first] = (self.pages[self._first][0], None)
+            self.pointers[2 * self._first + 1] = None
+            self._first += 1
 
     def nbytes(self) -> int:
         """Bytes held by keys and values."""
-        return len(self._pages) * self._page_values * 4
+        return 4 * (len(self.pages) * self._sizes[0] + (len(self.pages) - self._first) * self._sizes[1])
 
     def truncate(self, length: int) -> None:
-        """Forget all tokens from index ``length`` on; whole pages beyond are given back."""
-        self.length = min(self.length, length)
-        del self._pages[-(-self.length // PAGE) :]
+        """Forget all tokens from index ``length`` on; whole pages beyond are given back.
+
+        Raises:
+            BackendError: the local layers no longer hold what the token at ``length`` would see.
+        """
+        if length >= self.length:
+            return
+        if self._first > max(0, length - self._window + 1) // PAGE:
+            raise BackendError(f"a cache of {self.length} tokens cannot go back to {length}: its window has moved on")
+        self.length = length
+        del self.pages[-(-length // PAGE) :]
+        if length % PAGE and length // PAGE < self._shared:  # about to be written to: a copy of its own
+            wide, local = self.pages.pop()
+            assert local is not None
+            self._append(wide.copy(), local.copy())
+        self._shared = min(self._shared, length // PAGE)
+
+    def adopt(self, pages: Sequence[tuple[F32, F32]], modalities: NDArray[np.int64]) -> None:
+        """Begin an empty cache with full pages of another one, which both only read from now on."""
+        self._lengthen(len(pages))
+        for wide, local in pages:
+            self._append(wide, local)
+        self._shared = len(self.pages)
+        self.length = self._shared * PAGE
+        self.seen[: self.length] = modalities[: self.length]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,6 +228,12 @@ class NativeEngine:
         """An empty cache."""
         return NativeCache(self.config)
 
+    def cache_bytes(self, tokens: int) -> int:
+        """See ``Engine.cache_bytes``: every page of the global layers, the last ones of the local layers."""
+        pages = -(-tokens // PAGE)
+        wide, local = (n * self.config.kv_heads * 2 * self.config.head_dim * PAGE * 4 for n in layer_kinds(self.config))
+        return pages * wide + min(pages, -(-(self.config.window + MAX_BATCH) // PAGE) + 1) * local
+
     def forward(self, batch: TokenBatch, cache: Cache, *, live: range | None = None, last_only: bool = True) -> F32:
         """See ``Engine.forward``."""
         live = range(vocabulary(self.config).size) if live is None else live
@@ -231,7 +282,7 @@ class NativeEngine:
         kv.reserve(1)
         kv.seen[kv.length] = modality
         if kv.step is None or kv.length >= kv.step.room:
-            room = len(kv.pointers) * PAGE
+            room = len(kv.pointers) // 2 * PAGE
             kv.step = _Step(kv, self.config, self._library.symphony_work(ctypes.byref(self._model), 1, room))
         step = kv.step
         cos, sin = self._rope(batch.tyx)
@@ -242,7 +293,7 @@ class NativeEngine:
         call = step.call
         if self._library.symphony_forward(ctypes.byref(self._model), ctypes.byref(call)) != 0:
             raise BackendError("the native engine cannot hold a model of this size")
-        kv.length += 1
+        kv.advance(1)
         self._count(call, 1)
         start = live.start % PANEL
         return step.logits[None, start : start + len(live)].copy()
@@ -294,7 +345,7 @@ class NativeEngine:
         if self._library.symphony_forward(ctypes.byref(self._model), ctypes.byref(call)) != 0:
             raise BackendError("the native engine cannot hold a model of this size")
         for row in rows:
-            row.cache.length += len(row.batch)
+            cast("NativeCache", row.cache).advance(len(row.batch))
         self._count(call, total)
         cuts = (r.live.start - r.live.start // PANEL * PANEL for r in rows)
         return [s[:, cut : cut + len(r.live)] for s, cut, r in zip(logits, cuts, rows, strict=True)]
@@ -332,6 +383,7 @@ class NativeEngine:
             self._ffn(p + "ffn.shared"),
             (_Ffn * MODALITIES)(),
             int(index not in self.config.global_layers),
+            sum((i in self.config.global_layers) == (index in self.config.global_layers) for i in range(index)),
         )
 
     def _prepare(self, modality: ModalityId) -> None:

@@ -50,7 +50,7 @@ typedef float weight;
 INLINE vf load_weight(const weight *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 #endif
 
-enum { PANEL = 16, PV = PANEL / VL, PAGE = 64, FOLD = 16, MODALITIES = 4, ABI = 4 };
+enum { PANEL = 16, PV = PANEL / VL, PAGE = 64, FOLD = 16, MODALITIES = 4, ABI = 5 };
 
 INLINE vf load(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 INLINE void store(float *p, vf v) { memcpy(p, &v, sizeof v); }
@@ -162,7 +162,7 @@ typedef struct {
     const float *attn_norm, *q_norm, *k_norm, *beta, *router, *router_bias, *ffn_norm;
     const weight *q, *k, *v, *o;
     Ffn shared, own[MODALITIES]; /* own[m] may be NULL for a modality that has not occurred */
-    int64_t is_local;
+    int64_t is_local, rank; /* rank: place among the layers of its kind (local or global) */
 } Layer;
 
 typedef struct {
@@ -178,7 +178,8 @@ typedef struct {
     int64_t count;                      /* rows */
     const int64_t *ids, *slots, *modalities, *index; /* index: the token's place in its own sequence */
     const float *cos, *sin, *scale;     /* [count, e/2], [count, e/2], [count] */
-    float *const *const *pages;         /* per row: its sequence's pages; page p: [layers][kv_heads][keys e*64, values 64*e] */
+    float *const *const *pages;         /* per row: its sequence's pages, two per 64 tokens: [2 p] of the global, [2 p + 1]
+                                           of the local layers, each [rank][kv_heads][keys e*64, values 64*e] */
     const uint8_t *const *seen;         /* per row: modality of every token of its sequence, this batch included */
     float *work;                        /* symphony_work() floats */
     float *const *logits;               /* per row: live_panels[row] * 16 floats */
@@ -229,16 +230,16 @@ static void route(const Layer *l, const Model *m, const float *a, int64_t modali
 }
 
 /* Equations 2e and 2f for one head of one query at index i: out[e]. `s` holds the scores. */
-INLINE void attend_e(const Model *m, const Layer *l, int li, int head, const float *q, int64_t i, int modality, float c,
+INLINE void attend_e(const Model *m, const Layer *l, int head, const float *q, int64_t i, int modality, float c,
                      float *const *pages, const uint8_t *seen, float *s, float *out, const int e) {
     int group = head / (int)(m->heads / m->kv_heads);
     int64_t first = l->is_local && i - m->window + 1 > 0 ? i - m->window + 1 : 0;
-    size_t offset = ((size_t)li * m->kv_heads + group) * 2 * e * PAGE;
+    size_t offset = ((size_t)l->rank * m->kv_heads + group) * 2 * e * PAGE;
     const float *beta = l->beta + ((int64_t)head * MODALITIES + modality) * MODALITIES;
     int64_t page0 = first / PAGE, page1 = i / PAGE;
     float top = -INFINITY;
     for (int64_t p = page0; p <= page1; p++) {
-        const float *keys = pages[p] + offset;
+        const float *keys = pages[2 * p + l->is_local] + offset;
         float *sp = s + (p - page0) * PAGE;
         vf acc[PAGE / VL];
         for (int v = 0; v < PAGE / VL; v++) acc[v] = (vf){0};
@@ -261,7 +262,7 @@ INLINE void attend_e(const Model *m, const Layer *l, int li, int head, const flo
     for (int j = 0; j < e / VL; j++) o[j] = (vf){0};
     float lanes[PAGE] = {0};
     for (int64_t p = page0; p <= page1; p++) {
-        const float *values = pages[p] + offset + (size_t)e * PAGE;
+        const float *values = pages[2 * p + l->is_local] + offset + (size_t)e * PAGE;
         float *sp = s + (p - page0) * PAGE;
         for (int v = 0; v < PAGE / VL; v++) {
             sum = vexp(load(sp + v * VL) - top);
@@ -280,13 +281,13 @@ INLINE void attend_e(const Model *m, const Layer *l, int li, int head, const flo
 }
 
 /* The common head widths get their own copy, in which the compiler can keep the sums in registers. */
-static void attend(const Model *m, const Layer *l, int li, int head, const float *q, int64_t i, int modality, float c,
+static void attend(const Model *m, const Layer *l, int head, const float *q, int64_t i, int modality, float c,
                    float *const *pages, const uint8_t *seen, float *s, float *out) {
     switch (m->head_dim) {
-    case 16: attend_e(m, l, li, head, q, i, modality, c, pages, seen, s, out, 16); break;
-    case 32: attend_e(m, l, li, head, q, i, modality, c, pages, seen, s, out, 32); break;
-    case 64: attend_e(m, l, li, head, q, i, modality, c, pages, seen, s, out, 64); break;
-    default: attend_e(m, l, li, head, q, i, modality, c, pages, seen, s, out, (int)m->head_dim);
+    case 16: attend_e(m, l, head, q, i, modality, c, pages, seen, s, out, 16); break;
+    case 32: attend_e(m, l, head, q, i, modality, c, pages, seen, s, out, 32); break;
+    case 64: attend_e(m, l, head, q, i, modality, c, pages, seen, s, out, 64); break;
+    default: attend_e(m, l, head, q, i, modality, c, pages, seen, s, out, (int)m->head_dim);
     }
 }
 
@@ -304,7 +305,8 @@ static void attention(const Model *m, int li, Call *c, float *h, float *a, float
     for (int t = 0; t < n; t++) {
         int64_t at = c->index[t];
         for (int g = 0; g < m->kv_heads; g++) {
-            float *kg = k + t * ldk + g * e, *page = c->pages[t][at / PAGE] + ((size_t)li * m->kv_heads + g) * 2 * e * PAGE;
+            float *kg = k + t * ldk + g * e, *page = c->pages[t][2 * (at / PAGE) + l->is_local];
+            page += ((size_t)l->rank * m->kv_heads + g) * 2 * e * PAGE;
             rms(kg, l->k_norm, kg, e, m->eps);
             if (l->is_local) rotate(kg, c->cos + t * (e / 2), c->sin + t * (e / 2), e);
             for (int j = 0; j < e; j++) page[j * PAGE + at % PAGE] = kg[j];
@@ -329,7 +331,7 @@ static void attention(const Model *m, int li, Call *c, float *h, float *a, float
             float *qx = q + x * e;
             rms(qx, l->q_norm, qx, e, m->eps);
             if (l->is_local) rotate(qx, c->cos + t * (e / 2), c->sin + t * (e / 2), e);
-            attend(m, l, li, heads[x], qx, c->index[t], (int)modality, scale, c->pages[t], c->seen[t], s, o + heads[x] * e);
+            attend(m, l, heads[x], qx, c->index[t], (int)modality, scale, c->pages[t], c->seen[t], s, o + heads[x] * e);
             for (int j = 0; j < e; j++) o[heads[x] * e + j] *= gate[heads[x]];
         }
         int total = d / PANEL;
