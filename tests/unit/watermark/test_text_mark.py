@@ -1,5 +1,8 @@
 """Detection of the sampling mark: power, exact null, windows, undecidable, and the two processors."""
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,8 +11,11 @@ from scipy.stats import gamma, kstest
 
 from gensafe.core.errors import ConfigError, GensafeError, InvalidRequest, KeyError_
 from gensafe.core.types import MarkLevel
+from gensafe_backends.symphony.plugin import default_bundle
+from gensafe_backends.symphony.tokenizers.universal import UniversalTokenizer
 from gensafe_watermark import text
 from gensafe_watermark.text import keys, processors, statistics
+from gensafe_watermark.text.common import shipped
 
 KEY = bytes(range(32))
 VOCABULARY = 512
@@ -109,6 +115,65 @@ def test_key_check_rejects_a_key_that_fits_common_phrases():
     assert 2 not in text.usable_key_ids([t[:20] + phrase for t in texts], KEY)
     with pytest.raises(InvalidRequest):
         text.check_keys(texts[:99], KEY)
+
+
+def test_many_texts_at_once_score_as_one_by_one():
+    rng = np.random.default_rng(2)
+    texts = [rng.integers(0, 9, n).tolist() for n in (0, 1, 3, 4, 40, 200)]  # few types: contexts repeat
+    texts.append([2**40 - 1, 5, 2**40 - 1, 5, 2**40 - 1])
+    common = text.common_passages(texts, 6)
+    for passages in (frozenset(), common):
+        table = keys.null_p_values(texts, KEY, key_ids=(0, 3), common=passages)
+        for column, tokens in enumerate(texts):
+            scored = statistics.score_tokens(tokens, KEY, 3, (0, 3), passages)
+            count = len(scored.positions)
+            alone = statistics.p_values(scored.scores.sum(axis=1), count) if count else np.ones(2)
+            np.testing.assert_allclose(table[:, column], alone)
+
+
+def test_common_passages_are_not_scored_and_rescue_a_key():
+    rng = np.random.default_rng(1)
+    phrase = write(20, 3, text.sampler(KEY, key_shift=2))  # a stock phrase that this key id happens to like
+    texts = [rng.integers(0, VOCABULARY, 20).tolist() + phrase for _ in range(400)]
+    assert not next(c for c in text.check_keys(texts, KEY) if c.key_shift == 2).usable
+    common = text.common_passages(texts[200:], 17)
+    assert {len(p) for p in common} == {4}
+    assert all(tuple(phrase[i : i + 4]) in common for i in range(17))
+    assert 2 in text.usable_key_ids(texts[:200], KEY, common=common)
+    alone, left = text.detect(phrase, KEY), text.detect(phrase, KEY, common=common)
+    assert (alone.detail["scored"], left.detail["scored"]) == (17, 0)
+    assert left.p_value == 1.0
+    with pytest.raises(InvalidRequest):
+        text.detect(phrase, KEY, h=2, common=common)
+    with pytest.raises(InvalidRequest):
+        text.common_passages(texts, 0)
+
+
+def test_shipped_table_belongs_to_the_shipped_tokenizer():
+    tokenizer = UniversalTokenizer.load(default_bundle())
+    passages, name = shipped()
+    # fails when the tokenizer is trained anew: then run benchmarks.common_passages again
+    assert name == "sha256:" + hashlib.sha256(json.dumps(tokenizer.text.merges).encode()).hexdigest()
+    assert tuple(tokenizer.encode_text("of the")[:4]) in passages or len(tokenizer.encode_text("of the")) < 4
+    said = tokenizer.encode_text("It was one of the most important things that they would have done.")
+    known = [tuple(said[i : i + 4]) in passages for i in range(len(said) - 3)]
+    assert sum(known) > len(known) / 3
+
+
+def test_only_key_ids_in_use_are_written_and_searched():
+    scheme = text.create_sampling({"key_ids": "4,9", "common": "none"})
+    tokens = write(200, 21, scheme.sampler(KEY))
+    assert scheme.detect(tokens, KEY).detail["key_id"] == 4
+    other = text.create_sampling({"key_ids": "9", "common": "none"})
+    assert other.detect(tokens, KEY).level is MarkLevel.NONE
+    assert other.detect(tokens, KEY).attempts * 2 == scheme.detect(tokens, KEY).attempts
+    assert text.create_sampling({}).common == shipped()[0]
+    assert text.create_sampling({"context": "2"}).common == frozenset()
+    for options in ({"key_ids": "4,9", "key_id": "5"}, {"key_ids": "16"}, {"key_ids": ""}, {"common": "some"}):
+        with pytest.raises(ConfigError):
+            text.create_sampling(options)
+    with pytest.raises(ConfigError):
+        text.create_sampling({"context": "2", "common": "shipped"})
 
 
 def test_scheme_from_options():

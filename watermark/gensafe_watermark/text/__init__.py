@@ -4,6 +4,7 @@ Text of ordinary length cannot carry a record id under an error bound of one in 
 text was sampled under a key, and under which key id; its record is found by fingerprint.
 """
 
+from gensafe_watermark.text.common import common_passages
 from gensafe_watermark.text.detector import Evidence, SamplingScheme, create_sampling, detect, sampler
 from gensafe_watermark.text.keys import KeyCheck, check_keys, usable_key_ids
 from gensafe_watermark.text.processors import SequenceLogitsProcessor, TransformersLogitsProcessor
@@ -15,6 +16,7 @@ __all__ = [
     "SequenceLogitsProcessor",
     "TransformersLogitsProcessor",
     "check_keys",
+    "common_passages",
     "create_sampling",
     "detect",
     "sampler",

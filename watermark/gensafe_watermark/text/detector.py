@@ -13,6 +13,7 @@ from gensafe.core.ports import SamplingMark, TextTokenizer
 from gensafe.core.types import Detection, MarkLevel
 from gensafe_watermark.sampling import KEY_IDS, GumbelMark, check_parameters
 from gensafe_watermark.text import statistics
+from gensafe_watermark.text.common import NO_PASSAGES, SHIPPED_CONTEXT, Passages, check, shipped
 
 WINDOWS = (64, 128, 256)
 P_PRESENT = 1e-6
@@ -88,6 +89,7 @@ def detect(
     key_ids: Sequence[int] = tuple(range(KEY_IDS)),
     window_sizes: Sequence[int] = WINDOWS,
     bits_per_token: float = BITS_PER_TOKEN,
+    common: Passages = NO_PASSAGES,
 ) -> Detection:
     """Test whether a text was sampled under ``key``.
 
@@ -103,6 +105,7 @@ def detect(
         window_sizes: Sizes of pasted passages looked for, in scored tokens.
         bits_per_token: Entropy the suspected model usually has. It never makes a text "present"; it decides only
             between NONE and UNDECIDABLE, together with the text's own token histogram.
+        common: Passages of h + 1 tokens that are not scored, see ``gensafe_watermark.text.common``.
 
     Returns:
         PRESENT at a corrected p <= 1e-6 (``detail["key_id"]`` names the key id); NONE where a marked text of this
@@ -119,8 +122,9 @@ def detect(
         raise InvalidRequest("at least one key id, and window sizes above 0, are needed", field="key_ids")
     if not bits_per_token > 0:
         raise InvalidRequest("entropy must be above 0", field="bits_per_token")
+    check(common, h)
     tokens = _token_list(text_or_tokens, tokenizer)
-    scored = statistics.score_tokens(tokens, key, h, key_ids)
+    scored = statistics.score_tokens(tokens, key, h, key_ids, common)
     count = len(scored.positions)
     found = _strongest(scored, list(key_ids), window_sizes)
     p_value = min(1.0, found.p_value * max(found.tests, 1))
@@ -141,11 +145,17 @@ def detect(
 
 @dataclass(frozen=True, slots=True)
 class SamplingScheme:
-    """The sampling mark with its settings fixed, as the service creates it from configuration."""
+    """The sampling mark with its settings fixed, as the service creates it from configuration.
+
+    ``key_ids`` are the ids that passed their null test (``text.usable_key_ids``): others are neither written nor
+    searched for. ``common`` are passages that the detector does not score.
+    """
 
     h: int = 3
     key_shift: int = 0
     bits_per_token: float = BITS_PER_TOKEN
+    key_ids: tuple[int, ...] = tuple(range(KEY_IDS))
+    common: Passages = NO_PASSAGES
     modality = "text"
 
     @property
@@ -158,28 +168,43 @@ class SamplingScheme:
         return sampler(key, self.h, self.key_shift)
 
     def detect(self, token_ids: Sequence[int], key: bytes) -> Detection:
-        """Test token ids under every key id; see ``detect``."""
-        return detect(token_ids, key, h=self.h, bits_per_token=self.bits_per_token)
+        """Test token ids under every key id in use; see ``detect``."""
+        return detect(
+            token_ids, key, h=self.h, key_ids=self.key_ids, bits_per_token=self.bits_per_token, common=self.common
+        )
 
 
 def create_sampling(options: Mapping[str, str]) -> SamplingScheme:
     """Plugin factory.
 
     Args:
-        options: ``context`` (1..8, default 3), ``key_id`` (0..15, default 0), ``bits_per_token`` (default 2.0).
+        options: ``context`` (1..8, default 3), ``key_id`` (0..15, default the first of ``key_ids``), ``key_ids`` (those
+            in use, e.g. "0,3,7"; default all 16), ``bits_per_token`` (default 2.0), ``common`` ("shipped": do not score
+            the common passages of the bundled model's tokenizer, the default for context 3; or "none").
 
     Raises:
-        ConfigError: an unknown option or a value out of range.
+        ConfigError: an unknown option, a value out of range, or a ``key_id`` that is not in use.
     """
-    unknown = set(options) - {"context", "key_id", "bits_per_token"}
+    unknown = set(options) - {"context", "key_id", "key_ids", "bits_per_token", "common"}
     if unknown:
         raise ConfigError(f"unknown option {sorted(unknown)[0]!r}", field="watermark.text")
     try:
-        h, shift = int(options.get("context", "3")), int(options.get("key_id", "0"))
+        h = int(options.get("context", "3"))
+        key_ids = (
+            tuple(dict.fromkeys(int(part) for part in options["key_ids"].split(","))) if "key_ids" in options else ()
+        )
+        key_ids = key_ids or tuple(range(KEY_IDS))
+        shift = int(options.get("key_id", key_ids[0]))
         bits = float(options.get("bits_per_token", str(BITS_PER_TOKEN)))
-        check_parameters(bytes(32), h, shift)
+        for key_id in (shift, *key_ids):
+            check_parameters(bytes(32), h, key_id)
     except (ValueError, InvalidRequest) as error:
         raise ConfigError(str(error), field="watermark.text") from error
+    if shift not in key_ids:
+        raise ConfigError(f"key id {shift} is not among the key ids in use", field="watermark.text.key_id")
     if not 0 < bits < 64:
         raise ConfigError("bits_per_token must be above 0 and below 64", field="watermark.text")
-    return SamplingScheme(h, shift, bits)
+    table = options.get("common", "shipped" if h == SHIPPED_CONTEXT else "none")
+    if table not in ("shipped", "none") or (table == "shipped" and h != SHIPPED_CONTEXT):
+        raise ConfigError(f"shipped (with context {SHIPPED_CONTEXT}) or none", field="watermark.text.common")
+    return SamplingScheme(h, shift, bits, key_ids, shipped()[0] if table == "shipped" else NO_PASSAGES)

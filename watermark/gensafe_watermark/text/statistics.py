@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaincc, gammainccinv
 
 from gensafe_watermark.sampling import context_key, sampling_key, uniforms_at
+from gensafe_watermark.text.common import NO_PASSAGES, Passages
 
 GAIN_PER_NAT = math.pi**2 / 6 - 1  # least mean excess per nat of entropy ("Three Bricks")
 SPREAD = math.pi**2 / 6  # variance bound of one score of a marked token
@@ -29,8 +30,10 @@ class Scored:
     scores: NDArray[np.float64]  # (key ids, n) -log(1 - r)
 
 
-def score_tokens(tokens: Sequence[int], key: bytes, h: int, key_shifts: Sequence[int]) -> Scored:
-    """Score a text under every key id."""
+def score_tokens(
+    tokens: Sequence[int], key: bytes, h: int, key_shifts: Sequence[int], common: Passages = NO_PASSAGES
+) -> Scored:
+    """Score a text under every key id; passages in ``common`` are left out."""
     secret = sampling_key(key)
     seen: set[tuple[int, ...]] = set()
     positions: list[int] = []
@@ -40,6 +43,8 @@ def score_tokens(tokens: Sequence[int], key: bytes, h: int, key_shifts: Sequence
         if window in seen:
             continue
         seen.add(window)
+        if (*window, tokens[i]) in common:
+            continue
         positions.append(i)
         keys.append(context_key(secret, window))
     at = np.array(positions, np.int64)
