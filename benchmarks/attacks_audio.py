@@ -124,7 +124,9 @@ def _speed(factor: float) -> Attack:
     return lambda x, sr, rng: resample_poly(x, 1000, round(1000 * factor), axis=-1).astype(np.float32)
 
 
-def _noise(snr_db: float, pink: bool = False) -> Attack:
+def noise(snr_db: float, pink: bool = False) -> Attack:
+    """White or pink noise at a signal-to-noise ratio of the whole clip."""
+
     def attack(x: Samples, sr: int, rng: np.random.Generator) -> Samples:
         n = rng.normal(size=x.shape)
         if pink:
@@ -231,9 +233,9 @@ def attacks() -> dict[str, Attack]:
         "quant8bit": lambda x, sr, rng: (np.round(x * 127) / 127).astype(np.float32),
         "gain0.3": lambda x, sr, rng: x * np.float32(0.3),
         "clip+6dB": _clip,
-        "white20dB": _noise(20),
-        "white30dB": _noise(30),
-        "pink20dB": _noise(20, pink=True),
+        "white20dB": noise(20),
+        "white30dB": noise(30),
+        "pink20dB": noise(20, pink=True),
         "lowpass4k": _filter("low", 4000),
         "lowpass2k": _filter("low", 2000),
         "highpass500": _filter("high", 500),
@@ -254,5 +256,5 @@ def attacks() -> dict[str, Attack]:
         "tempo0.9": avfilter(("atempo", "0.9")),
         "pitch+1st": _pitch(1.0595),
         "phone": chain(_filter("band", 300, 3400), _resample_via(8_000), mp3[32]),
-        "mp3_64+tempo1.03+noise30": chain(mp3[64], avfilter(("atempo", "1.03")), _noise(30)),
+        "mp3_64+tempo1.03+noise30": chain(mp3[64], avfilter(("atempo", "1.03")), noise(30)),
     }
