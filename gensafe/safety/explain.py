@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from gensafe.core.hazards import CATEGORIES
 from gensafe.core.types import Modality, Stage
-from gensafe.safety.policy import Policy, Rule
+from gensafe.safety.policy import Policy
+from gensafe.safety.rule import Rule
 from gensafe.safety.runner import SafetyRunner
 
 

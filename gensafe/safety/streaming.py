@@ -2,8 +2,13 @@
 
 Text is *provisional* (held) until windows over it have passed, then *released*; what ``finish`` returns is *final*. The
 bound, tested as a property: **no character leaves that was not inside at least two scored windows**, and at least
-``hold_back_words`` complete words (or the end of the text) lie behind every released one. Evidence that needs more
-context than a window can only be seen by the judgement of the whole text in ``finish``, before anything is signed.
+``hold_back_words`` complete words and ``hold_back_sentences`` sentence ends (or the end of the text) lie behind every
+released one. Evidence that needs more context than a window can only be seen by the judgement of the whole text in
+``finish``, before anything is signed.
+
+A window begins where the one before began until it would be longer than ``window_words``; then its beginning moves on
+by a quarter. So most of what a window shows to a classifier that remembers pieces was scored before, and benign
+streams are looked at from fewer sides than under a sliding window (each look is a chance for a false alarm).
 
 A rule's match may straddle pushes: an unbroken run of characters and an open PEM block are never cut, up to
 ``RUN_LIMIT`` characters, and at least ``RULE_CHARS`` characters (the longest ordinary rule match) are held back.
@@ -12,12 +17,13 @@ A rule's match may straddle pushes: an unbroken run of characters and an open PE
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import replace
 from typing import Final
 
 from gensafe.core.errors import SafetyBlocked
 from gensafe.core.types import Action, Decision, Span, Stage, Text, Verdict
-from gensafe.safety.policy import StreamParameters
+from gensafe.safety.rule import StreamParameters
 from gensafe.safety.runner import SafetyRunner
 from gensafe.safety.text import REDACTED
 
@@ -53,8 +59,9 @@ class StreamGate:
         self._painted: list[Span] = []
         self._out: list[str] = []
         self._ends: list[int] = []  # in words, ends of the windows scored so far
+        self._start = 0  # in words, beginning of the next window
+        self._stops: list[int] = []  # in words, ends of the sentences so far
         self._windows: list[Span] = []
-        self._last: Verdict | None = None
         self._closed = False
 
     @property
@@ -119,22 +126,30 @@ class StreamGate:
                 break  # the word may go on
             self._units.append(match.span())
             self._scanned = match.end()
+            if self._ends_sentence(match.end()):
+                self._stops.append(len(self._units))
 
     def _due(self) -> list[int]:
-        """Word counts at which windows are due: every ``step_words``, and at the end of each sentence."""
+        """Word counts at which windows are due: every ``step_words``, or from half of that at a sentence end."""
         due: list[int] = []
         first = min(FIRST_WORDS, self._parameters.window_words)
+        step = self._parameters.step_words
         last = self._ends[-1] if self._ends else 0
         for count in range(max(last + 1, first), len(self._units) + 1):
-            end = self._units[count - 1][1]
-            sentence = self._text[end - 1] in _SENTENCE_END or self._text[end : end + 1] == "\n"
-            if count - last >= self._parameters.step_words or sentence:
+            # a sentence end soon after the last window can wait for the next one: it is held back all the same
+            early = count - last >= (step + 1) // 2 and self._ends_sentence(self._units[count - 1][1])
+            if count - last >= step or early:
                 due.append(count)
                 last = count
         return due
 
+    def _ends_sentence(self, end: int) -> bool:
+        return self._text[end - 1] in _SENTENCE_END or self._text[end : end + 1] == "\n"
+
     def _score(self, end: int) -> None:
-        start = max(0, end - self._parameters.window_words)
+        if end - self._start > self._parameters.window_words:
+            self._start = end - self._parameters.shortest_window
+        start = self._start
         window = Span(self._with_pem(self._units[start][0] if start else 0), self._units[end - 1][1])
         verdict = self._runner.judge(Text(self._text[window.start : window.end]), self._stage, streaming=True)
         verdict = _shifted(verdict, window.start)
@@ -142,7 +157,6 @@ class StreamGate:
         self._windows.append(window)
 
     def _accept(self, verdict: Verdict, window: Span) -> None:
-        self._last = verdict
         if not verdict.releasable:
             spans = [s.start for d in verdict.decisions if d.action is verdict.action for s in d.finding.spans]
             self._stop(verdict, min(spans, default=window.start))
@@ -162,7 +176,7 @@ class StreamGate:
 
     def _frontier(self) -> int:
         """Offset up to which text may leave."""
-        word = min(self._ends[-1] - self._parameters.hold_back_words, self._ends[-2])
+        word = min(self._ends[-1] - self._parameters.hold_back_words, self._ends[-2], self._sentence_bound())
         if word <= 0:
             return 0
         offset = min(self._units[word - 1][1], max(0, len(self._text) - RULE_CHARS))
@@ -172,6 +186,18 @@ class StreamGate:
             if span.start < offset < span.end:
                 offset = span.start
         return offset
+
+    def _sentence_bound(self) -> int:
+        """In words: the last place with ``hold_back_sentences`` sentence ends behind it, all of them scored.
+
+        At most a shortest window back, so that a text without sentence ends is not held for ever.
+        """
+        count, end = self._parameters.hold_back_sentences, self._ends[-1]
+        if count == 0:
+            return end
+        scored = self._stops[: bisect_right(self._stops, end)]
+        bound = scored[-count - 1] if len(scored) > count else 0
+        return max(bound, end - self._parameters.shortest_window)
 
     def _before_run(self, offset: int) -> int:
         if offset >= len(self._text) or self._text[offset].isspace() or re.match(f"[{_CJK}]", self._text[offset]):

@@ -12,7 +12,8 @@ from gensafe.core.errors import SafetyBlocked
 from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Modality, Span, Stage
 from gensafe.safety import SafetyRunner, StreamGate
 from gensafe.safety.classifiers.text_rules import TextRules
-from gensafe.safety.policy import StreamParameters, parse_policy
+from gensafe.safety.policy import parse_policy
+from gensafe.safety.rule import StreamParameters
 
 POLICY = parse_policy(
     """
