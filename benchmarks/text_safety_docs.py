@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.text_safety import RESULT, ROOT, write_cards
+from benchmarks.text_measures.cards import interval, write_cards
+from benchmarks.text_measures.data import ROOT
+from benchmarks.text_safety import RESULT
 
 SYSTEMS = ("default stack", "text_screen alone", "word list", "alt-profanity-check")
-
-
-def interval(values: Sequence[float]) -> str:
-    """A value with its 95 % interval."""
-    return f"{values[0]:.3f} [{values[1]:.3f}, {values[2]:.3f}]"
 
 
 def tables(out: dict[str, Any]) -> Iterator[str]:

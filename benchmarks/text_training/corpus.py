@@ -67,6 +67,12 @@ def read_all(folder: Path, contrastive: Sequence[Path] = ()) -> list[Example]:
     return found
 
 
+def requests(folder: Path) -> list[Example]:
+    """The harmful requests and jailbreaks of the training sets."""
+    train = folder / "train"
+    return [e for reader in (_ailuminate, _red_instruct, _jailbreaks) for e in reader(train)]
+
+
 def _mixtures(found: Sequence[Example]) -> Iterator[Example]:
     """Long texts of short ones: benign throughout, or with one harmful sentence among benign ones.
 
