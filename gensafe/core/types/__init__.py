@@ -1,0 +1,104 @@
+"""The values that flow through GenSafe. All frozen; protobuf and C2PA types stop at their adapters.
+
+``GenerationRequest`` -> ``Admission`` -> ``Draft`` -> ``Judged`` -> ``Marked`` -> ``Signed`` -> ``Recorded``.
+Each stage of ``gensafe.pipeline`` is a function from one of these types to the next, so that the type checker holds
+the order.
+"""
+
+from gensafe.core.types.generation import (
+    BackendCapabilities,
+    BackendEvent,
+    Draft,
+    GenerationJob,
+    GenerationRecord,
+    GenerationRequest,
+    InputMedia,
+    Progress,
+    TextDelta,
+)
+from gensafe.core.types.media import (
+    Audio,
+    Image,
+    Media,
+    Modality,
+    Text,
+    Video,
+)
+from gensafe.core.types.safety import (
+    ACTION_ORDER,
+    Action,
+    Assessment,
+    Box,
+    ClassifierId,
+    Coverage,
+    Decision,
+    Finding,
+    Span,
+    Stage,
+    TimeRange,
+    Verdict,
+)
+from gensafe.core.types.stages import (
+    PAYLOAD_BYTES,
+    Admission,
+    Detection,
+    Judged,
+    Manifest,
+    Marked,
+    MarkLevel,
+    Recorded,
+    Review,
+    Signed,
+    WatermarkReceipt,
+)
+from gensafe.core.types.verification import (
+    Check,
+    Conclusion,
+    Outcome,
+    VerificationReport,
+)
+
+__all__ = [
+    "ACTION_ORDER",
+    "PAYLOAD_BYTES",
+    "Action",
+    "Admission",
+    "Assessment",
+    "Audio",
+    "BackendCapabilities",
+    "BackendEvent",
+    "Box",
+    "Check",
+    "ClassifierId",
+    "Conclusion",
+    "Coverage",
+    "Decision",
+    "Detection",
+    "Draft",
+    "Finding",
+    "GenerationJob",
+    "GenerationRecord",
+    "GenerationRequest",
+    "Image",
+    "InputMedia",
+    "Judged",
+    "Manifest",
+    "MarkLevel",
+    "Marked",
+    "Media",
+    "Modality",
+    "Outcome",
+    "Progress",
+    "Recorded",
+    "Review",
+    "Signed",
+    "Span",
+    "Stage",
+    "Text",
+    "TextDelta",
+    "TimeRange",
+    "Verdict",
+    "VerificationReport",
+    "Video",
+    "WatermarkReceipt",
+]

@@ -1,0 +1,102 @@
+"""What is asked for, what a backend gets, and what it yields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from gensafe.core.types.media import Media, Modality
+
+
+@dataclass(frozen=True, slots=True)
+class InputMedia:
+    """A file the caller hands in with the prompt: untrusted bytes, not yet decoded."""
+
+    data: bytes
+    media_type: str  # MIME type as claimed by the caller; checked against the bytes
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """What a caller asks for. ``request_id`` is the idempotency key (UUID); ``tenant`` comes from the identity."""
+
+    request_id: str
+    prompt: str
+    modality: Modality
+    inputs: tuple[InputMedia, ...] = ()
+    model: str = ""  # "" = the configured default
+    seed: int | None = None  # None = drawn by the service and recorded
+    media_type: str = ""  # output container as MIME type; "" = the default of the modality
+    max_tokens: int = 0  # 0 = the model's own bound
+    tenant: str = "local"
+    visible_label: bool = False
+    label_profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationJob:
+    """What a backend gets: the request with everything resolved and decoded."""
+
+    prompt: str
+    modality: Modality
+    inputs: tuple[Media, ...]
+    seed: int
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRecord:
+    """How a draft came to be: enough to find the weights again and to state what was marked while sampling."""
+
+    backend: str
+    model: str
+    model_version: str
+    weights_digest: str  # "sha256:<hex>"
+    seed: int
+    tokens: int
+    sampling_mark: str  # e.g. "gumbel-h3/key-epoch-0" or "not marked by sampling: <reason>"
+    parameters: Mapping[str, str | int | bool] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # e.g. words of the prompt the model did not know
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A finished but unreleased output."""
+
+    media: Media
+    record: GenerationRecord
+
+
+# events a backend yields, in order: any number of Progress / TextDelta, then exactly one Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """``done`` of ``total`` steps; total 0 = unknown."""
+
+    done: int
+    total: int
+    stage: str = "generate"
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A further piece of a text output (only for Modality.TEXT)."""
+
+    text: str
+
+
+BackendEvent: TypeAlias = Progress | TextDelta | Draft
+
+
+@dataclass(frozen=True, slots=True)
+class BackendCapabilities:
+    """What a backend can do. ``sampling_marks`` = it honours a SamplingMark for text."""
+
+    outputs: frozenset[Modality]
+    inputs: frozenset[Modality]
+    sampling_marks: bool
+    streaming_text: bool
+    description: str = ""
