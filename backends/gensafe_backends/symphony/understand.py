@@ -21,6 +21,12 @@ from gensafe_backends.symphony.vocab import ModalityId
 from gensafe_backends.symphony.world import captions, sample, stories
 from gensafe_backends.symphony.world.clip import sample_clip
 from gensafe_backends.symphony.world.edits import sample_edit
+from gensafe_backends.symphony.world.questions import (
+    COUNT_QUESTION,
+    film_questions,
+    picture_questions,
+    sound_questions,
+)
 from gensafe_backends.symphony.world.sound import sample_sound
 
 if TYPE_CHECKING:
@@ -38,10 +44,10 @@ HELP: Final[dict[Modality, str]] = {
     Modality.VIDEO: 'ask for one moving shape ("a blue square moving left") or a bouncing one ("a red ball bouncing")',
 }
 EDIT_HELP: Final = 'say "make the circle blue", "turn the star into a square" or "remove the red triangle"'
-QUESTIONS: Final[dict[ModalityId, tuple[str, ...]]] = {
-    ModalityId.IMAGE: captions.IMAGE_QUESTIONS,
-    ModalityId.AUDIO: captions.AUDIO_QUESTIONS,
-    ModalityId.VIDEO: captions.VIDEO_QUESTIONS,
+EXAMPLES: Final[dict[ModalityId, tuple[str, ...]]] = {
+    ModalityId.IMAGE: ("what is in this picture", "how many shapes are there", "which bar is the highest", "svg"),
+    ModalityId.AUDIO: ("what do you hear", "how many words do you hear", "what is the first of the notes"),
+    ModalityId.VIDEO: ("what happens in this video", "which way does it move", "how many knocks do you hear"),
 }
 
 
@@ -95,6 +101,16 @@ def edit_words() -> frozenset[str]:
     return frozenset(w for text in made for w in text.split())
 
 
+@lru_cache(maxsize=4)
+def asked_about(medium: ModalityId) -> frozenset[str]:
+    """Every question the model was taught to answer about one medium, captions and transcripts included."""
+    return {
+        ModalityId.IMAGE: picture_questions() | frozenset(captions.IMAGE_QUESTIONS),
+        ModalityId.AUDIO: sound_questions() | frozenset(captions.AUDIO_QUESTIONS),
+        ModalityId.VIDEO: film_questions() | frozenset(captions.VIDEO_QUESTIONS),
+    }[medium]
+
+
 def unknown_words(prompt: str, modality: Modality) -> tuple[str, ...]:
     """Words of a normalised prompt that no training prompt of this modality held, in order, without repeats."""
     known = lexicon()[modality]
@@ -139,17 +155,21 @@ def _about_media(job: GenerationJob, prompt: str, spans: list[TokenSpan], tokeni
             problem = f"I do not know {_listed(unknown)}" if unknown else "There was nothing to change"
             raise PromptNotUnderstood(problem, unknown=unknown, fix=EDIT_HELP)
         return Understood(_layout(spans, prompt, tokenizer))
+    if job.modality is Modality.TEXT and prompt == COUNT_QUESTION:
+        pair = sorted(spans, key=lambda s: s.modality)
+        if [s.modality for s in pair] == [ModalityId.IMAGE, ModalityId.AUDIO]:
+            return Understood(_layout(pair, prompt, tokenizer), exact=True)
     if job.modality is not Modality.TEXT or len(spans) > 1:
         raise PromptNotUnderstood(
-            "I can describe one picture, sound or film in words, or change one picture",
-            fix="ask for text or a picture and hand in one medium",
+            "I can answer about one picture, sound or film in words, or change one picture",
+            fix=f'hand in one medium, or a picture and a sound and ask "{COUNT_QUESTION}"',
         )
-    questions = QUESTIONS[spans[0].modality]
+    questions = asked_about(spans[0].modality)
     known = {w for q in questions for w in q.split()}
     unknown = tuple(dict.fromkeys(w for w in prompt.split() if w not in known))
     if unknown:
-        ways = ", ".join(f'"{q}"' for q in questions if q)
-        answer = f"I do not know {_listed(unknown)}. About this I can be asked: {ways}."
+        ways = ", ".join(f'"{q}"' for q in EXAMPLES[spans[0].modality])
+        answer = f"I do not know {_listed(unknown)}. About this I can be asked, for example: {ways}."
         return Understood((), fixed_answer=answer, notes=_unknown_note(unknown))
     notes: tuple[str, ...] = ()
     if prompt not in questions:

@@ -178,6 +178,25 @@ def test_questions_it_was_not_taught_are_refused_in_words(backend):
     assert '"painted"' in draft.media.text and draft.record.parameters["written_by_model"] is False
 
 
+def test_questions_about_media_are_put_to_the_model(backend):
+    for medium, question in ((PICTURE, "How high is the red bar?"), (SOUND, "how many notes do you hear"),
+                             (FILM, "which way does it move"), (PICTURE, "svg")):  # fmt: skip
+        draft = run(backend, job(Modality.TEXT, question, (medium,)))[-1]
+        assert draft.record.parameters["written_by_model"] and not any("taught" in n for n in draft.record.notes)
+        assert draft.record.parameters["temperature"] == "0"
+
+
+def test_a_spoken_count_is_compared_with_a_picture_in_either_order(backend):
+    asked = "Does the spoken count match the picture?"
+    first, second = (
+        run(backend, job(Modality.TEXT, asked, inputs))[-1] for inputs in ((PICTURE, SOUND), (SOUND, PICTURE))
+    )
+    assert same_media(first.media, second.media) and first.record.parameters["written_by_model"]
+    for inputs in ((PICTURE, FILM), (SOUND, SOUND), (PICTURE, SOUND, SOUND)):
+        with pytest.raises(PromptNotUnderstood, match="one picture"):
+            run(backend, job(Modality.TEXT, asked, inputs))
+
+
 def test_impossible_requests(backend):
     with pytest.raises(InvalidRequest):
         run(backend, job(Modality.IMAGE, max_tokens=3))
@@ -230,7 +249,7 @@ def test_an_altered_bundle_is_refused(bundle, tmp_path, name, harm):
 @pytest.mark.parametrize(
     "wrong",
     [{"engine": "abacus"}, {"temperature": "hot"}, {"temperature": "-1"}, {"top_p": "0"}, {"sparse": "maybe"},
-     {"memory_mb": "much"}, {"flavour": "sweet"}],
+     {"memory_mb": "much"}, {"prefix_mb": "513"}, {"prefix_mb": "-1"}, {"flavour": "sweet"}],
 )  # fmt: skip
 def test_wrong_options_are_refused(bundle, wrong):
     with pytest.raises(ConfigError):

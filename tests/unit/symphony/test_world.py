@@ -10,6 +10,7 @@ from gensafe_backends.symphony.world import (
     checkers,
     clip,
     edits,
+    questions,
     render,
     sample,
     scene,
@@ -27,6 +28,62 @@ def rng(seed: int) -> np.random.Generator:
 def test_one_seed_one_world(make) -> None:
     assert [make(rng(5)) for _ in range(3)] == [make(rng(5))] * 3
     assert len({make(rng(s)) for s in range(20)}) > 10
+
+
+def test_every_question_is_one_the_reader_of_prompts_knows_and_has_one_answer() -> None:
+    r = rng(7)
+    answers: dict[tuple[object, str], set[str]] = {}
+    for _ in range(600):
+        drawn, heard, film = sample.sample_scene(r), sound.sample_sound(r), clip.sample_clip(r)
+        for about, (asked, answer), known in (
+            (drawn, questions.ask_scene(drawn, r), questions.picture_questions()),
+            (heard, questions.ask_sound(heard, r), questions.sound_questions()),
+            (film, questions.ask_clip(film, r), questions.film_questions()),
+        ):
+            assert asked in known and answer
+            answers.setdefault((about, asked), set()).add(answer)
+    assert all(len(found) == 1 for found in answers.values())
+
+
+@pytest.mark.parametrize(
+    ("drawn", "asked", "answer"),
+    [
+        (scene.Bars((("red", 2), ("blue", 5))), "which bar is the highest", "blue"),
+        (scene.Bars((("red", 2), ("blue", 5))), "how high is the red bar", "2"),
+        (scene.Sign("HI", "green"), "what is written here", "hi"),
+        (scene.Board((scene.Thing(0, "red", "star"),)), "what is at the top left", "a red star"),
+        (scene.Board((scene.Thing(0, "red", "star"),)), "is there a circle", "no"),
+        (scene.Board((scene.Thing(0, "red", "star"),)), "how many shapes are there", "one"),
+    ],
+)
+def test_answers_are_right(drawn, asked: str, answer: str) -> None:
+    found = dict(questions.ask_scene(drawn, rng(s)) for s in range(80))
+    assert found[asked] == answer
+
+
+def test_whether_a_spoken_count_matches() -> None:
+    board = scene.Board(tuple(scene.Thing(p, "red", "star") for p in scene.LAYOUTS[3]))
+    assert questions.ask_count(board, 3)[1] == "yes there are three"
+    assert questions.ask_count(board, 4)[1] == "no there are three"
+
+
+def test_drawings_in_svg_are_read_back_and_others_are_not() -> None:
+    board = scene.Board((scene.Thing(1, "red", "star"), scene.Thing(8, "blue", "circle")))
+    text = questions.svg(board)
+    assert checkers.parse_svg(text) == board
+    for wrong in (text[:-3], text.replace("red", "pink"), text.replace("224", "220"), "<svg></svg>", "<!ENTITY x>", ""):
+        assert checkers.parse_svg(wrong) is None
+
+
+def test_what_is_remembered_was_told_before() -> None:
+    for seed in range(40):
+        talk = stories.memory_exchanges(rng(seed), 12)
+        told = {}
+        for asked, answer in talk:
+            if asked.startswith("remember "):
+                told[asked.split()[1]] = asked.split()[-1]
+            if asked.startswith("what has "):
+                assert told[asked.removeprefix("what has ")] == answer
 
 
 def test_descriptions_are_parsed_back_exactly() -> None:

@@ -15,8 +15,21 @@ from numpy.typing import NDArray
 from gensafe.core.types import Audio, Video
 from gensafe_backends.symphony.world import captions
 from gensafe_backends.symphony.world.clip import FPS, RATE, Clip
+from gensafe_backends.symphony.world.questions import GLYPH_OF
 from gensafe_backends.symphony.world.reading import in_sync, read_film, read_picture, read_sound
-from gensafe_backends.symphony.world.scene import COLOURS, LAYOUTS, SHAPES, WORDS, Bars, Board, Scene, Sign, Thing
+from gensafe_backends.symphony.world.scene import (
+    COLOURS,
+    LAYOUTS,
+    PLACES,
+    SHAPES,
+    WORDS,
+    Bars,
+    Board,
+    Scene,
+    Sign,
+    Thing,
+    place_centre,
+)
 from gensafe_backends.symphony.world.sound import BEEPS, NOTES, Sound
 from gensafe_backends.symphony.world.speech import SPOKEN
 
@@ -25,6 +38,7 @@ _SIGN: Final = re.compile(rf"the (word|number) (\w{{1,2}}) in ({_C})")
 _BARS: Final = re.compile(rf"a bar chart with ((?:{_C}) [1-6](?: and (?:{_C}) [1-6]){{1,3}})")
 _COUNT: Final = re.compile(rf"(two|three|four|five|six) ({_C}) ({_S})s")
 _HUGE: Final = re.compile(rf"a huge ({_C}) ({_S})")
+_MARK: Final = re.compile(rf'<text x="(\d+)" y="(\d+)" fill="({_C})">([{"".join(GLYPH_OF.values())}])</text>')
 _THING: Final = re.compile(rf"an? (small )?({_C}) ({_S}) ({'|'.join(captions.PLACE_PHRASES)})")
 
 
@@ -91,6 +105,21 @@ def parse_scene(text: str) -> Scene | None:
         for p in parts
         if p is not None
     ]
+    return Board(tuple(sorted(things)))
+
+
+def parse_svg(text: str) -> Board | None:
+    """The board an SVG of ``questions.svg`` draws; None if it is not one."""
+    body = re.fullmatch(rf"<svg>((?:{_MARK.pattern})+)</svg>", text)
+    if body is None:
+        return None
+    centres = {place_centre(p): p for p in range(len(PLACES))}
+    shapes = {glyph: shape for shape, glyph in GLYPH_OF.items()}
+    things = []
+    for x, y, colour, glyph in _MARK.findall(body[1]):
+        if (int(y), int(x)) not in centres:
+            return None
+        things.append(Thing(centres[int(y), int(x)], colour, shapes[glyph]))
     return Board(tuple(sorted(things)))
 
 

@@ -13,7 +13,7 @@ from gensafe_backends.symphony.world.sound import Sound
 
 COUNT_QUESTION = "does the spoken count match the picture"
 SVG_QUESTIONS = ("svg", "write this as svg")
-_GLYPHS = {"circle": "\u25cf", "square": "\u25a0", "triangle": "\u25b2", "star": "\u2605"}
+GLYPH_OF = {"circle": "\u25cf", "square": "\u25a0", "triangle": "\u25b2", "star": "\u2605"}
 _UNITS = {"words": "words", "melody": "notes", "dial": "digits", "beeps": "beeps"}
 _MOVES = {
     "right": "to the right",
@@ -98,7 +98,7 @@ def svg(board: Board) -> str:
     body = []
     for thing in board.things:
         y, x = place_centre(thing.place)
-        body.append(f'<text x="{x}" y="{y}" fill="{thing.colour}">{_GLYPHS[thing.shape]}</text>')
+        body.append(f'<text x="{x}" y="{y}" fill="{thing.colour}">{GLYPH_OF[thing.shape]}</text>')
     return f"<svg>{''.join(body)}</svg>"
 
 
