@@ -12,6 +12,7 @@ from pathlib import Path
 from gensafe import __version__
 from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json, read_config, say
 from gensafe.core import plugins
+from gensafe.core.clock import iso
 from gensafe.core.config import Config, check_config
 from gensafe.core.errors import GensafeError
 from gensafe.core.hazards import CATEGORIES
@@ -76,6 +77,19 @@ def _keys(config: Config) -> Iterator[Finding]:
         yield Finding("gap", "keys", f"{directory} can be read by others; chmod 700")
 
 
+def _reviews(config: Config) -> Iterator[Finding]:
+    from gensafe.registry import Registry
+
+    directory = Path(config.data_dir) / "registry"
+    if not directory.is_dir():
+        return
+    with Registry.open(directory, readonly=True) as registry:
+        waiting = registry.reviews.waiting()
+    if waiting:
+        since = iso(waiting[0].held_ms)
+        yield Finding("note", "review", f"{len(waiting)} wait for a person since {since}: gensafe review list")
+
+
 def _backend(config: Config) -> Iterator[Finding]:
     from gensafe.pipeline.assemble import open_backend
 
@@ -126,4 +140,5 @@ EXAMINATIONS: tuple[tuple[str, Callable[[Config], Iterator[Finding]]], ...] = (
     ("watermark", _watermarks),
     ("policy", _policy),
     ("sandbox", _sandbox),
+    ("review", _reviews),
 )

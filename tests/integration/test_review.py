@@ -200,3 +200,5 @@ def test_usage(config, start_server, capsys, tmp_path):
     blank = ("--reviewer", " ", "--reason", "x")
     assert review(capsys, config, server.data_dir, "reject", held.review_id, *blank)[0] == 64
     assert len(review(capsys, config, server.data_dir, "list")[1]) == 1
+    main(["doctor", "--config", str(config), "--data-dir", str(server.data_dir)])
+    assert "1 wait for a person" in capsys.readouterr().out
