@@ -16,37 +16,47 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "classify",
         help="judge a file or a text under the policy",
-        description="Judge one file or text. "
+        description="Judge one file or text; of a file every track, subtitle and frame. "
         "Exit: 0 allowed, 2 blocked or held for review, 3 unreadable or refused, 64 usage.",
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("file", nargs="?", metavar="FILE")
     what.add_argument("--text", metavar="STR")
     parser.add_argument("--policy", metavar="FILE", help="TOML policy (default: the built-in one)")
+    parser.add_argument(
+        "--picture",
+        metavar="OUT.png",
+        help="draw the verdict: boxes on the picture, spans on the waveform, findings under a film strip",
+    )
     parser.add_argument("--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
     """Judge."""
     from gensafe import media
-    from gensafe.safety import SafetyRunner, load_policy, verdict_dict
+    from gensafe.safety import SafetyRunner, judge_parts, load_policy, verdict_dict
 
     policy = load_policy(Path(args.policy) if args.policy else None)
     if args.text is not None:
         if not args.text:
             raise InvalidRequest("is empty", field="--text")
-        item: Media = Text(args.text)
+        parts: tuple[media.Part, ...] = (media.Part("", Text(args.text)),)
     else:
         try:
-            item = media.decode_untrusted(read_file(Path(args.file)))
+            parts = media.read_parts_untrusted(read_file(Path(args.file)))
         except MediaError as error:
             note(f"gensafe: {args.file}: {error}")
             return Exit.UNREADABLE
+    main = parts[0].media
+    if args.picture and (main is None or isinstance(main, Text)):
+        raise InvalidRequest("a verdict on a text has no picture", field="--picture")
     try:
-        verdict = SafetyRunner.from_policy(policy).judge(item, Stage.STANDALONE)
+        verdict = judge_parts(SafetyRunner.from_policy(policy), parts, Stage.STANDALONE)
     except GensafeError as error:
         note(f"gensafe: {error}")
         return Exit.UNREADABLE
+    if args.picture and main is not None:
+        _write_picture(Path(args.picture), main, verdict)
     if args.json:
         print_json(verdict_dict(verdict))
     else:
@@ -54,6 +64,16 @@ def run(args: argparse.Namespace) -> int:
     if verdict.errors:
         return Exit.UNREADABLE
     return Exit.BLOCKED if verdict.action in (Action.BLOCK, Action.REVIEW) else Exit.OK
+
+
+def _write_picture(path: Path, item: Media, verdict: Verdict) -> None:
+    from gensafe.media import encode
+    from gensafe.media.verdict_picture import draw_verdict
+
+    try:
+        path.write_bytes(encode(draw_verdict(item, verdict), "image/png"))
+    except OSError as error:
+        raise InvalidRequest(f"cannot be written: {error.strerror}", field="--picture") from None
 
 
 def show(verdict: Verdict) -> None:

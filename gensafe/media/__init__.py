@@ -7,8 +7,8 @@
 """
 
 from gensafe.media.codecs import decode, encode
-from gensafe.media.leftovers import unread_parts
 from gensafe.media.limits import LIMITS, Limits
+from gensafe.media.parts import Part, read_parts, read_parts_untrusted, unread_parts
 from gensafe.media.sandbox import decode_untrusted
 from gensafe.media.sniff import DEFAULT_MEDIA_TYPE, ENCODABLE, READABLE, canonical_type, modality_of, sniff
 
@@ -18,11 +18,14 @@ __all__ = [
     "LIMITS",
     "READABLE",
     "Limits",
+    "Part",
     "canonical_type",
     "decode",
     "decode_untrusted",
     "encode",
     "modality_of",
+    "read_parts",
+    "read_parts_untrusted",
     "sniff",
     "unread_parts",
 ]

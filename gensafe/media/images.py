@@ -74,6 +74,40 @@ def frame_count(data: bytes, media_type: str) -> int:
         raise UnreadableMedia(f"{media_type} could not be opened") from None
 
 
+def decode_frames(data: bytes, media_type: str, limits: Limits) -> tuple[list[NDArray[np.uint8]], list[float]]:
+    """Every frame of an animation, or page of a TIFF, as uint8 (H, W, 3), and when each is shown (s).
+
+    Raises:
+        UnreadableMedia: a frame is damaged.
+        MediaLimitExceeded: a frame, or all together, are outside ``limits``.
+    """
+    frames: list[NDArray[np.uint8]] = []
+    times: list[float] = []
+    at, size = 0.0, 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", PilImage.DecompressionBombWarning)
+        try:
+            with PilImage.open(io.BytesIO(data), formats=(_FORMATS[media_type],)) as picture:
+                for index in range(int(getattr(picture, "n_frames", 1))):
+                    picture.seek(index)
+                    limits.check_picture(*picture.size)
+                    picture.load()
+                    frames.append(_to_srgb(picture.copy()))
+                    size += frames[-1].nbytes
+                    limits.check("max_decoded_bytes", size)
+                    times.append(at)
+                    at += max(10.0, float(picture.info.get("duration") or 100.0)) / 1000
+                    limits.check("max_duration_s", at)
+        except MediaError:
+            raise
+        except (PilImage.DecompressionBombError, PilImage.DecompressionBombWarning) as error:
+            raise MediaLimitExceeded(str(error), field="max_pixels") from None
+        except Exception as error:
+            raise UnreadableMedia(f"a frame of the {media_type} could not be decoded: {error}") from None
+    return frames, times
+
+
 def encode_image(media: Image, media_type: str, quality: int | None) -> bytes:
     """Encode to PNG (lossless), JPEG or WebP; the same pixels and settings give the same bytes.
 

@@ -36,7 +36,12 @@ from gensafe.media.limits import LIMITS, Limits
 
 _HEADER: Final = struct.Struct(">Q")
 _START_S: Final = 60.0
-_ALLOWED_MODULES: Final = ("gensafe.core.types", "gensafe.core.errors", "gensafe.media.limits")
+_ALLOWED_MODULES: Final = (
+    "gensafe.core.types.media",
+    "gensafe.core.types",
+    "gensafe.core.errors",
+    "gensafe.media.limits",
+)
 _ALLOWED_NAMES: Final = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
@@ -50,6 +55,7 @@ _ALLOWED_NAMES: Final = {
     ("builtins", "complex"),
     ("builtins", "bytearray"),
     ("fractions", "Fraction"),
+    ("gensafe.media.parts", "Part"),
 }
 
 

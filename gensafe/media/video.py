@@ -55,19 +55,23 @@ def decode_video(data: bytes, media_type: str, limits: Limits) -> Video:
         _check_segment(data)
     try:
         with av.open(io.BytesIO(data), format=DEMUXER[media_type], metadata_errors="replace") as container:
-            return _read(container, limits)
+            tracks = picture_tracks(container)
+            if not tracks:
+                raise UnreadableMedia("the file has no picture track")
+            sounds = container.streams.audio[0] if container.streams.audio else None
+            return read_picture_track(container, tracks[0], sounds, limits)
     except MediaError:
         raise
     except Exception as error:  # the library raises its own errors, AttributeError, MemoryError, ValueError, ...
         raise UnreadableMedia(f"{media_type} could not be decoded: {reason(error)}") from None
 
 
-def _read(container: Any, limits: Limits) -> Video:  # noqa: ANN401 - av container types differ by version
-    tracks = picture_tracks(container)
-    if not tracks:
-        raise UnreadableMedia("the file has no picture track")
-    pictures = tracks[0]
-    sounds = container.streams.audio[0] if container.streams.audio else None
+def read_picture_track(container: Any, pictures: Any, sounds: Any, limits: Limits) -> Video:  # noqa: ANN401
+    """Decode one picture track of an open container, with the sound track ``sounds`` or None.
+
+    Raises:
+        UnreadableMedia, MediaLimitExceeded: as ``decode_video``.
+    """
     limits.check_picture(pictures.width, pictures.height)
     if container.duration:
         limits.check("max_duration_s", container.duration / av.time_base)

@@ -1,5 +1,6 @@
 """Policy, classifiers, verdicts: what GenSafe lets through, and on what evidence."""
 
+from gensafe.safety.parts import judge_parts
 from gensafe.safety.policy import Policy, item_digest, load_policy, parse_policy
 from gensafe.safety.receipt import verdict_dict, verdict_digest
 from gensafe.safety.runner import SafetyRunner
@@ -13,6 +14,7 @@ __all__ = [
     "assess_text",
     "classify_text",
     "item_digest",
+    "judge_parts",
     "load_policy",
     "parse_policy",
     "redact",

@@ -92,8 +92,7 @@ def sound_findings(audio: Audio, stage: Stage, *, track: bool, classifier: str =
     ours = stage is Stage.OUTPUT
     found: list[Finding] = []
 
-    def add(category: str, score: float, detail: str, start_s: float | None = None, end_s: float = 0.0) -> None:
-        times = () if start_s is None else (TimeRange(round(start_s, 3), round(end_s, 3)),)
+    def add(category: str, score: float, detail: str, times: tuple[TimeRange, ...] = ()) -> None:
         found.append(Finding(category, score, classifier, detail, times=times))
 
     # 1. values that are no numbers: nothing else can be said
@@ -123,7 +122,8 @@ def sound_findings(audio: Audio, stage: Stage, *, track: bool, classifier: str =
         add("phy", round(score, 3), f"programme loudness {loud.integrated_lufs:.1f} LUFS")
     if loud.jump_lu >= JUMP_LU and loud.momentary_max_lufs > JUMP_TO_LUFS:
         at = loud.jump_at_s
-        add("phy", 0.3, f"loudness rises by {loud.jump_lu:.0f} LU within a second", at, at + 0.4)
+        when = (TimeRange(round(at, 3), round(at + 0.4, 3)),)
+        add("phy", 0.3, f"loudness rises by {loud.jump_lu:.0f} LU within a second", when)
     if loud.true_peak_dbtp > -1.0:
         add("phy", 0.1, f"true peak {loud.true_peak_dbtp:+.1f} dBTP")
     # 5. what nobody hears, per channel and for the difference of a stereo pair
@@ -134,7 +134,7 @@ def sound_findings(audio: Audio, stage: Stage, *, track: bool, classifier: str =
         carrier = find_ultrasound(view, audio.rate)
         if carrier is not None and carrier.suspicious:
             where = f"a carrier at {carrier.carrier_hz / 1000:.1f} kHz" if carrier.carrier_hz else "power above 18 kHz"
-            add("hid", 0.9, f"{where} in {name}, {carrier.level_dbfs:.0f} dBFS", carrier.at_s, carrier.at_s + 1.0)
+            add("hid", 0.9, f"{where} in {name}, {carrier.level_dbfs:.0f} dBFS", _joined(carrier.seconds))
         share = infrasonic_share(view, audio.rate)
         if share > INFRASONIC and not track:
             add("hid", 0.6, f"{100 * share:.0f} % of the power of {name} lies below 20 Hz")
@@ -142,6 +142,15 @@ def sound_findings(audio: Audio, stage: Stage, *, track: bool, classifier: str =
     if excess > SIDE_DB:
         add("hid", 0.6, f"the channels cancel in mono ({excess:.0f} dB)")
     return tuple(found)
+
+
+def _joined(seconds: tuple[float, ...]) -> tuple[TimeRange, ...]:
+    """One range for each run of seconds that touch or overlap."""
+    ranges: list[TimeRange] = []
+    for start in seconds:
+        first = ranges.pop().start_s if ranges and start <= ranges[-1].end_s + 1e-6 else start
+        ranges.append(TimeRange(round(first, 3), round(start + 1.0, 3)))
+    return tuple(ranges)
 
 
 def create(options: Mapping[str, str]) -> AudioSignal:

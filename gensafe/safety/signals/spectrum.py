@@ -6,7 +6,7 @@ speak to a machine without a person hearing it (DolphinAttack, Zhang et al., CCS
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log10
 from typing import Final
 
@@ -30,6 +30,7 @@ class Ultrasound:
     carrier_hz: float
     at_s: float
     suspicious: bool
+    seconds: tuple[float, ...] = ()  # where every suspicious second begins
 
 
 def find_ultrasound(channel: NDArray[np.float32], rate: int) -> Ultrasound | None:
@@ -44,18 +45,15 @@ def find_ultrasound(channel: NDArray[np.float32], rate: int) -> Ultrasound | Non
     """
     if rate < 2 * ULTRASONIC_HZ + 1000:
         return None
-    worst: Ultrasound | None = None
     size = min(channel.size, round(_WINDOW_S * rate))
     if size < 256:
         return Ultrasound(-120.0, -120.0, 0.0, 0.0, False)
     starts = list(range(0, channel.size - size + 1, size))
     if starts[-1] + size < channel.size:
         starts.append(channel.size - size)
-    for start in starts:
-        found = _one_window(channel[start : start + size], rate, start / rate)
-        if worst is None or (found.suspicious, found.ratio_db) > (worst.suspicious, worst.ratio_db):
-            worst = found
-    return worst
+    found = [_one_window(channel[start : start + size], rate, start / rate) for start in starts]
+    worst = max(found, key=lambda second: (second.suspicious, second.ratio_db))
+    return replace(worst, seconds=tuple(second.at_s for second in found if second.suspicious))
 
 
 def _one_window(block: NDArray[np.float32], rate: int, at_s: float) -> Ultrasound:

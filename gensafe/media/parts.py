@@ -1,0 +1,206 @@
+"""All that a file holds: the medium that ``decode`` gives, and every further track, subtitle, cover and frame.
+
+A person who opens the file may be shown any of them, so each is decoded to a medium that can be judged; what cannot be
+is named with the reason, so that nobody takes it for examined. Text in the metadata and bytes behind the end of the
+medium are not listed: re-encoding drops them.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from gensafe.core.errors import MediaError, UnreadableMedia
+from gensafe.core.types import Image, Media, Modality, Text, Video
+from gensafe.media.codecs import decode
+from gensafe.media.limits import LIMITS, Limits
+from gensafe.media.sniff import modality_of, sniff
+
+MAX_PARTS: Final = 32
+_PLAIN: Final = ("audio/wav", "audio/aac", "audio/aiff")  # containers of one sound and nothing else
+_STYLE: Final = re.compile(r"\{[^}]*\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a file.
+
+    Args:
+        name: What it is, for people; "" = the medium itself.
+        media: What it holds; None = it could not be read.
+        reason: Why not.
+        cues: For subtitles, when each piece of the text is shown: (first character, one past the last, from s, to s).
+    """
+
+    name: str
+    media: Media | None
+    reason: str = ""
+    cues: tuple[tuple[int, int, float, float], ...] = ()
+
+
+def read_parts(data: bytes, media_type: str | None = None, limits: Limits = LIMITS) -> tuple[Part, ...]:
+    """Decode a file with everything in it; the medium itself comes first.
+
+    Args:
+        data: The file.
+        media_type: As for ``decode``.
+        limits: For each part.
+
+    Raises:
+        UnreadableMedia, UnsupportedMedia, MediaLimitExceeded: as ``decode``, for the medium itself.
+    """
+    main = decode(data, media_type, limits)
+    kind = sniff(data)
+    modality = modality_of(kind)
+    found = [Part("", main)]
+    if modality is Modality.IMAGE:
+        found += _animation(data, kind, limits)
+    elif modality is not Modality.TEXT and kind not in _PLAIN:
+        found += _tracks(data, kind, limits)
+    return tuple(found)
+
+
+def read_parts_untrusted(data: bytes, media_type: str | None = None, limits: Limits = LIMITS) -> tuple[Part, ...]:
+    """``read_parts`` in a worker process.
+
+    Raises:
+        UnreadableMedia, UnsupportedMedia, MediaLimitExceeded: as ``read_parts``; also where a decoder crashed or hung.
+    """
+    from gensafe.media.sandbox import run_in_worker
+
+    limits.check("max_bytes", len(data))
+    parts = run_in_worker("gensafe.media.parts:read_parts", data, media_type, limits)
+    if not isinstance(parts, tuple) or not parts or not all(isinstance(p, Part) for p in parts):
+        raise UnreadableMedia("the worker's answer is not a list of parts")
+    return parts
+
+
+def unread_parts(data: bytes) -> tuple[str, ...]:
+    """Names, with the reason, of the parts that cannot be read at all.
+
+    Raises:
+        UnreadableMedia, UnsupportedMedia, MediaLimitExceeded: as ``read_parts``.
+    """
+    return tuple(f"{p.name}: {p.reason}" for p in read_parts(data) if p.media is None)
+
+
+def _animation(data: bytes, kind: str, limits: Limits) -> list[Part]:
+    """All frames of an animation as a video; of the picture itself only the first is taken."""
+    from gensafe.media.images import decode_frames, frame_count
+    from gensafe.media.video import constant_rate
+
+    count = frame_count(data, kind)
+    if count < 2:
+        return []
+    name = f"animation of {count} frames"
+    try:
+        limits.check("max_frames", count)
+        frames, times = decode_frames(data, kind, limits)
+        if len({f.shape for f in frames}) > 1:
+            pages = [Part(f"page {i + 1} of {count}", Image(f)) for i, f in enumerate(frames[: MAX_PARTS + 1])]
+            return [*pages[1:], *_too_many(count - len(pages))]
+        order, fps = constant_rate(times, 0.0)
+        limits.check("max_frames", len(order))
+        limits.check("max_decoded_bytes", len(order) * frames[0].nbytes)
+        return [Part(name, Video(np.stack([frames[i] for i in order]), fps))]
+    except MediaError as error:
+        return [Part(name, None, error.message)]
+
+
+def _too_many(count: int) -> list[Part]:
+    return [Part(f"{count} further parts", None, f"more than {MAX_PARTS} parts")] if count > 0 else []
+
+
+def _tracks(data: bytes, kind: str, limits: Limits) -> list[Part]:
+    import av
+
+    from gensafe.media.audio import DEMUXER as SOUND
+    from gensafe.media.audio import reason
+    from gensafe.media.video import DEMUXER as MOVING
+    from gensafe.media.video import picture_tracks
+
+    demuxer = {**SOUND, **MOVING}[kind]
+    try:
+        with av.open(io.BytesIO(data), format=demuxer, metadata_errors="replace") as container:
+            read = {s.index for s in container.streams.audio[:1]}
+            if modality_of(kind) is Modality.VIDEO:
+                read |= {s.index for s in picture_tracks(container)[:1]}
+            further = [(s.index, _track_name(s)) for s in container.streams if s.index not in read]
+    except Exception as error:
+        raise UnreadableMedia(f"{kind} could not be opened: {reason(error)}") from None
+    parts = [_track(data, demuxer, index, name, limits) for index, name in further[:MAX_PARTS]]
+    return [*parts, *_too_many(len(further) - MAX_PARTS)]
+
+
+def _track_name(stream: Any) -> str:  # noqa: ANN401 - av stream types differ by version
+    import av
+
+    kind = {"video": "picture", "audio": "sound"}.get(stream.type, stream.type or "unknown")
+    if stream.type == "video" and stream.disposition & av.stream.Disposition.attached_pic:
+        return "cover picture"
+    codec = getattr(stream.codec_context, "name", "") or "unknown"
+    language = stream.metadata.get("language", "")
+    details = f"{codec}, {language}" if language not in ("", "und") else codec
+    return f"{kind} track {stream.index + 1} ({details})"
+
+
+def _track(data: bytes, demuxer: str, index: int, name: str, limits: Limits) -> Part:
+    """Decode one track; whatever is wrong with it, the part says so and the others are read all the same."""
+    import av
+
+    from gensafe.media.audio import AudioCollector, check_audio_stream, reason
+    from gensafe.media.video import read_picture_track
+
+    try:
+        container: Any
+        with av.open(io.BytesIO(data), format=demuxer, metadata_errors="replace") as container:
+            stream: Any = container.streams[index]
+            if stream.type == "audio":
+                check_audio_stream(stream, limits)
+                collector = AudioCollector(limits)
+                for frame in container.decode(stream):
+                    collector.add(frame)
+                return Part(name, collector.finish())
+            if stream.type == "video":
+                video = read_picture_track(container, stream, None, limits)
+                return Part(name, Image(video.frames[0]) if len(video.frames) == 1 else video)
+            if stream.type == "subtitle":
+                return _subtitles(name, _cues(container, stream), limits)
+            return Part(name, None, f"{stream.type or 'unknown'} tracks cannot be examined")
+    except MediaError as error:
+        return Part(name, None, error.message)
+    except Exception as error:
+        return Part(name, None, f"could not be decoded: {reason(error)}")
+
+
+def _cues(container: Any, stream: Any) -> Iterator[tuple[str, float, float]]:  # noqa: ANN401
+    for packet in container.demux(stream):
+        if packet.size == 0:
+            continue
+        start = float((packet.pts or 0) * packet.time_base)
+        end = start + float((packet.duration or 0) * packet.time_base)
+        for item in packet.decode():
+            dialogue = getattr(item, "dialogue", None) or getattr(item, "text", None)
+            if dialogue is None:
+                raise UnreadableMedia("subtitles drawn as pictures cannot be examined")
+            raw = dialogue.decode("utf-8", "replace") if isinstance(dialogue, bytes) else str(dialogue)
+            text = _STYLE.sub("", raw.replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ")).strip()
+            if text:
+                yield text, start, end
+
+
+def _subtitles(name: str, cues: Iterator[tuple[str, float, float]], limits: Limits) -> Part:
+    lines: list[str] = []
+    places: list[tuple[int, int, float, float]] = []
+    at = 0
+    for text, start, end in cues:
+        lines.append(text)
+        places.append((at, at + len(text), start, end))
+        at += len(text) + 1
+        limits.check("max_characters", at)
+    return Part(name, Text("\n".join(lines)), "", tuple(places))
