@@ -1,4 +1,6 @@
-"""Custom categories of an operator: keywords and patterns, checked when the policy is read so that none can run away.
+"""Custom categories of an operator: keywords, patterns and examples, checked when the policy is read.
+
+``text_rules`` looks for keywords and patterns; ``text_encoder`` compares with examples (``gensafe.safety.nearest``).
 
 Python's regular expressions backtrack; a careless pattern takes exponential time on a hostile text and holds the
 interpreter lock meanwhile, which no time-out can end. So only patterns whose worst case is bounded are accepted: no
@@ -8,6 +10,7 @@ unbounded repeat; and they see the text in windows of ``WINDOW`` characters that
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,29 +27,32 @@ WINDOW: Final = 2000
 MAX_PATTERN: Final = 500
 MAX_TERMS: Final = 20_000
 MAX_REPEAT: Final = 64
+MAX_EXAMPLES: Final = 500
+MAX_EXAMPLE: Final = 480  # characters: what the encoder reads at once
+_KEYS: Final = frozenset(("description", "keywords", "patterns", "examples", "but_not", "score"))
 
 
 @dataclass(frozen=True)
 class CustomCategory:
-    """A category of the operator's own. Keywords match whole words of the normalised text; patterns the raw text."""
+    """A category of the operator's own.
+
+    Keywords match whole words of the normalised text, patterns the raw text: either gives ``score``. What is like one
+    of the examples, and not more like one of ``but_not``, gives its similarity as the score.
+    """
 
     name: str
     description: str
     keywords: tuple[str, ...]
     patterns: tuple[str, ...]
     score: float = 1.0
+    examples: tuple[str, ...] = ()
+    but_not: tuple[str, ...] = ()
     _words: re.Pattern[str] | None = field(default=None, compare=False, repr=False)
     _compiled: tuple[re.Pattern[str], ...] = field(default=(), compare=False, repr=False)
 
     def canonical(self) -> dict[str, Any]:
         """For the policy digest."""
-        return {
-            "name": self.name,
-            "description": self.description,
-            "keywords": list(self.keywords),
-            "patterns": list(self.patterns),
-            "score": round(self.score * 1000),
-        }
+        return {"name": self.name, **self.source(), "score": round(self.score * 1000)}
 
     def source(self) -> dict[str, Any]:
         """The table it was read from, for handing on to classifiers."""
@@ -54,6 +60,8 @@ class CustomCategory:
             "description": self.description,
             "keywords": list(self.keywords),
             "patterns": list(self.patterns),
+            "examples": list(self.examples),
+            "but_not": list(self.but_not),
             "score": self.score,
         }
 
@@ -82,11 +90,14 @@ def parse_custom(table: Mapping[str, Any]) -> tuple[CustomCategory, ...]:
         where = f"custom.{name}"
         if not re.fullmatch(r"[a-z][a-z0-9_]{2,31}", name) or name in CATEGORIES:
             raise ConfigError("a name is 3 to 32 of a-z 0-9 _ and not a built-in category", field=where)
-        if not isinstance(entry, Mapping) or set(entry) - {"description", "keywords", "patterns", "score"}:
-            raise ConfigError("only description, keywords, patterns and score are known", field=where)
+        if not isinstance(entry, Mapping) or set(entry) - _KEYS:
+            raise ConfigError(f"only {', '.join(sorted(_KEYS))} are known", field=where)
         keywords, patterns = _strings(entry, "keywords", where), _strings(entry, "patterns", where)
-        if not keywords and not patterns:
-            raise ConfigError("needs keywords or patterns", field=where)
+        examples, but_not = _examples(entry, "examples", where), _examples(entry, "but_not", where)
+        if not keywords and not patterns and not examples:
+            raise ConfigError("needs keywords, patterns or examples", field=where)
+        if but_not and not examples:
+            raise ConfigError("means nothing without examples", field=f"{where}.but_not")
         score = entry.get("score", 1.0)
         if isinstance(score, bool) or not isinstance(score, int | float) or not 0 < score <= 1:
             raise ConfigError("must be above 0 and at most 1", field=f"{where}.score")
@@ -97,11 +108,26 @@ def parse_custom(table: Mapping[str, Any]) -> tuple[CustomCategory, ...]:
                 keywords=keywords,
                 patterns=patterns,
                 score=float(score),
+                examples=examples,
+                but_not=but_not,
                 _words=_word_pattern(keywords),
                 _compiled=tuple(compile_bounded(p, f"{where}.patterns") for p in patterns),
             )
         )
     return tuple(found)
+
+
+def custom_option(options: Mapping[str, str]) -> tuple[CustomCategory, ...]:
+    """The categories in a classifier's option ``custom`` (JSON of the policy's tables).
+
+    Raises:
+        ConfigError: not JSON, or see ``parse_custom``.
+    """
+    try:
+        table = json.loads(options.get("custom", "{}"))
+    except ValueError as error:
+        raise ConfigError("not JSON", field="custom") from error
+    return parse_custom(table)
 
 
 def compile_bounded(pattern: str, where: str) -> re.Pattern[str]:
@@ -153,6 +179,13 @@ def _strings(entry: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     if len(value) > MAX_TERMS:
         raise ConfigError(f"at most {MAX_TERMS} entries", field=f"{where}.{key}")
     return tuple(dict.fromkeys(value))
+
+
+def _examples(entry: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    found = _strings(entry, key, where)
+    if len(found) > MAX_EXAMPLES or any(len(e) > MAX_EXAMPLE for e in found):
+        raise ConfigError(f"at most {MAX_EXAMPLES} texts of {MAX_EXAMPLE} characters", field=f"{where}.{key}")
+    return found
 
 
 def _word_pattern(keywords: tuple[str, ...]) -> re.Pattern[str] | None:

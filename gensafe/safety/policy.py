@@ -207,7 +207,20 @@ def parse_policy(text: str) -> Policy:
         digest="",
     )
     _check_order(policy)
+    _check_examples(policy)
     return replace(policy, digest=digest_json(policy.canonical()))
+
+
+def _check_examples(policy: Policy) -> None:
+    """A category that nothing would ever find must not look as if it were enforced."""
+    text = policy.classifiers.get(Modality.TEXT, ())
+    for category in policy.custom:
+        if category.examples and text and "text_encoder" not in text:
+            raise ConfigError(
+                "examples need a classifier that compares them",
+                field=f"custom.{category.name}.examples",
+                fix='add "text_encoder" to classifiers.text',
+            )
 
 
 def _check_order(policy: Policy) -> None:

@@ -6,7 +6,8 @@ data as the screen. See docs/safety-text.md for what it adds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from gensafe.core.digest import sha256
 from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.ports import Card
-from gensafe.core.types import Assessment, ClassifierId, Coverage, Media, Modality, Span, Stage
+from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Media, Modality, Span, Stage
 from gensafe.safety.cards import WEIGHTS, read_card
 from gensafe.safety.classifiers.text_screen import (
+    REPORT,
     Piece,
     checked_text,
     load_screen,
@@ -29,8 +31,10 @@ from gensafe.safety.classifiers.text_screen import (
     windows,
     word_spans,
 )
+from gensafe.safety.custom import CustomCategory, custom_option
 from gensafe.safety.encoder import Encoder, Heads
 from gensafe.safety.ensemble import Calibration
+from gensafe.safety.nearest import Nearest, unit
 from gensafe.safety.normalize import Normalized
 from gensafe.safety.variants import readings
 
@@ -42,12 +46,21 @@ SUSPECTS: Final = 2
 SUSPECTS_PER: Final = 8
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What the encoder made of a piece of text: (heads,) logits and (384,) embedding."""
+
+    logits: NDArray[np.float32]
+    vector: NDArray[np.float32]
+
+
 class TextEncoder:
     """Screen and encoder together as a Classifier.
 
     Args:
         folder: Holds text_screen.safetensors, text_encoder.safetensors, text_encoder.onnx and text_encoder.vocab.txt.
         encoder: Makes the encoder from the model's bytes and its vocabulary.
+        custom: Categories of the operator's own; those with examples are compared.
 
     Raises:
         SafetyUnavailable: a file is missing, damaged, or not the one the heads were trained on.
@@ -56,7 +69,12 @@ class TextEncoder:
     name = NAME
     modality = Modality.TEXT
 
-    def __init__(self, folder: Path = WEIGHTS, encoder: Callable[[bytes, Sequence[str]], Encoder] = Encoder) -> None:
+    def __init__(
+        self,
+        folder: Path = WEIGHTS,
+        encoder: Callable[[bytes, Sequence[str]], Encoder] = Encoder,
+        custom: Sequence[CustomCategory] = (),
+    ) -> None:
         screen = load_screen(folder / "text_screen.safetensors")
         self._screen = screen.model
         self._alone = screen.calibration
@@ -79,6 +97,7 @@ class TextEncoder:
             raise SafetyUnavailable("the weights of text_encoder were not trained for this encoder and screen")
         self._encoder = encoder(model, vocabulary.decode("utf-8").splitlines())
         self._remembered = lru_cache(maxsize=MEMORY)(self._piece)
+        self._nearest = tuple(Nearest.of(c, lambda t: self._remembered(t).vector) for c in custom if c.examples)
         self._digest = sha256(data + vocabulary)  # the heads' file names the encoder and the screen by digest
 
     def identity(self) -> ClassifierId:
@@ -102,10 +121,21 @@ class TextEncoder:
         texts = [r.text[a:b] for r, a, b in pieces]
         logits = [np.stack([self._screen.logits(t) for t in texts]), self._encoded(texts)]
         scores = self._calibration.scores(logits)
-        return Assessment(
-            tuple(report(NAME, self._calibration.categories, scores, pieces, text, self._spans)),
-            (Coverage(NAME, "characters", len(text), len(text)),),
-        )
+        findings = [*report(NAME, self._calibration.categories, scores, pieces, text, self._spans)]
+        if self._nearest:  # a category can be about anything, so no sentence is left out
+            whole = [(r, *place) for r in found for place in (*windows(r.text, WINDOW), *sentences(r.text))]
+            findings += self._alike(whole)
+        return Assessment(tuple(findings), (Coverage(NAME, "characters", len(text), len(text)),))
+
+    def _alike(self, pieces: list[Piece]) -> Iterator[Finding]:
+        """For each category with examples, the piece that is most like one of them."""
+        vectors = np.stack([self._remembered(r.text[a:b]).vector for r, a, b in pieces])
+        for category in self._nearest:
+            score, best = category.score(vectors)
+            if score >= REPORT:
+                reading, start, end = pieces[best]
+                where = (reading.span(start, end),) if end > start else ()
+                yield Finding(category.name, score, NAME, "like an example", where)
 
     def _suspects(self, pieces: list[Piece]) -> list[Piece]:
         """The sentences that the screen by itself finds worst: SUSPECTS, and one more for every SUSPECTS_PER."""
@@ -118,18 +148,16 @@ class TextEncoder:
 
     def _encoded(self, texts: list[str]) -> NDArray[np.float32]:
         """(len(texts), heads) logits; a piece's do not depend on what it is scored beside, nor on what came before."""
-        return np.stack([self._remembered(text) for text in texts])
+        return np.stack([self._remembered(text).logits for text in texts])
 
-    def _piece(self, text: str) -> NDArray[np.float32]:
-        """(heads,) the highest logit over the token windows of ``text`` (almost always one).
+    def _piece(self, text: str) -> _Read:
+        """The highest logits over the token windows of ``text`` (almost always one), and its embedding.
 
         One window at a time: in a batch the int8 scales are shared, which moves scores by up to 0.15, and short pieces
         would be padded to the longest.
         """
-        rows = [self._heads.logits(self._encoder.features([ids])) for ids in self._encoder.windows(text)]
-        found = np.asarray(np.concatenate(rows).max(0), np.float32)
-        found.setflags(write=False)
-        return found
+        features = np.concatenate([self._encoder.features([ids]) for ids in self._encoder.windows(text)])
+        return _Read(self._heads.logits(features).max(0), unit(features.mean(0)))
 
     def _spans(self, reading: Normalized, start: int, end: int, category: str) -> tuple[Span, ...]:
         return word_spans(self._screen, reading, start, end, category)
@@ -141,9 +169,13 @@ def _shared() -> TextEncoder:
 
 
 def create(options: Mapping[str, str]) -> TextEncoder:
-    """Entry point; no options. One instance is shared: it has no state and its weights are large.
+    """Entry point. Option ``custom``: JSON of custom categories; only those with examples matter here.
+
+    Without such categories one instance is shared: its weights are large.
 
     Raises:
+        ConfigError: unusable options.
         SafetyUnavailable: the weights cannot be read.
     """
-    return _shared()
+    custom = [c for c in custom_option(options) if c.examples]
+    return TextEncoder(custom=custom) if custom else _shared()

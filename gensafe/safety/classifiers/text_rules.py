@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Final
 
-from gensafe.core.errors import ConfigError, SafetyUnavailable
+from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.ports import Card
 from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Media, Modality, Span, Stage, Text
 from gensafe.safety.cards import read_card
-from gensafe.safety.custom import CustomCategory, parse_custom
+from gensafe.safety.custom import CustomCategory, custom_option
 from gensafe.safety.normalize import normalize
 from gensafe.safety.rules.hidden import find_hidden
 from gensafe.safety.rules.hit import Hit
@@ -95,9 +94,5 @@ def create(options: Mapping[str, str]) -> TextRules:
     Raises:
         ConfigError: unusable options.
     """
-    try:
-        table = json.loads(options.get("custom", "{}"))
-    except ValueError as error:
-        raise ConfigError("not JSON", field="custom") from error
     hosts = frozenset(h.strip(".").lower() for h in options.get("denied_hosts", "").split())
-    return TextRules(parse_custom(table), hosts)
+    return TextRules(custom_option(options), hosts)
