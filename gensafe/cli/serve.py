@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from gensafe.pipeline import open_chain
     from gensafe.server.app import Addresses, serve
     from gensafe.verify import open_context
-    from gensafe.verify.trust_lists import SIGNERS, TIME_STAMPS, read_trust_lists
+    from gensafe.verify.trust_lists import SIGNERS, TIME_STAMPS, read_revocations, read_trust_lists
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     config = read_config(args, listen=args.listen, http=args.http)
@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         tokenizer=tokenizer,
         trust_lists=read_trust_lists(data_dir, SIGNERS),
         time_stamp_lists=read_trust_lists(data_dir, TIME_STAMPS),
+        revocations=read_revocations(data_dir),
     )
     asyncio.run(serve(chain, context, ready))
     return Exit.OK

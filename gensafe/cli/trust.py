@@ -1,12 +1,17 @@
-"""``gensafe trust``: whose signatures and time-stamps verification accepts, beyond this installation's own."""
+"""``gensafe trust``: whose signatures and time-stamps verification accepts, and which certificates were revoked."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json, read_config, say
 from gensafe.core.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from gensafe.provenance.revocation import RevocationList
+    from gensafe.provenance.trust import TrustList
 
 
 def add_parser(commands: Commands) -> None:
@@ -15,16 +20,17 @@ def add_parser(commands: Commands) -> None:
 
     parser = commands.add_parser(
         "trust",
-        help="import and list trust anchors",
-        description="Keep lists of root certificates, such as the C2PA trust list. Signer lists and time-stamp lists "
-        "are separate. Nothing is fetched: download a list yourself and check it. Exit: 0, 64 usage or not a list.",
+        help="import and list trust anchors and revocation lists",
+        description="Keep lists of root certificates, such as the C2PA trust list, and certificate revocation lists "
+        "(CRL) of issuers. Signer lists and time-stamp lists are separate. Nothing is fetched: download a list "
+        "yourself and check it. Exit: 0, 64 usage or not a list.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    add = verbs.add_parser("import", help="check a PEM bundle and keep it")
-    add.add_argument("file", metavar="PEM")
+    add = verbs.add_parser("import", help="check a PEM bundle of roots, or a CRL (PEM or DER), and keep it")
+    add.add_argument("file", metavar="FILE")
     add.add_argument("--kind", choices=KINDS, required=True)
     add.add_argument("--name", required=True, help="shown in reports")
-    listing = verbs.add_parser("list", help="show the lists and their roots")
+    listing = verbs.add_parser("list", help="show the lists and what they hold")
     listing.add_argument("--json", action="store_true")
     remove = verbs.add_parser("remove", help="forget a list")
     remove.add_argument("name")
@@ -35,29 +41,35 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run one verb."""
-    from gensafe.verify.trust_lists import KINDS, read_trust_lists, remove_trust_list, store_trust_list
+    from gensafe.verify import trust_lists as kept
 
     data_dir = Path(read_config(args).data_dir)
     if args.verb == "import":
         try:
-            pem = Path(args.file).read_bytes()
+            data = Path(args.file).read_bytes()
         except OSError as error:
-            raise InvalidRequest(f"cannot read {args.file}: {error.strerror}", field="PEM") from None
-        kept = store_trust_list(data_dir, args.kind, args.name, pem)
-        say(f"{args.kind}/{args.name}: {kept.pem.count(b'BEGIN CERTIFICATE')} roots")
+            raise InvalidRequest(f"cannot read {args.file}: {error.strerror}", field="FILE") from None
+        say(f"{args.kind}/{args.name}: {_holds(kept.store_trust_list(data_dir, args.kind, args.name, data))}")
         return Exit.OK
     if args.verb == "remove":
-        remove_trust_list(data_dir, args.kind, args.name)
+        kept.remove_trust_list(data_dir, args.kind, args.name)
         say(f"removed {args.kind}/{args.name}")
         return Exit.OK
-    rows = [
-        {"kind": kind, "name": each.name, "roots": each.pem.count(b"BEGIN CERTIFICATE")}
-        for kind in KINDS
-        for each in read_trust_lists(data_dir, kind)
+    lists: list[tuple[str, TrustList | RevocationList]] = []
+    lists += [
+        (kind, each) for kind in (kept.SIGNERS, kept.TIME_STAMPS) for each in kept.read_trust_lists(data_dir, kind)
     ]
+    lists += [(kept.REVOCATIONS, each) for each in kept.read_revocations(data_dir)]
     if args.json:
-        print_json(rows)
+        print_json([{"kind": kind, "name": each.name, "holds": _holds(each)} for kind, each in lists])
     else:
-        for row in rows:
-            say(f"{row['kind']:12} {row['name']:24} {row['roots']} roots")
+        for kind, each in lists:
+            say(f"{kind:12} {each.name:24} {_holds(each)}")
     return Exit.OK
+
+
+def _holds(kept: TrustList | RevocationList) -> str:
+    from gensafe.provenance.revocation import describe
+    from gensafe.provenance.trust import TrustList
+
+    return f"{kept.pem.count(b'BEGIN CERTIFICATE')} roots" if isinstance(kept, TrustList) else describe(kept)

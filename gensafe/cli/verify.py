@@ -115,7 +115,7 @@ def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
     from gensafe.provenance import import_trust_list
     from gensafe.registry import Registry
     from gensafe.verify import open_context, verify_bytes
-    from gensafe.verify.trust_lists import SIGNERS, TIME_STAMPS, read_trust_lists
+    from gensafe.verify.trust_lists import SIGNERS, TIME_STAMPS, read_revocations, read_trust_lists
 
     config = read_config(args)
     data_dir = Path(config.data_dir)
@@ -143,6 +143,7 @@ def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
         tokenizer=text_tokenizer(config) if keys else None,
         trust_lists=trust_lists,
         time_stamp_lists=read_trust_lists(data_dir, TIME_STAMPS),
+        revocations=read_revocations(data_dir),
     )
     return lambda data, name, sidecar: verify_bytes(data, name=name, context=context, sidecar=sidecar)
 

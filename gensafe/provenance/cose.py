@@ -73,6 +73,13 @@ class CoseSign1:
                 return _tokens(value)
         return ()
 
+    def ocsp_responses(self) -> tuple[bytes, ...]:
+        """DER OCSP responses stapled into ``rVals`` (C2PA 2.4 section 14.5.2)."""
+        for name, value in self.unprotected:
+            if name == "rVals":
+                return _ocsp_values(value)
+        return ()
+
     def padding_is_plain(self) -> bool:
         """Whether the unsigned padding holds nothing: zero bytes, then at most 0xFF bytes (as text wrappers need)."""
         for name, value in self.unprotected:
@@ -200,3 +207,16 @@ def _tokens(value: bytes) -> tuple[bytes, ...]:
         if name == b"val":
             found.append(token)
     return tuple(found)
+
+
+def _ocsp_values(value: bytes) -> tuple[bytes, ...]:
+    """``{"ocspVals": [response, …]}``."""
+    major, count, at = cbor.head(value, 0)
+    if major != cbor.MAP:
+        raise ManifestInvalid("rVals is malformed")
+    for _ in range(count):
+        name, at = cbor.string(value, at, cbor.TEXT)
+        if name == b"ocspVals":
+            return _byte_strings(value, at)
+        at = cbor.skip(value, at)
+    return ()

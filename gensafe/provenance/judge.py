@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from cryptography import x509
@@ -16,6 +17,7 @@ from gensafe.provenance import jumbf
 from gensafe.provenance.a8 import A8Wrapper
 from gensafe.provenance.c2pa_adapter import LibraryReading
 from gensafe.provenance.cose import CoseSign1, parse_cose
+from gensafe.provenance.revocation import RevocationAnswer, revocation_answers
 from gensafe.provenance.trust import TrustStore
 from gensafe.provenance.tsa import read_token
 from gensafe.provenance.types import (
@@ -33,6 +35,9 @@ from gensafe.provenance.types import (
 
 _TEXT_COMPLAINT: Final = "data hash exclusion does not match the manifest location"
 _UNTRUSTED: Final = "signingCredential.untrusted"
+REVOKED: Final = "signingCredential.revoked"
+NOT_REVOKED: Final = "signingCredential.notRevoked"
+UNKNOWN_REVOCATION: Final = "signingCredential.revocationUnknown"
 _BROKEN_STAMP: Final = ("timeStamp.mismatch",)
 """A time-stamp that is not of this signature: the library shrugs, we take it for tampering."""
 _UNBOUND: Final = (
@@ -52,6 +57,7 @@ def judge(
     trust: TrustStore,
     wrapper: A8Wrapper | None = None,
     *,
+    now_ms: int,
     claim_only: bool = False,
 ) -> ManifestReading:
     """Judge what the library reported.
@@ -61,6 +67,7 @@ def judge(
         store: The manifest store as we found it ourselves; b"" where we cannot find it in this container.
         trust: Trust lists.
         wrapper: The text wrapper the store came from, for text.
+        now_ms: The time now, for revocation lists.
         claim_only: There is no asset; judge signature and assertions, and leave the hard binding out.
     """
     report = reading.report
@@ -68,7 +75,7 @@ def judge(
     manifest = _object(_object(report.get("manifests")).get(label))
     results = _object(report.get("validation_results"))
     active = _object(results.get("activeManifest"))
-    successes = _statuses(active, "success")
+    successes, informational = _statuses(active, "success"), _statuses(active, "informational")
     failures = list(_statuses(active, "failure"))
 
     # text: the library cannot bless a wrapper it did not find itself; our strict checks can (C2PA 2.4 annex A.8)
@@ -92,11 +99,20 @@ def judge(
     signer, mismatch = _signer(manifest, _crjson_signature(reading.crjson, label), cose)
     if mismatch:
         own.append(Status("gensafe.container.ambiguous", "", "two readers find two different manifests"))
-    own += [s for s in _statuses(active, "informational") if s.code in _BROKEN_STAMP]
+    own += [s for s in informational if s.code in _BROKEN_STAMP]
     if cose is not None and not _padding_is_plain(cose):
         own.append(Status("gensafe.padding.used", "", "something is hidden in the signature's unsigned padding"))
     if signer is not None and signer.fingerprint in trust.revoked:
-        own.append(Status("signingCredential.revoked", "", "the signer's certificate was revoked"))
+        own.append(Status(REVOKED, "", "the signer's certificate was revoked"))
+    time_stamp = _time_stamp(manifest, successes, cose)
+    answers = _revocation(cose, trust, time_stamp, now_ms)
+    own += [Status(REVOKED, "", f"{a.source} says: {a.note}") for a in answers if a.revoked]
+    successes = _without_ocsp(successes)  # ``answers`` says it, and more: the library passes over some
+    successes += tuple(Status(NOT_REVOKED, "", f"{a.source} says: {a.note}") for a in answers if a.revoked is False)
+    informational = _without_ocsp(informational)
+    informational += tuple(
+        Status(UNKNOWN_REVOCATION, "", f"{a.source}: {a.note}") for a in answers if a.revoked is None
+    )
 
     # trust: only through a signer list of ours
     trust_list = trust.signer_list(_text(results.get("trustListUri"))) if state == "Trusted" else None
@@ -122,9 +138,9 @@ def judge(
         signer=signer,
         trust_list=trust_list,
         successes=successes,
-        informational=_statuses(active, "informational"),
+        informational=informational,
         failures=tuple(failures),
-        time_stamp=_time_stamp(manifest, successes, cose),
+        time_stamp=time_stamp,
         title=_text(manifest.get("title")),
         generator=_generator(manifest),
         actions=_actions(manifest),
@@ -239,6 +255,25 @@ def _time_stamp(manifest: Object, successes: tuple[Status, ...], cose: CoseSign1
     except ManifestInvalid:
         pass
     return TimeStampReading(time, trusted, authority)
+
+
+def _revocation(
+    cose: CoseSign1 | None, trust: TrustStore, time_stamp: TimeStampReading | None, now_ms: int
+) -> tuple[RevocationAnswer, ...]:
+    if cose is None:
+        return ()
+    try:
+        chain, staples = cose.certificates(), cose.ocsp_responses()
+        stamped = None
+        if time_stamp is not None and time_stamp.trusted:
+            stamped = round(datetime.fromisoformat(time_stamp.time).timestamp() * 1000)
+    except (ManifestInvalid, ValueError):
+        return (RevocationAnswer("the manifest", None, "its revocation values are malformed"),)
+    return revocation_answers(chain, [t.pem for t in trust.signers], trust.revocations, staples, stamped, now_ms)
+
+
+def _without_ocsp(statuses: tuple[Status, ...]) -> tuple[Status, ...]:
+    return tuple(s for s in statuses if not s.code.startswith("signingCredential.ocsp."))
 
 
 def _ingredients(manifest: Object, results: Object) -> tuple[tuple[IngredientReading, ...], tuple[Status, ...]]:

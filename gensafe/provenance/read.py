@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import unicodedata
 
+from gensafe.core.clock import SystemClock
 from gensafe.core.errors import ManifestInvalid
 from gensafe.provenance import a8, c2pa_adapter, containers
 from gensafe.provenance.a8 import A8Wrapper, TextWrapperInvalid
@@ -43,11 +44,11 @@ def read_asset(
     if media_type in c2pa_adapter.readable_types():
         reading = c2pa_adapter.read(data, media_type, trust)
         if reading is not None:
-            return judge(reading, containers.extract(data), trust)
+            return _judge(reading, containers.extract(data), trust)
     if sidecar is None:
         return None
     reading = c2pa_adapter.read(data, None, trust, sidecar)
-    return None if reading is None else judge(reading, sidecar, trust)
+    return None if reading is None else _judge(reading, sidecar, trust)
 
 
 def read_store(store: bytes, trust: TrustStore) -> ManifestReading:
@@ -59,7 +60,7 @@ def read_store(store: bytes, trust: TrustStore) -> ManifestReading:
     reading = c2pa_adapter.read(store, "application/c2pa", trust)
     if reading is None:
         raise ManifestInvalid("the manifest store is empty")
-    return judge(reading, store, trust, claim_only=True)
+    return _judge(reading, store, trust, claim_only=True)
 
 
 def _read_text(data: bytes, sidecar: bytes | None, trust: TrustStore) -> ManifestReading | None:
@@ -75,7 +76,7 @@ def _read_text(data: bytes, sidecar: bytes | None, trust: TrustStore) -> Manifes
             return None
         # a sidecar made for these very bytes (JSON and other text that is not signed by wrapper)
         detached = c2pa_adapter.read(data, None, trust, sidecar)
-        direct = None if detached is None else judge(detached, sidecar, trust)
+        direct = None if detached is None else _judge(detached, sidecar, trust)
         if direct is not None and hard_binding_holds(direct):
             return direct
         # or the wrapper was stripped but its content kept: put it back and judge the whole
@@ -83,7 +84,18 @@ def _read_text(data: bytes, sidecar: bytes | None, trust: TrustStore) -> Manifes
         wrapper = A8Wrapper(text, sidecar, len(visible), a8.wrapper_length(sidecar))
         text += a8.wrap_a8(sidecar)
     reading = c2pa_adapter.read(text.encode(), None, trust, wrapper.store)
-    return None if reading is None else judge(reading, wrapper.store, trust, wrapper)
+    return None if reading is None else _judge(reading, wrapper.store, trust, wrapper)
+
+
+def _judge(
+    reading: LibraryReading,
+    store: bytes,
+    trust: TrustStore,
+    wrapper: A8Wrapper | None = None,
+    *,
+    claim_only: bool = False,
+) -> ManifestReading:
+    return judge(reading, store, trust, wrapper, now_ms=SystemClock().now_ms(), claim_only=claim_only)
 
 
 def _refused(status: Status) -> ManifestReading:

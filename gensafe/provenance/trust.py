@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gensafe.core.errors import ConfigError
 from gensafe.keys.testkeys import is_public_test_key
+from gensafe.provenance.revocation import RevocationList
 
 SIGNER_EKUS: Final = (
     "1.3.6.1.4.1.62558.2.1",  # c2pa-kp-claimSigning
@@ -36,12 +37,14 @@ class TrustList:
 class TrustStore:
     """Who may sign claims (``signers``), who may time-stamp them (``time_stamps``), and which leaves were revoked.
 
-    ``revoked`` holds leaf fingerprints, "sha256:<hex>". An empty store trusts nobody.
+    ``revoked`` holds leaf fingerprints, "sha256:<hex>"; ``revocations`` are the issuers' own lists. An empty store
+    trusts nobody.
     """
 
     signers: tuple[TrustList, ...] = ()
     time_stamps: tuple[TrustList, ...] = ()
     revoked: frozenset[str] = field(default_factory=frozenset)
+    revocations: tuple[RevocationList, ...] = ()
 
     def signer_list(self, uri: str) -> str | None:
         """Name of the *signer* list with this URI; None for any other, time-stamp lists included."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from gensafe.core.types import Check, Outcome
 from gensafe.provenance import ManifestReading, ManifestState, TrustStore, hard_binding_holds
+from gensafe.provenance.judge import NOT_REVOKED, REVOKED, UNKNOWN_REVOCATION
 from gensafe.verify.conclusion import Container
 from gensafe.verify.inspect import UNKNOWN_TYPE, Inspection
 
@@ -121,14 +122,20 @@ def _signer_trust(reading: ManifestReading) -> Check:
 
 
 def _revocation(reading: ManifestReading, trust: TrustStore) -> Check:
-    codes = {s.code for s in (*reading.successes, *reading.informational, *reading.failures)}
-    if "signingCredential.revoked" in codes or "signingCredential.ocsp.revoked" in codes:
-        return Check("revocation", Outcome.FAIL, "the signer's certificate was revoked")
-    if "signingCredential.ocsp.notRevoked" in codes:
-        return Check("revocation", Outcome.PASS, "an OCSP response in the manifest says: not revoked")
+    """Own revocations first, then the issuer's lists and the staple; a source that cannot be used is never a pass."""
+    name, sources = "revocation", [s for s in (*reading.successes, *reading.informational, *reading.failures)]
+    said = {code: "; ".join(s.explanation for s in sources if s.code == code) for code in (REVOKED, NOT_REVOKED)}
+    unknown = [s.explanation for s in sources if s.code == UNKNOWN_REVOCATION]
+    evidence = {"unusable": unknown} if unknown else {}
+    if any(s.code in (REVOKED, "signingCredential.ocsp.revoked") for s in sources):
+        return Check(name, Outcome.FAIL, said[REVOKED] or "the signer's certificate was revoked", evidence)
+    if said[NOT_REVOKED]:
+        return Check(name, Outcome.PASS, said[NOT_REVOKED], evidence)
+    if unknown:
+        return Check(name, Outcome.ABSENT, "; ".join(unknown), evidence)
     if reading.signer is not None and reading.signer.fingerprint and trust.revoked:
-        return Check("revocation", Outcome.PASS, "not among the certificates revoked here")
-    return Check("revocation", Outcome.ABSENT, "no revocation information; none is fetched")
+        return Check(name, Outcome.PASS, "not among the certificates revoked here")
+    return Check(name, Outcome.ABSENT, "no revocation information; none is fetched")
 
 
 def _time_stamp(reading: ManifestReading) -> Check:

@@ -13,6 +13,7 @@ from gensafe.core.types import Detection, Media, Modality, Text
 from gensafe.keys import KeyRing
 from gensafe.media.limits import LIMITS, Limits
 from gensafe.provenance import TrustList, TrustStore, strip_a8
+from gensafe.provenance.revocation import RevocationList
 from gensafe.verify.log import AuditLogProver
 from gensafe.verify.ports import KeyLookup, LogProver, MarkDetector, Records
 
@@ -54,6 +55,7 @@ def open_context(
     tokenizer: TextTokenizer | None = None,
     trust_lists: tuple[TrustList, ...] = (),
     time_stamp_lists: tuple[TrustList, ...] = (),
+    revocations: tuple[RevocationList, ...] = (),
     contained: bool = True,
 ) -> VerifyContext:
     """Build a context from an installation's parts.
@@ -65,18 +67,20 @@ def open_context(
         tokenizer: The tokenizer of the model that wrote the texts; without it text marks are not searched.
         trust_lists: Further signer lists.
         time_stamp_lists: Further time-stamp lists.
+        revocations: Certificate revocation lists of issuers.
         contained: As in ``VerifyContext``.
 
     Raises:
         PluginError: an installed watermark plugin is broken.
     """
     if keys is None:
-        return VerifyContext(TrustStore(trust_lists, time_stamp_lists), contained=contained)
+        return VerifyContext(TrustStore(trust_lists, time_stamp_lists, revocations=revocations), contained=contained)
     signers, stamps = keys.trust_anchors(), keys.tsa_anchors()
     trust = TrustStore(
         signers=((TrustList("own", signers),) if signers else ()) + trust_lists,
         time_stamps=((TrustList("own-tsa", stamps),) if stamps else ()) + time_stamp_lists,
         revoked=keys.revoked_signers(),
+        revocations=revocations,
     )
     detectors, algorithms = load_detectors(tokenizer)
     return VerifyContext(

@@ -1,6 +1,6 @@
-"""Trust lists kept in a data directory: ``trust/signers/NAME.pem`` and ``trust/time-stamps/NAME.pem``.
+"""Trust kept in a data directory: ``trust/signers/*.pem``, ``trust/time-stamps/*.pem``, ``trust/revocations/*.crl``.
 
-The two kinds are separate folders and never mix: a root that may stamp time may not sign claims for it.
+The kinds are separate folders and never mix: a root that may stamp time may not sign claims for it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from typing import Final
 
 from gensafe.core.errors import ConfigError, NotFound
 from gensafe.provenance import TrustList, import_trust_list
+from gensafe.provenance.revocation import RevocationList, import_revocation_list
 
 SIGNERS: Final = "signers"
 TIME_STAMPS: Final = "time-stamps"
-KINDS: Final = (SIGNERS, TIME_STAMPS)
+REVOCATIONS: Final = "revocations"
+KINDS: Final = (SIGNERS, TIME_STAMPS, REVOCATIONS)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -28,23 +30,39 @@ def read_trust_lists(data_dir: Path, kind: str) -> tuple[TrustList, ...]:
     return tuple(import_trust_list(path.stem, _read(path)) for path in sorted(folder.glob("*.pem")))
 
 
-def store_trust_list(data_dir: Path, kind: str, name: str, pem: bytes) -> TrustList:
-    """Check a PEM bundle and keep it under ``name``, replacing an older one.
+def read_revocations(data_dir: Path) -> tuple[RevocationList, ...]:
+    """The certificate revocation lists, by name.
 
     Raises:
-        ConfigError: bad name or kind, no certificate, or a public test root.
+        ConfigError: one of them is unreadable.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"{kind!r} is not a kind of list", field="kind", fix=" or ".join(KINDS))
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} is not a name", field="name", fix="lower-case letters, digits, . _ -")
-    trust_list = import_trust_list(name, pem)
-    folder = data_dir / "trust" / kind
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{name}.part"
-    partial.write_bytes(trust_list.pem)
-    partial.replace(folder / f"{name}.pem")
-    return trust_list
+    folder = data_dir / "trust" / REVOCATIONS
+    return tuple(import_revocation_list(path.stem, _read(path)) for path in sorted(folder.glob("*.crl")))
+
+
+def store_trust_list(data_dir: Path, kind: str, name: str, data: bytes) -> TrustList | RevocationList:
+    """Check a PEM bundle, or a revocation list, and keep it under ``name``, replacing an older one.
+
+    Raises:
+        ConfigError: bad name or kind, not what the kind says, or a public test root.
+    """
+    path = _path(data_dir, kind, name)
+    if path is None:
+        raise ConfigError(
+            f"{kind!r}/{name!r} cannot name a list", field="name", fix="a name has lower-case letters, digits, . _ -"
+        )
+    kept: TrustList | RevocationList
+    if kind == REVOCATIONS:
+        kept = import_revocation_list(name, data)
+        content = kept.der
+    else:
+        kept = import_trust_list(name, data)
+        content = kept.pem
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    partial.write_bytes(content)
+    partial.replace(path)
+    return kept
 
 
 def remove_trust_list(data_dir: Path, kind: str, name: str) -> None:
@@ -53,10 +71,16 @@ def remove_trust_list(data_dir: Path, kind: str, name: str) -> None:
     Raises:
         NotFound: there is none of that name.
     """
-    path = data_dir / "trust" / kind / f"{name}.pem"
-    if kind not in KINDS or not _NAME.fullmatch(name) or not path.is_file():
+    path = _path(data_dir, kind, name)
+    if path is None or not path.is_file():
         raise NotFound(f"no list {name!r} of kind {kind!r}", field="name", fix="gensafe trust list")
     path.unlink()
+
+
+def _path(data_dir: Path, kind: str, name: str) -> Path | None:
+    if kind not in KINDS or not _NAME.fullmatch(name):
+        return None
+    return data_dir / "trust" / kind / f"{name}.{'crl' if kind == REVOCATIONS else 'pem'}"
 
 
 def _read(path: Path) -> bytes:

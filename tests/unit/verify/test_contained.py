@@ -96,8 +96,8 @@ def test_too_large_a_file_is_refused_before_it_is_parsed(outputs, contained):
 
 
 def test_inspection_holds_no_key(outputs, deployment):
-    """What the worker is handed: bytes, trust lists and limits."""
-    assert inspect.__annotations__.keys() == {"data", "sidecar", "trust", "limits", "return"}
+    """What the worker is handed: bytes, trust lists, limits, and whether to take a fingerprint."""
+    assert inspect.__annotations__.keys() == {"data", "sidecar", "trust", "limits", "prints", "return"}
 
 
 def test_a_crashing_detector_is_an_error_line(outputs, deployment):
