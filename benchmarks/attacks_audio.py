@@ -115,7 +115,8 @@ def avfilter(*steps: tuple[str, str]) -> Attack:
     return attack
 
 
-def _resample_via(rate: int) -> Attack:
+def resampled(rate: int) -> Attack:
+    """Down to ``rate`` and back, where that is lower."""
     return lambda x, sr, rng: resample(resample(x, sr, rate), rate, sr)[..., : x.shape[-1]] if rate < sr else x
 
 
@@ -228,8 +229,8 @@ def attacks() -> dict[str, Attack]:
         "vorbis_64k": codec("vorbis", "ogg", 64_000, channels=2),
         "opus_32k": codec("libopus", "ogg", 32_000, 48_000),
         "opus_16k": codec("libopus", "ogg", 16_000, 48_000),
-        "resample16k": _resample_via(16_000),
-        "resample8k": _resample_via(8_000),
+        "resample16k": resampled(16_000),
+        "resample8k": resampled(8_000),
         "quant8bit": lambda x, sr, rng: (np.round(x * 127) / 127).astype(np.float32),
         "gain0.3": lambda x, sr, rng: x * np.float32(0.3),
         "clip+6dB": _clip,
@@ -255,6 +256,6 @@ def attacks() -> dict[str, Attack]:
         "tempo1.05": avfilter(("atempo", "1.05")),
         "tempo0.9": avfilter(("atempo", "0.9")),
         "pitch+1st": _pitch(1.0595),
-        "phone": chain(_filter("band", 300, 3400), _resample_via(8_000), mp3[32]),
+        "phone": chain(_filter("band", 300, 3400), resampled(8_000), mp3[32]),
         "mp3_64+tempo1.03+noise30": chain(mp3[64], avfilter(("atempo", "1.03")), noise(30)),
     }

@@ -102,13 +102,13 @@ def uniforms_at(keys: NDArray[np.uint64], tokens: NDArray[np.int64], shifts: NDA
     return _to_unit(np.choose(lane.astype(np.intp), [c0, c1, c2, c3]))
 
 
-def uniforms(key: tuple[int, int], size: int, key_shift: int) -> NDArray[np.float64]:
-    """``r`` of tokens 0..size-1 for one context key: (size,) float64 in (0, 1)."""
+def uniforms(key: tuple[int, int], tokens: NDArray[np.intp], key_shift: int) -> NDArray[np.float64]:
+    """``r`` of the ascending ``tokens`` for one context key: float64 in (0, 1), of the same shape."""
     generator = np.random.Philox(
         key=np.array(key, np.uint64),
         counter=np.array([0, key_shift, 0, 0], np.uint64),
     )
-    return _to_unit(generator.random_raw(size))
+    return _to_unit(generator.random_raw(int(tokens[-1]) + 1)[tokens])
 
 
 class GumbelMark:
@@ -136,24 +136,24 @@ class GumbelMark:
 
         Args:
             context: Token ids of this text so far, oldest first.
-            probabilities: (vocabulary,) sums to 1; zeros are never picked.
+            probabilities: (vocabulary,) none below 0, sums to 1; zeros are never picked.
 
         Raises:
             InvalidRequest: no token has a probability above 0.
         """
         weights = np.asarray(probabilities, np.float64)
-        candidates = np.flatnonzero(weights > 0)
+        candidates = weights.nonzero()[0]
         if not len(candidates):
             raise InvalidRequest("no token has a probability above 0", field="probabilities")
         if len(candidates) == 1:
             return int(candidates[0])  # nothing is drawn, so the context stays unused
         if len(context) < self._h:
             return None
-        window = tuple(int(token) for token in context[-self._h :])
+        window = tuple(map(int, context[-self._h :]))
         if window in self._seen:
             return None
         self._seen.add(window)
         self.chosen += 1
-        r = uniforms(context_key(self._key, window), int(candidates[-1]) + 1, self._shift)
-        # argmax r ** (1/p) = argmin -log(r) / p, which does not underflow
-        return int(candidates[np.argmin(-np.log(r[candidates]) / weights[candidates])])
+        r = uniforms(context_key(self._key, window), candidates, self._shift)
+        # argmax r ** (1/p) = argmax log(r) / p, which does not underflow
+        return int(candidates[np.argmax(np.log(r) / weights[candidates])])
