@@ -36,11 +36,32 @@ MIX: dict[str, float] = {
     "image->svg": 0.02,
     "memory": 0.04,
 }
+# What the second stage draws from this step on, when transcripts were learned and making long sounds, editing and
+# drawing lagged.
+LATE_STEP = 2060
+LATE_MIX: dict[str, float] = {
+    "text->image": 0.18,
+    "image->text": 0.20,
+    "text->audio": 0.18,
+    "audio->text": 0.04,
+    "text->video": 0.11,
+    "video->text": 0.03,
+    "text->text": 0.05,
+    "image+text->image": 0.18,
+    "image+text->text": 0.06,
+    "audio+text->text": 0.03,
+    "video+text->text": 0.03,
+    "image+audio->text": 0.03,
+    "image->svg": 0.04,
+    "memory": 0.06,
+}
 STORIES = {"story": 0.5, "memory": 0.5}
 # Signs and charts are two thirds of what is read, though a third of what is drawn: they are the hardest to read.
 READ_KINDS: tuple[type[scene.Scene], ...] = (scene.Board, scene.Sign, scene.Bars)
 READ_WEIGHTS = (0.45, 0.27, 0.28)
 ROW = 176  # tokens of a row; a film with its question takes up to 170
+# From then on, a sound to be made is drawn until it is a tone sequence this often: words were learned much sooner.
+LATE_TONES = 0.7
 LONG_EVERY, LONG_ROW = 16, 384  # every 16th batch has rows long enough for a story; the others are cheaper without
 # Text targets of a long answer count less each, or stories would drown captions in the mean over text tokens.
 SHORT_TEXT = 16
@@ -62,10 +83,12 @@ class ExampleSource:
     Args:
         config: Model config.
         tokenizer: The trained tokenizer.
-        mix: How often each task is drawn.
+        mix: How often each task is drawn; None = ``MIX``, then ``LATE_MIX``.
     """
 
-    def __init__(self, config: SymphonyConfig, tokenizer: UniversalTokenizer, mix: Mapping[str, float] = MIX) -> None:
+    def __init__(
+        self, config: SymphonyConfig, tokenizer: UniversalTokenizer, mix: Mapping[str, float] | None = None
+    ) -> None:
         self.config, self.tokenizer, self.mix = config, tokenizer, mix
         self.media = MediaIds(config, tokenizer)
 
@@ -74,10 +97,13 @@ class ExampleSource:
 
     # --- tasks ------------------------------------------------------------------------------------------------------
 
-    def draw(self, name: str, rng: np.random.Generator, *, held_out: bool = False, length: int = ROW) -> Task:
+    def draw(
+        self, name: str, rng: np.random.Generator, *, held_out: bool = False, length: int = ROW, tones: float = 0.0
+    ) -> Task:
         """One example of a task. ``held_out`` asks for boards with a triple kept from training, else none has one.
 
-        ``length`` bounds a talk that is to be remembered, the only task whose size is free.
+        ``length`` bounds a talk that is to be remembered, the only task whose size is free; ``tones`` is the least
+        share of melodies and dialled numbers among sounds to be made.
         """
         if name == "memory":
             return self._memory_task(rng, length)
@@ -85,7 +111,7 @@ class ExampleSource:
             asked, answer = stories.story_exchange(rng) if name == "story" else stories.question_exchange(rng)
             return Task(name, self._example([self._text(asked)], [self._text(answer)]), answer)
         if name in ("text->audio", "audio->text", "audio+text->text"):
-            heard = sound.sample_sound(rng)
+            heard = _sound(rng, tones if name == "text->audio" else 0.0)
             span, words = TokenSpan(ModalityId.AUDIO, self.media.of_sound(heard)), captions.sound_prompt(heard, rng)
             asked, answer = captions.pick(rng, captions.AUDIO_QUESTIONS), captions.describe_sound(heard)
             if name == "audio+text->text":
@@ -169,14 +195,25 @@ class ExampleSource:
         Every ``LONG_EVERY``-th batch holds about as many tokens in longer rows, and stories.
         """
         rng = np.random.default_rng((seed, step))
-        mix = self.mix
+        late = step >= LATE_STEP
+        mix, tones = self.mix or (LATE_MIX if late else MIX), LATE_TONES if late and self.mix is None else 0.0
         if step % LONG_EVERY == LONG_EVERY - 1 and length < LONG_ROW:
             count, length, mix = max(1, count * length // LONG_ROW), LONG_ROW, STORIES
         names, weights = tuple(mix), np.array(tuple(mix.values()))
         packer = _Packer(self.config, count, length)
-        while packer.add(self.draw(str(rng.choice(names, p=weights / weights.sum())), rng, length=length).spans):
-            pass
-        return packer.rows()
+        while True:
+            name = str(rng.choice(names, p=weights / weights.sum()))
+            if not packer.add(self.draw(name, rng, length=length, tones=tones).spans):
+                return packer.rows()
+
+
+def _sound(rng: np.random.Generator, tones: float) -> sound.Sound:
+    """A sound; with probability ``tones`` it is drawn again until it is a melody or a dialled number."""
+    wanted = tones > 0 and rng.random() < tones
+    drawn = sound.sample_sound(rng)
+    while wanted and drawn.kind not in ("melody", "dial"):
+        drawn = sound.sample_sound(rng)
+    return drawn
 
 
 def drawable(board: scene.Board) -> bool:

@@ -48,7 +48,7 @@ _TIMES = (
 )
 _WEATHER = ("cold", "warm", "windy", "clear", "grey", "bright", "misty", "calm")
 _MOODS = ("happy", "curious", "tired", "brave", "quiet", "proud", "careful", "gentle", "patient", "merry")
-_THINGS = (
+THINGS = (
     "lamp",
     "box",
     "key",
@@ -125,7 +125,7 @@ def story(rng: np.random.Generator, name: str = "", animal: str = "") -> str:
     """A story of about 200 to 260 words. Name, pronoun, animal and thing stay the same throughout."""
     name = name or pick(rng, _NAMES)
     she = name in ("Mira", "Ada", "Ruth", "Lena", "Iris", "Zoe")
-    animal, thing, role = animal or pick(rng, _ANIMALS), pick(rng, _THINGS), pick(rng, _ROLES)
+    animal, thing, role = animal or pick(rng, _ANIMALS), pick(rng, THINGS), pick(rng, _ROLES)
 
     def fill(template: str) -> str:
         return template.format(
@@ -135,7 +135,7 @@ def story(rng: np.random.Generator, name: str = "", animal: str = "") -> str:
             animal=animal,
             thing=thing,
             animal2=pick(rng, _ANIMALS),
-            thing2=pick(rng, _THINGS),
+            thing2=pick(rng, THINGS),
             role2=pick(rng, _ROLES),
             place=pick(rng, _PLACES),
             place2=pick(rng, _PLACES),
@@ -267,7 +267,7 @@ def recall(name: str) -> str:
 def sample_facts(rng: np.random.Generator, count: int) -> list[tuple[str, str]]:
     """``count`` (name, thing) facts about different names, at most twelve."""
     names = rng.choice(_NAMES, size=count, replace=False)
-    return [(str(n), pick(rng, _THINGS)) for n in names]
+    return [(str(n), pick(rng, THINGS)) for n in names]
 
 
 def memory_exchanges(rng: np.random.Generator, turns: int) -> list[tuple[str, str]]:

@@ -135,9 +135,12 @@ class NativeCache:
         self.pages.append((wide, local))
 
     def advance(self, count: int) -> None:
-        """``count`` tokens were appended: give back what lies before the window of the next query."""
+        """``count`` tokens were appended: give back what lies more than a page before the window of the next query.
+
+        The page that is kept lets a caller go back by up to ``PAGE`` tokens and on from there.
+        """
         self.length += count
-        while (self._first + 1) * PAGE <= self.length - self._window + 1:
+        while (self._first + 2) * PAGE <= self.length - self._window + 1:
             self.pages[self._first] = (self.pages[self._first][0], None)
             self.pointers[2 * self._first + 1] = None
             self._first += 1
@@ -232,7 +235,7 @@ class NativeEngine:
         """See ``Engine.cache_bytes``: every page of the global layers, the last ones of the local layers."""
         pages = -(-tokens // PAGE)
         wide, local = (n * self.config.kv_heads * 2 * self.config.head_dim * PAGE * 4 for n in layer_kinds(self.config))
-        return pages * wide + min(pages, -(-(self.config.window + MAX_BATCH) // PAGE) + 1) * local
+        return pages * wide + min(pages, -(-(self.config.window + MAX_BATCH) // PAGE) + 2) * local
 
     def forward(self, batch: TokenBatch, cache: Cache, *, live: range | None = None, last_only: bool = True) -> F32:
         """See ``Engine.forward``."""
