@@ -81,14 +81,13 @@ def null(pictures: list[Pixels], keys: int, plot: Path) -> dict[str, Any]:
     decodes, accepts, best = 0, 0, []
     for number, picture in enumerate(pictures):
         pixels = image.embed(picture, message(number), KEY) if number % 2 else picture
-        white = tiles.whiten(nominal_grids([perception.luma(pixels)], (4,))[0])
-        spectra = [tiles.from_grid(tiles.unorient(white, orientation)) for orientation in range(tiles.ORIENTATIONS)]
+        white = tiles.whiten(nominal_grids([perception.luma(pixels)], (4,))[0][0])
+        spectra = np.stack([tiles.from_grid(tiles.unorient(white, turn)) for turn in range(tiles.ORIENTATIONS)])
         for trial in range(keys):
             key = prf.derive(KEY, "wrong", str(number), str(trial))
             words, highest = [], 0.0
             for layout in (tiles.carrier(key, image.MEDIUM, variant) for variant in range(tiles.VARIANTS)):
-                for spectrum in spectra:
-                    z, px, py = layout.align(spectrum)
+                for spectrum, (z, px, py) in zip(spectra, layout.align(spectra), strict=True):
                     words.append(layout.chips(tiles.shift(spectrum, -px, -py)))
                     highest = max(highest, z)
             accepts += sum(f is not None for f in coding.decode_many(np.stack(words), key, image.MEDIUM))

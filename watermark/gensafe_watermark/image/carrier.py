@@ -37,6 +37,7 @@ VARIANTS: Final = 2
 ORIENTATIONS: Final = 8
 GRID: Final = 2 * RADIUS + 1
 _SHIFTS: Final = 128  # resolution of the search over tile phases
+_PHASES: Final = np.arange(_SHIFTS) / _SHIFTS
 _MOST_PER_LINE: Final = 4.0  # noise deviations: no single line of the picture's own may make a comb
 
 
@@ -86,38 +87,38 @@ class Carrier:
         value = np.where(self.imaginary, taken.imag, taken.real) * self.chip
         return np.bincount(self.slot, value, coding.CODED_BITS).astype(np.float32)
 
-    def align(self, spectrum: NDArray[np.complex64]) -> tuple[float, float, float]:
-        """Find the tile phase of a measured spectrum (F,) whose noise has unit power.
+    def agreement(self, spectra: NDArray[np.complex64]) -> NDArray[np.float64]:
+        """Comb score (n,) in standard deviations of noise of aligned spectra (n, F) whose noise has unit power."""
+        lines = (spectra[:, self.comb] * np.conj(self.comb_phasor)).real
+        return np.asarray(lines.sum(axis=1) / np.sqrt(COMB_LINES / 2), float)
+
+    def align(self, spectra: NDArray[np.complex64]) -> NDArray[np.float64]:
+        """Find the tile phase of measured spectra (n, F) whose noise has unit power.
 
         Returns:
-            (z, px, py): correlation of the comb in standard deviations of noise, and the phase in tiles.
+            (n, 3): correlation z of the comb in standard deviations of noise, and the phase (px, py) in tiles.
         """
-        lines = spectrum[self.comb] * np.conj(self.comb_phasor)
-        lines *= np.minimum(1, _MOST_PER_LINE / np.maximum(np.abs(lines), 1e-9))
+        lines = spectra[:, self.comb] * np.conj(self.comb_phasor)
+        lines = lines * np.minimum(1, _MOST_PER_LINE / np.maximum(np.abs(lines), 1e-9))
         kx, ky = FREQUENCIES[self.comb, 0], FREQUENCIES[self.comb, 1]
-        field = np.zeros((_SHIFTS, _SHIFTS), np.complex64)
-        field[ky, kx] = lines
-        correlation = np.fft.fft2(field).real
-        iy, ix = np.unravel_index(int(np.argmax(correlation)), correlation.shape)
-        px, py = float(ix) / _SHIFTS, float(iy) / _SHIFTS
-        for _ in range(3):  # Newton steps on the correlation
-            turned = lines * np.exp(-2j * np.pi * (kx * px + ky * py))
-            gradient = 2 * np.pi * np.array([np.sum(kx * turned.imag), np.sum(ky * turned.imag)])
-            weight = np.maximum(turned.real, 0)
-            hessian = (
-                4
-                * np.pi**2
-                * np.array(
-                    [
-                        [np.sum(kx * kx * weight), np.sum(kx * ky * weight)],
-                        [np.sum(kx * ky * weight), np.sum(ky * ky * weight)],
-                    ]
-                )
-            )
-            step = np.linalg.solve(hessian + 1e-3 * np.trace(hessian) * np.eye(2) + 1e-12 * np.eye(2), gradient)
-            px, py = px + float(np.clip(step[0], -0.01, 0.01)), py + float(np.clip(step[1], -0.01, 0.01))
-        peak = np.sum((lines * np.exp(-2j * np.pi * (kx * px + ky * py))).real)
-        return float(peak / np.sqrt(COMB_LINES / 2)), px % 1.0, py % 1.0
+        # 1. every phase on a grid: the real part of one matrix product per spectrum
+        across = lines[:, :, None] * np.exp(-2j * np.pi * np.outer(kx, _PHASES)).astype(np.complex64)
+        down = np.exp(-2j * np.pi * np.outer(_PHASES, ky)).astype(np.complex64)
+        correlation = down.real @ across.real - down.imag @ across.imag
+        iy, ix = np.divmod(np.argmax(correlation.reshape(len(spectra), -1), axis=1), _SHIFTS)
+        phase = np.stack([ix, iy], axis=1) / _SHIFTS
+        # 2. Newton steps on the correlation
+        k = np.stack([kx, ky], axis=1).astype(float)
+        squares = k[:, :, None] * k[:, None, :]
+        for _ in range(3):
+            turned = lines * np.exp(-2j * np.pi * (phase @ k.T))
+            gradient = 2 * np.pi * (turned.imag @ k)
+            hessian = 4 * np.pi**2 * np.tensordot(np.maximum(turned.real, 0), squares, axes=1)
+            ridge = 1e-3 * np.trace(hessian, axis1=1, axis2=2) + 1e-12
+            step = np.linalg.solve(hessian + ridge[:, None, None] * np.eye(2), gradient[:, :, None])[..., 0]
+            phase = phase + np.clip(step, -0.01, 0.01)
+        peak = (lines * np.exp(-2j * np.pi * (phase @ k.T))).real.sum(axis=1)
+        return np.column_stack([peak / np.sqrt(COMB_LINES / 2), phase % 1.0])
 
 
 def shift(spectrum: NDArray[np.complex64], px: float, py: float) -> NDArray[np.complex64]:

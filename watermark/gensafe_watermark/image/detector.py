@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from gensafe.core.types import Detection, MarkLevel
 from gensafe_watermark.image import carrier as tiles
 from gensafe_watermark.image import geometry, search
-from gensafe_watermark.image.layout import MIN_SIDE, TILES, reduction
+from gensafe_watermark.image.layout import MIN_SIDE, reduction, tile_counts
 from gensafe_watermark.image.perception import reduce_by
 from gensafe_watermark.image.reading import WORTH_DECODING, Alignment, Reader
 from gensafe_watermark.image.residual import residual
@@ -33,26 +33,26 @@ Window = tuple[float, float, float]
 """Position across and down (0..1) and share of the sides."""
 
 
-def nominal_grids(
-    planes: Sequence[NDArray[np.float32]], counts: tuple[int, ...] = TILES
-) -> list[NDArray[np.complex64]]:
-    """Spectra of the unchanged grid (the picture may have been scaled as a whole), one for each tile count."""
+def nominal_grids(planes: Sequence[NDArray[np.float32]], counts: tuple[int, ...]) -> list[NDArray[np.complex64]]:
+    """Spectra (frames, GRID, GRID) of the unchanged grid (scaled as a whole, perhaps), one for each tile count."""
     short = min(planes[0].shape)
-    grids, cache = [], {}
+    measured: list[NDArray[np.complex64]] = []
+    cache: dict[tuple[int, int], list[NDArray[np.float32]]] = {}
     for count in counts:
         factor = reduction(short, count)
         filtered_as = max(2, count)  # residuals of 1 and 2 tiles differ little: share them
         if (factor, filtered_as) not in cache:
-            cache[factor, filtered_as] = _mean_residual(planes, factor, short / filtered_as / factor)
+            tile = short / filtered_as / factor
+            cache[factor, filtered_as] = [residual(reduce_by(plane, factor), tile) for plane in planes]
         side = short / count / factor
-        grids.append(tiles.analyse(cache[factor, filtered_as], (side, side)))
-    return grids
+        measured.append(np.stack([tiles.analyse(flat, (side, side)) for flat in cache[factor, filtered_as]]))
+    return measured
 
 
-def _mean_residual(planes: Sequence[NDArray[np.float32]], factor: int, tile: float) -> NDArray[np.float32]:
-    total = residual(reduce_by(planes[0], factor), tile)
+def _mean_residual(planes: Sequence[NDArray[np.float32]], tile: float) -> NDArray[np.float32]:
+    total = residual(planes[0], tile)
     for plane in planes[1:]:
-        total = total + residual(reduce_by(plane, factor), tile)
+        total = total + residual(plane, tile)
     return total
 
 
@@ -63,13 +63,13 @@ def detect_planes(planes: Sequence[NDArray[np.float32]], key: bytes, medium: str
         return Detection(MarkLevel.UNDECIDABLE, None, 1.0, scheme, 1, {"reason": "too small to tell"})
     reader = Reader(key, medium, scheme)
     # 1. the nominal grid: unchanged, re-encoded, scaled, turned by quarters, mirrored
-    found = reader.read(nominal_grids(planes), "nominal")
+    found = reader.read(nominal_grids(planes, tile_counts(medium)), "nominal")
     if found is not None:
         return found
     # 2. crops, turns, stretches: the lattice from the power spectrum, then block-wise registration
     factor = reduction(short)
     planes = [reduce_by(plane, factor) for plane in planes]
-    flat = _mean_residual(planes, 1, min(planes[0].shape) / _SEARCH_TILES)
+    flat = _mean_residual(planes, min(planes[0].shape) / _SEARCH_TILES)
     if not np.any(flat):  # one even colour: nothing to search
         return reader.give_up()
     chase = _Chase(reader, planes, flat)
@@ -77,7 +77,7 @@ def detect_planes(planes: Sequence[NDArray[np.float32]], key: bytes, medium: str
     found = chase.follow(search.similarities, (max(_SMALLEST_TILE, side / 9), side * 2.2), _WHOLE)
     found = found or chase.follow(search.stretches, (max(_SMALLEST_TILE, side / 9), side * 2.2), _WHOLE)
     # 3. perspective: general linear maps in windows, from where the registration grows outwards
-    nominal = tuple(side / count for count in TILES if side / count >= _SMALLEST_TILE and count > 1)
+    nominal = tuple(side / count for count in tile_counts(medium) if side / count >= _SMALLEST_TILE and count > 1)
     for window in _WINDOWS:
         found = found or chase.follow(search.distortions, nominal, window)
     return found or reader.give_up()
@@ -103,10 +103,7 @@ class _Chase:
         carriers = [tiles.carrier(self.reader.key, self.reader.medium, v) for v in range(tiles.VARIANTS)]
         cut = _cut(self.flat.shape, window)
         power = search.Power.of(self.flat[cut])
-        part = self.flat
-        if window != _WHOLE:
-            part = np.zeros_like(self.flat)
-            part[cut] = self.flat[cut]
+        part = np.ascontiguousarray(self.flat[cut])
         candidates, examined = method(power, carriers, sides, _CANDIDATES)
         how = method.__name__
         self.reader.count(how, examined)
@@ -115,19 +112,22 @@ class _Chase:
         for candidate in candidates:
             layout = carriers[candidate.variant]
             _, matrix = search.polish(power, layout, candidate.matrix)
-            warp = geometry.Warp.linear(matrix, (self.flat.shape[0], self.flat.shape[1]))
-            grid = geometry.fold(part, warp)[0]
-            best = self.reader.align(grid, (0, 2), (candidate.variant,))[0]
+            warp = geometry.Warp.linear(matrix, (part.shape[0], part.shape[1]))
+            best = self.reader.align(geometry.fold(part, warp)[0], (0, 2), (candidate.variant,))[0]
             self.reader.count(how, 0, best.z)
-            ranked.append((best.z, warp, best))
+            ranked.append((best.z, matrix, best))
         ranked.sort(key=lambda r: -r[0])
         # 2. register the best ones block by block, and read
         words: list[NDArray[np.float32]] = []
         scores: list[float] = []
-        for z, warp, best in ranked[:_FOLLOWED]:
+        middle = np.array([(c.start + c.stop) / 2 for c in cut[::-1]]) - np.array(self.flat.shape[::-1]) / 2
+        for z, matrix, best in ranked[:_FOLLOWED]:
             if z < WORTH_DECODING:
                 break
-            self._register(warp, best, how, words, scores)
+            sign = -1.0 if best.orientation == 2 else 1.0
+            warp = geometry.Warp.linear(sign * matrix, (self.flat.shape[0], self.flat.shape[1]))
+            px, py = np.array([best.px, best.py]) - sign * matrix @ middle  # phase at the middle of the whole picture
+            self._register(warp, replace(best, orientation=0, px=px, py=py), how, words, scores)
         return self.reader.decode(words, scores, how)
 
     def _register(
@@ -135,8 +135,6 @@ class _Chase:
     ) -> None:
         """Let the map grow outwards from where it fits, raising its order, and keep the soft bits of every stage."""
         layout = tiles.carrier(self.reader.key, self.reader.medium, best.variant)
-        if best.orientation == 2:
-            warp = geometry.Warp(-warp.coefficients, warp.shape)
         px, py, peak = best.px, best.py, 0.0
         centres = geometry.block_centres(warp.shape, _BLOCKS)
         for number, order in enumerate(_ORDERS):
@@ -155,7 +153,8 @@ class _Chase:
             return
         # the front end tuned to the tile that was found
         tile = 1 / float(np.sqrt(abs(np.linalg.det(warp.matrix()))))
-        grid = geometry.fold(_mean_residual(self.planes, 1, tile), warp)[0]
-        here = self.reader.align(grid, (0,), (best.variant,))[0]
-        words.append(self.reader.soft(grid, here))
-        scores.append(here.z)
+        grids = np.concatenate([geometry.fold(residual(plane, tile), warp) for plane in self.planes])
+        here = self.reader.align(np.asarray(grids.sum(axis=0), np.complex64), (0,), (best.variant,))[0]
+        for grid in self.reader.combined(grids, here):
+            words.append(self.reader.soft(grid, here))
+            scores.append(here.z)

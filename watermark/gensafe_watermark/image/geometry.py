@@ -57,14 +57,19 @@ class Warp:
         height, width = self.shape
         x = (np.arange(width, dtype=np.float64) - (width - 1) / 2) / self.scale
         y = (np.arange(height, dtype=np.float64) - (height - 1) / 2) / self.scale
-        out = []
-        for row in self.coefficients:
-            if len(row) == _TERMS[1]:
-                plane = row[1] * x[None, :] + (row[0] + row[2] * y)[:, None]
-            else:
-                plane = _polynomial(np.broadcast_to(x, self.shape), np.broadcast_to(y[:, None], self.shape), row)
-            out.append(plane.astype(np.float32))
-        return out[0], out[1]
+        u, v = (_polynomial(x, y, row) for row in self.coefficients)
+        return u, v
+
+    def cells(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """(column, row), each (H, W) int32: which of _CELLS x _CELLS cells of its tile a pixel falls into."""
+        found = []
+        for tile in self.tile_coordinates():
+            tile *= _CELLS
+            tile += _CELLS * float(np.ceil(1 - tile.min() / _CELLS))  # positive, so that truncation rounds down
+            cell = tile.astype(np.int32)
+            cell &= _CELLS - 1
+            found.append(cell)
+        return found[0], found[1]
 
 
 def _powers(x: NDArray[np.float64], y: NDArray[np.float64], terms: int) -> NDArray[np.float64]:
@@ -76,11 +81,16 @@ def _powers(x: NDArray[np.float64], y: NDArray[np.float64], terms: int) -> NDArr
     return np.stack(columns, axis=-1)
 
 
-def _polynomial(x: NDArray[np.float64], y: NDArray[np.float64], row: NDArray[np.float64]) -> NDArray[np.float64]:
-    total = row[0] + row[1] * x + row[2] * y + x * (row[3] * x + row[4] * y) + row[5] * y * y
+def _polynomial(x: NDArray[np.float64], y: NDArray[np.float64], row: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Value on the grid of columns ``x`` (W,) and rows ``y`` (H,): powers of x weighted by polynomials in y."""
+    c = np.concatenate([row, np.zeros(_TERMS[3] - len(row))])
+    constant = c[0] + c[2] * y + c[5] * y**2 + c[9] * y**3
+    total = constant.astype(np.float32)[:, None] + (c[1] * x + c[3] * x**2 + c[6] * x**3).astype(np.float32)
+    if len(row) > _TERMS[1]:
+        total += np.outer(c[4] * y + c[8] * y**2, x).astype(np.float32)
     if len(row) == _TERMS[3]:
-        total = total + x * x * (row[6] * x + row[7] * y) + y * y * (row[8] * x + row[9] * y)
-    return np.asarray(total)
+        total += np.outer(c[7] * y, x**2).astype(np.float32)
+    return np.asarray(total, np.float32)
 
 
 def fold(residual: NDArray[np.float32], warp: Warp, blocks: int = 1) -> NDArray[np.complex64]:
@@ -95,18 +105,18 @@ def fold(residual: NDArray[np.float32], warp: Warp, blocks: int = 1) -> NDArray[
         (blocks * blocks, GRID, GRID) Hermitian grids, row by row; their sum is the grid of the whole picture.
     """
     height, width = residual.shape
-    u, v = warp.tile_coordinates()
-    column = ((u - np.floor(u)) * _CELLS).astype(np.int32) % _CELLS
-    row = ((v - np.floor(v)) * _CELLS).astype(np.int32) % _CELLS
-    cell = row * _CELLS + column
+    row, column = warp.cells()[::-1]
+    row *= _CELLS
+    cell = np.add(row, column, out=row)
     if blocks > 1:
         part = (np.arange(height) * blocks // height)[:, None] * blocks + (np.arange(width) * blocks // width)[None, :]
         cell += part.astype(np.int32) * _CELLS**2
     sums = np.bincount(cell.ravel(), residual.ravel(), blocks * blocks * _CELLS**2)
-    spectra = fft.fft2(sums.reshape(-1, _CELLS, _CELLS).astype(np.float32))
+    spectra = fft.rfft2(sums.reshape(-1, _CELLS, _CELLS).astype(np.float32))
     axis = np.arange(-tiles.RADIUS, tiles.RADIUS + 1)
     half_cell = np.exp(-1j * np.pi * axis / _CELLS) / np.sinc(axis / _CELLS)
-    return np.asarray(spectra[:, axis[:, None], axis[None, :]] * half_cell[:, None] * half_cell, np.complex64)
+    right = spectra[:, axis, : tiles.RADIUS + 1] * (half_cell[:, None] * half_cell[tiles.RADIUS :])
+    return np.concatenate([np.conj(right[:, ::-1, :0:-1]), right], axis=2).astype(np.complex64)
 
 
 def register(

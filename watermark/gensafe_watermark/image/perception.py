@@ -32,25 +32,42 @@ def reduce_by(plane: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     if factor == 1:
         return plane
     height, width = plane.shape[0] // factor, plane.shape[1] // factor
-    blocks = plane[: height * factor, : width * factor].reshape(height, factor, width, factor)
-    return np.asarray(blocks.mean(axis=(1, 3)), np.float32)
+    kept = plane[: height * factor, : width * factor]
+    rows = kept.reshape(height, factor, -1).sum(axis=1)  # long inner loops; one mean over two axes is ten times slower
+    total = rows[:, ::factor].copy()
+    for column in range(1, factor):
+        total += rows[:, column::factor]
+    return np.asarray(total * np.float32(1 / factor**2), np.float32)
 
 
 def mask(plane: NDArray[np.float32], tile: float) -> NDArray[np.float32]:
-    """Amplitude (H, W) in grey levels at strength 1: more where local activity hides it (texture masking)."""
-    size = max(3, round(tile / 16) | 1)
-    mean = ndimage.uniform_filter(plane, size, mode="reflect")
-    square = ndimage.uniform_filter(plane * plane, size, mode="reflect")
+    """Amplitude (H, W) in grey levels at strength 1: more where local activity hides it (texture masking).
+
+    The local variance of full-size pixels, averaged over 2 x 2 blocks and smoothed there: the amplitude varies slowly.
+    """
+    size = max(3, round(tile / 32) | 1)
+    height, width = plane.shape
+    even = np.pad(plane, ((0, height % 2), (0, width % 2)), mode="edge") if height % 2 or width % 2 else plane
+    mean = ndimage.uniform_filter(reduce_by(even, 2), size, mode="reflect")
+    square = ndimage.uniform_filter(reduce_by(even * even, 2), size, mode="reflect")
     deviation = np.sqrt(np.maximum(square - mean * mean, 0))
-    deviation = ndimage.uniform_filter(deviation, size, mode="reflect")
-    return np.asarray(np.clip(_FLAT + _TEXTURE * deviation, _FLAT, _MOST), np.float32)
+    amplitude = np.clip(_FLAT + _TEXTURE * ndimage.uniform_filter(deviation, size, mode="reflect"), _FLAT, _MOST)
+    out = np.empty(even.shape, np.float32)
+    for row in (0, 1):
+        for column in (0, 1):
+            out[row::2, column::2] = amplitude
+    return out[:height, :width]
 
 
 def add(pixels: NDArray[np.uint8], change: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Add a luma change (H, W) to (H, W, 3) pixels, rounded and clipped."""
-    out = pixels + change[..., None] * COLOUR
-    np.rint(out, out=out)
-    return np.clip(out, 0, 255, out=out).astype(np.uint8)
+    out = np.empty_like(pixels)
+    for channel, share in enumerate(COLOUR):  # one contiguous plane at a time: three times as fast
+        value = change * share
+        value += pixels[..., channel]
+        np.clip(np.rint(value, out=value), 0, 255, out=value)
+        out[..., channel] = value
+    return out
 
 
 def psnr(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:

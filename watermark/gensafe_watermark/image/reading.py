@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_TRIED_PER_SPECTRUM: Final = 2
+_TRIED_PER_GRID: Final = 2
+_BEST_FRAMES: Final = 8  # one in so many: about what a coder predicts from nothing, or little
 _CAUTION: Final = (
     0.93  # photographs' spectra have slightly heavier tails than Gaussian noise: scores count a little less
 )
@@ -58,10 +59,10 @@ class Reader:
     ) -> list[Alignment]:
         """Best phase of the comb for every variant and orientation asked for, best first."""
         found, white = [], tiles.whiten(grid)
-        for orientation in orientations:
-            spectrum = tiles.from_grid(tiles.unorient(white, orientation))
-            for variant in variants:
-                z, px, py = tiles.carrier(self.key, self.medium, variant).align(spectrum)
+        spectra = np.stack([tiles.from_grid(tiles.unorient(white, orientation)) for orientation in orientations])
+        for variant in variants:
+            best = tiles.carrier(self.key, self.medium, variant).align(spectra)
+            for orientation, (z, px, py) in zip(orientations, best.tolist(), strict=True):
                 found.append(Alignment(z, variant, orientation, px, py))
         return sorted(found, key=lambda a: -a.z)
 
@@ -71,16 +72,38 @@ class Reader:
         spectrum = tiles.shift(spectrum, -alignment.px, -alignment.py)
         return tiles.carrier(self.key, self.medium, alignment.variant).chips(spectrum)
 
-    def read(self, grids: list[NDArray[np.complex64]], how: str) -> Detection | None:
-        """Align and decode measured grids; a Detection as soon as one authenticates."""
+    def combined(self, grids: NDArray[np.complex64], alignment: Alignment) -> list[NDArray[np.complex64]]:
+        """Ways to add the grids (n, GRID, GRID) of n frames.
+
+        Evenly; by the square of how well the comb stands in each; and the best few alone. A coder carries the mark of
+        a frame it codes afresh along with the motion of the scene, so that most other frames of a strongly coded film
+        hold displaced copies, which an even mean counts as noise.
+        """
+        total = np.asarray(grids.sum(axis=0), np.complex64)
+        if len(grids) == 1:
+            return [total]
+        spectra = np.stack([tiles.from_grid(tiles.unorient(g, alignment.orientation)) for g in tiles.whiten(grids)])
+        layout = tiles.carrier(self.key, self.medium, alignment.variant)
+        z = layout.agreement(tiles.shift(spectra, -alignment.px, -alignment.py))
+        best = np.argsort(-z)[: max(1, len(grids) // _BEST_FRAMES)]
+        weighted = np.tensordot(np.maximum(z - 1, 0) ** 2, grids, axes=1)
+        return [total, np.asarray(weighted, np.complex64), np.asarray(grids[best].sum(axis=0), np.complex64)]
+
+    def read(self, measured: list[NDArray[np.complex64]], how: str) -> Detection | None:
+        """Align and decode what ``nominal_grids`` measured; a Detection as soon as one payload authenticates."""
         words, scores = [], []
-        for grid in grids:
-            aligned = self.align(grid)
-            self.count(how, len(aligned), aligned[0].z)
-            for alignment in aligned[:_TRIED_PER_SPECTRUM]:
+        for grids in measured:
+            looks = [grids[0]] if len(grids) == 1 else [np.asarray(grids.sum(axis=0), np.complex64), *grids]
+            aligned: dict[tuple[int, int], Alignment] = {}
+            for alignment in sorted((a for look in looks for a in self.align(look)), key=lambda a: -a.z):
+                aligned.setdefault((alignment.variant, alignment.orientation), alignment)
+            tried = list(aligned.values())[:_TRIED_PER_GRID]
+            self.count(how, len(looks) * len(aligned), tried[0].z)
+            for alignment in tried:
                 if alignment.z >= WORTH_DECODING:
-                    words.append(self.soft(grid, alignment))
-                    scores.append(alignment.z)
+                    ways = [self.soft(grid, alignment) for grid in self.combined(grids, alignment)]
+                    words += ways
+                    scores += [alignment.z] * len(ways)
         return self.decode(words, scores, how)
 
     def decode(self, words: list[NDArray[np.float32]], scores: list[float], how: str) -> Detection | None:

@@ -15,9 +15,9 @@ from scipy import fft, ndimage
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_HIGH_PASS: Final = 1 / 20  # tiles
+_HIGH_PASS: Final = 1 / 22  # tiles
 _LOW_PASS: Final = 1 / 120
-_LEVEL: Final = 1 / 8
+_LEVEL: Final = 1 / 24  # just over the mark's finest wave: the noise it is measured against changes as quickly
 _FLOOR: Final = 0.3  # grey levels: keeps quantisation noise of flat areas from being blown up
 _LIMIT: Final = 2.0
 _FLATTEN: Final = 0.8
