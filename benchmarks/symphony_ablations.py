@@ -1,6 +1,6 @@
 """What each part of the model and of its training brings: small models, an equal budget of tokens, one part taken away.
 
-    python -m benchmarks.symphony_ablations [--steps 700] [--only full] [--bundle DIR] [--out FILE]
+    python -m benchmarks.symphony_ablations [--steps 400] [--only full] [--bundle DIR] [--out FILE]
 
 Every variant is ``pico`` (with the shipped tokenizer), from the same seed, on the same rows in the same order, for the
 same number of steps; then its loss is measured on seeds no training uses. What is taken away:
@@ -52,11 +52,9 @@ def variants(base: SymphonyConfig) -> dict[str, tuple[SymphonyConfig, bool]]:
     }
 
 
-def measure(config: SymphonyConfig, balance: bool, bundle: Path, steps: int, count: int) -> dict[str, Any]:
+def measure(config: SymphonyConfig, balance: bool, source: ExampleSource, steps: int, count: int) -> dict[str, Any]:
     """Train one variant and measure it."""
-    tokenizer = UniversalTokenizer.load(bundle)
-    settings = TrainSettings(seed=11, steps=steps, learning_rate=4e-3, balance=balance)
-    trainer = Trainer(config, settings, ExampleSource(config, tokenizer))
+    trainer = Trainer(config, TrainSettings(seed=11, steps=steps, learning_rate=4e-3, balance=balance), source)
     begin, largest = time.process_time(), []
     for _ in range(steps):
         shares = trainer.train_step()["shares"]
@@ -88,7 +86,7 @@ def main() -> None:
     """Run, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, default=None)
-    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--only", default="")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -97,12 +95,13 @@ def main() -> None:
     torch.set_flush_denormal(True)
     bundle = args.bundle or default_bundle()
     base = replace(PICO, video_levels=load_model(bundle)[0].video_levels)
+    source = ExampleSource(base, UniversalTokenizer.load(bundle))  # rows do not depend on widths
     chosen = {n: v for n, v in variants(base).items() if args.only in n}
     found: dict[str, Any] = {"parameters": {"steps": args.steps, "rows_per_task": args.count, "first_seed": SEED}}
     if args.only and args.out.is_file():
         found = json.loads(args.out.read_text(encoding="utf-8"))
     for name, (config, balance) in chosen.items():
-        found[name] = measure(config, balance, bundle, args.steps, args.count)
+        found[name] = measure(config, balance, source, args.steps, args.count)
         print(name, json.dumps(found[name]), flush=True)
         args.out.parent.mkdir(exist_ok=True)
         args.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

@@ -81,7 +81,7 @@ class SymphonyModel(nn.Module):
             elif name.endswith(("beta", "bias")):
                 value = torch.zeros(shape)
             else:
-                std = 0.02 if name in ("embed.weight", "slot.weight") else shape[1] ** -0.5
+                std = 0.02 if name in ("embed.weight", "slot.weight") else max(shape[1], 1) ** -0.5
                 if name.endswith(("attn.o.weight", "down.weight")):
                     std /= math.sqrt(2 * config.layers)
                 value = torch.randn(shape, generator=generator) * std
