@@ -1,7 +1,6 @@
 """``text_guard``: an open guard model behind an OpenAI-compatible endpoint (vLLM, llama.cpp, Ollama, ...) that you run.
 
-Off unless a policy names it. The endpoint sees the text, so it belongs on your own machines: plain http is refused for
-any other host than the local one. Families and their answers, after the model cards:
+Off unless a policy names it. Families and their answers, after the model cards:
 
 | family       | models                  | answer that is read                                          |
 |--------------|-------------------------|--------------------------------------------------------------|
@@ -14,15 +13,9 @@ What cannot be read is an error, and an error is a block.
 
 from __future__ import annotations
 
-import json
-import math
 import re
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from gensafe.core.errors import ConfigError, SafetyUnavailable
 from gensafe.core.hazards import CATEGORIES
@@ -30,11 +23,11 @@ from gensafe.core.ports import Card
 from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Media, Modality, Stage
 from gensafe.safety.cards import read_card
 from gensafe.safety.classifiers.text_screen import checked_text, windows
+from gensafe.safety.guard_endpoint import GuardEndpoint, open_endpoint
 
 NAME: Final = "text_guard"
 VERSION: Final = "1"
 WINDOW: Final = 6000  # characters a request; longer texts go in windows that overlap by half
-MAX_ANSWER: Final = 1 << 20
 CONTROVERSIAL: Final = 0.6
 
 LLAMA_GUARD: Final[Mapping[str, str]] = {
@@ -53,25 +46,16 @@ class TextGuard:
     """A guard model as a Classifier.
 
     Args:
-        endpoint: Base URL, e.g. "http://127.0.0.1:8000/v1".
-        model: Model name at the endpoint.
+        endpoint: Where it is.
         family: One of FAMILIES.
         category: For ``yes-no``, the category a "Yes" means.
-        timeout_s: Seconds a request may take.
-        key: Bearer token, "" = none.
     """
 
     name = NAME
     modality = Modality.TEXT
 
-    def __init__(
-        self, endpoint: str, model: str, family: str, category: str = "tox", timeout_s: float = 10.0, key: str = ""
-    ) -> None:
-        self._url = endpoint.rstrip("/") + "/chat/completions"
-        self._model, self._family, self._category = model, family, category
-        self._timeout, self._key = timeout_s, key
-        # no redirects and no proxies: the text goes to this host or nowhere
-        self._opener = urllib.request.build_opener(_NoRedirect(), urllib.request.ProxyHandler({}))
+    def __init__(self, endpoint: GuardEndpoint, family: str, category: str = "tox") -> None:
+        self._endpoint, self._family, self._category = endpoint, family, category
 
     def identity(self) -> ClassifierId:
         """The model's name stands in the version; the weights are the endpoint's, so there is no digest."""
@@ -92,7 +76,7 @@ class TextGuard:
         for start, end in windows(text, WINDOW):
             for category, score in self._judged(text[start:end], stage).items():
                 best[category] = max(best.get(category, 0.0), score)
-        findings = tuple(Finding(c, s, NAME, self._model[:80]) for c, s in sorted(best.items()))
+        findings = tuple(Finding(c, s, NAME, self._endpoint.model[:80]) for c, s in sorted(best.items()))
         return Assessment(findings, (Coverage(NAME, "characters", len(text), len(text)),))
 
     def _judged(self, text: str, stage: Stage) -> dict[str, float]:
@@ -102,31 +86,8 @@ class TextGuard:
             if stage is Stage.OUTPUT
             else [turn]
         )
-        answer = self._ask(
-            {"model": self._model, "messages": turns, "temperature": 0, "max_tokens": 64, "logprobs": True}
-        )
-        try:
-            choice = answer["choices"][0]
-            words = choice["message"]["content"]
-            if not isinstance(words, str):
-                raise TypeError
-        except (KeyError, IndexError, TypeError) as error:
-            raise SafetyUnavailable("the guard's answer has no text") from error
-        return parse_answer(self._family, words, self._category, _confidence(choice))
-
-    def _ask(self, body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
-        headers = {"Content-Type": "application/json"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
-        request = urllib.request.Request(self._url, json.dumps(body).encode(), headers)  # noqa: S310 - checked by create
-        try:
-            with self._opener.open(request, timeout=self._timeout) as reply:
-                data = reply.read(MAX_ANSWER + 1)
-            if len(data) > MAX_ANSWER:
-                raise SafetyUnavailable("the guard's answer is too long")
-            return json.loads(data)
-        except (OSError, ValueError, RecursionError) as error:
-            raise SafetyUnavailable(f"the guard does not answer: {type(error).__name__}") from error
+        answer = self._endpoint.ask(turns)
+        return parse_answer(self._family, answer.words, self._category, answer.confidence)
 
 
 def parse_answer(family: str, words: str, category: str, confidence: float | None) -> dict[str, float]:
@@ -160,45 +121,16 @@ def parse_answer(family: str, words: str, category: str, confidence: float | Non
     raise SafetyUnavailable(f"not an answer of the family {family}")
 
 
-def _confidence(choice: Mapping[str, Any]) -> float | None:
-    try:
-        value = math.exp(float(choice["logprobs"]["content"][0]["logprob"]))
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError):
-        return None
-    # below one half the model would have said the other thing; never let an odd number open the gate
-    return min(1.0, max(0.5, value)) if value == value else None
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the base class's signature
-        """Follow nothing."""
-        return
-
-
 def create(options: Mapping[str, str]) -> TextGuard:
-    """Entry point. Options: endpoint, model, family; for yes-no ``category``; ``timeout_s``; ``key_file``.
+    """Entry point. Options: those of ``open_endpoint``; ``family``; for yes-no ``category``.
 
     Raises:
         ConfigError: an option is missing or wrong, or plain http to another host.
     """
-    endpoint, model, family = (options.get(k, "") for k in ("endpoint", "model", "family"))
-    parts = urllib.parse.urlsplit(endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError("must be an http or https URL", field="endpoint")
-    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
-        raise ConfigError("plain http only to the local host", field="endpoint", fix="use https")
-    if not model:
-        raise ConfigError("is missing", field="model")
+    endpoint = open_endpoint(options)
+    family, category = options.get("family", ""), options.get("category", "tox")
     if family not in FAMILIES:
         raise ConfigError(f"must be one of {', '.join(FAMILIES)}", field="family")
-    category = options.get("category", "tox")
     if category not in CATEGORIES:
         raise ConfigError("is not a category", field="category")
-    try:
-        timeout = float(options.get("timeout_s", "10"))
-        key = Path(options["key_file"]).read_text(encoding="ascii").strip() if "key_file" in options else ""
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"unusable: {type(error).__name__}", field="timeout_s or key_file") from error
-    if not 0 < timeout <= 600:
-        raise ConfigError("must be above 0 and at most 600", field="timeout_s")
-    return TextGuard(endpoint, model, family, category, timeout, key)
+    return TextGuard(endpoint, family, category)
