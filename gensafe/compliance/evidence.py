@@ -57,6 +57,7 @@ class Evidence:
     holds: list[dict[str, Any]] = field(default_factory=list)
     outages: list[dict[str, Any]] = field(default_factory=list)
     misuse: Counter[str] = field(default_factory=Counter)
+    reviews: Counter[str] = field(default_factory=Counter)  # held | released | rejected
     unfinished: list[int] = field(default_factory=list)
     exports: int = 0
     # shares of released outputs
@@ -133,6 +134,10 @@ def _add(
         if event == names.RELEASED:
             fits = known == entry.get("request_id") if before >= start else 0 <= before < index
             evidence.intent_first.count(str(entry.get("record_id")), fits, "no intent before the release")
+    if event == names.HELD:
+        evidence.reviews["held"] += 1
+    elif "review" in entry:
+        evidence.reviews[str(entry["review"]["decision"])] += 1
     if event == names.RELEASED:
         _released(evidence, entry)
     elif event == names.BLOCKED:

@@ -120,7 +120,7 @@ def export_holds(data_dir, config, tmp_path) -> bool:
     return made == 0 and main(["audit", "verify", str(out)]) == 0
 
 
-def test_a_rejected_output_is_destroyed_and_its_request_stays_blocked(config, start_server, capsys):
+def test_a_rejected_output_is_destroyed_and_its_request_stays_blocked(config, start_server, capsys, tmp_path):
     server = start_server("--config", str(config))
     with Client(server.address) as client:
         held = hold(client, "image")
@@ -133,6 +133,11 @@ def test_a_rejected_output_is_destroyed_and_its_request_stays_blocked(config, st
         with pytest.raises(errors.Conflict):
             client.generate("a garden", "image", seed=1, request_id=held.request_id)
         assert review(capsys, config, server.data_dir, "list")[1] == []
+    report = ["audit", "report", "--regime", "iso-42001", "-o"]
+    place = ["--config", str(config), "--data-dir", str(server.data_dir)]
+    assert main([*report, str(tmp_path / "report.json"), *place]) == 0
+    duties = {d["key"]: d for d in json.loads((tmp_path / "report.json").read_text())["duties"]}
+    assert duties["iso-oversight"]["facts"] == {"held": 1, "released": 0, "rejected": 1}
     last = entries_of(server.data_dir)[-1]
     assert last["event"] == "generation.blocked"
     assert last["review"]["decision"] == "rejected"

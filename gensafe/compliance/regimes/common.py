@@ -33,3 +33,8 @@ def verifications(evidence: Evidence) -> Mapping[str, Any]:
 def erasures(evidence: Evidence) -> Mapping[str, Any]:
     """Erasures and holds."""
     return {"tombstones": evidence.tombstones, "holds": evidence.holds}
+
+
+def reviews(evidence: Evidence) -> Mapping[str, Any]:
+    """Outputs held for a person, and the decisions of the period (on outputs held in it or before it)."""
+    return {name: evidence.reviews.get(name, 0) for name in ("held", "released", "rejected")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gensafe.compliance.duty import Duty, Regime, by_facts, by_share, outages_closed
-from gensafe.compliance.regimes.common import changes, erasures, log_facts, models
+from gensafe.compliance.regimes.common import changes, erasures, log_facts, models, reviews
 
 _FROM_MEMORY: Final = "Control numbers are from general knowledge of the standard; its text was not at hand."
 
@@ -39,6 +39,15 @@ ISO_42001: Final = Regime(
             "verdicts, failures and filter outages as entries",
             outages_closed,
             "Reactions of people to what monitoring shows.",
+            _FROM_MEMORY,
+        ),
+        Duty(
+            "iso-oversight",
+            "People can see and overrule what the system is unsure of",
+            "A.9",
+            "doubtful outputs are held; each release or rejection is an entry",
+            by_facts(reviews, "outputs held for a person, and what was decided", needs=lambda e: e.entries > 0),
+            "That the reviewers were competent and took the time.",
             _FROM_MEMORY,
         ),
         Duty(
