@@ -8,7 +8,7 @@ modality, so that weights of absent modalities are not read. Nothing here import
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
@@ -33,6 +33,17 @@ if TYPE_CHECKING:
 
     F32 = NDArray[np.float32]
     Tensor = Any  # torch.Tensor; torch is an extra and is not imported for types
+
+
+_EVERYTHING: Final = 1 << 30  # a window no context reaches
+
+
+def _routed_step(device: str) -> Any:  # noqa: ANN401 - the kernel, or None where it cannot be trusted
+    try:
+        from gensafe_backends.symphony.model import triton_attention
+    except ImportError:
+        return None
+    return triton_attention.routed_step if triton_attention.usable(device) else None
 
 
 class TorchCache:
@@ -78,6 +89,8 @@ class TorchEngine:
         tensors: All tensors of ``spec.tensor_shapes``.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         graph: Capture single-token steps as CUDA graphs; None = on CUDA only. On other devices it must be falsy.
+        kernel: Attention of single-token steps in Triton (``triton_attention.py``); None = on CUDA, where triton is
+            installed and agrees with plain torch.
 
     Raises:
         BackendUnavailable: torch is not installed, or the device is not there.
@@ -86,7 +99,13 @@ class TorchEngine:
     name = "torch"
 
     def __init__(
-        self, config: SymphonyConfig, tensors: Mapping[str, F32], *, device: str = "cpu", graph: bool | None = None
+        self,
+        config: SymphonyConfig,
+        tensors: Mapping[str, F32],
+        *,
+        device: str = "cpu",
+        graph: bool | None = None,
+        kernel: bool | None = None,
     ) -> None:
         try:
             import torch
@@ -101,6 +120,7 @@ class TorchEngine:
         self._torch = torch
         self._device = device
         self._graph = is_cuda if graph is None else graph
+        self._kernel = _routed_step(device) if kernel or (kernel is None and is_cuda) else None
         self._rope = RopeTable(config)
         w = {name: torch.from_numpy(np.array(value, np.float32)).to(device) for name, value in tensors.items()}
         for i in range(config.layers):  # (modalities, out, in): a token's own weights are one row
@@ -214,6 +234,13 @@ class TorchEngine:
         routed = torch.zeros_like(chances).scatter_(1, where, c.active_routed * best / best.sum(-1, keepdim=True))
         gate[:, shared:] = routed
 
+        if self._kernel is not None and count == 1:
+            row = w[p + "attn.beta"].index_select(1, x["modalities"])[:, 0].contiguous()
+            window = c.window if local else _EVERYTHING
+            o = self._kernel(
+                q[0].contiguous(), kv.keys[layer], kv.values[layer], row, kv.modalities, gate[0], x["index"], window
+            )
+            return o.reshape(1, -1) @ w[p + "attn.o.weight"].T
         beta = w[p + "attn.beta"][:, x["modalities"]][:, :, kv.modalities[:span]]
         mask = beta.masked_fill(hidden, float("-inf"))[None]
         group = c.heads // c.kv_heads
