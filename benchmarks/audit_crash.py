@@ -64,7 +64,9 @@ DURABLE: Final = ("recorded", "released")
 _PROCESSES: Final = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(
     [
-        __spec__.name if __spec__ else __name__,
+        "gensafe.pipeline.assemble",
+        "gensafe.pipeline.run",
+        "gensafe.audit.publish",
         "scipy.signal",  # what the plugins below import when they are loaded is most of a start
         "scipy.ndimage",
         "PIL.PngImagePlugin",

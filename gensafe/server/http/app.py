@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -84,13 +85,21 @@ def create_app(
             Mount("/v1", routes=sbr.routes(context, slots, public=public)),
         ],
         middleware=[Middleware(Guard, max_bytes=max_bytes, limiter=RateLimiter(per_minute))],
-        exception_handlers={GensafeError: _refused},
+        exception_handlers={GensafeError: _refused, HTTPException: _not_served},
     )
 
 
 async def _refused(_: Request, error: Exception) -> Response:
     """Our own errors are safe to show; anything else is a bare 500 by Starlette."""
     return JSONResponse({"error": error.message if isinstance(error, GensafeError) else "internal error"}, 500)
+
+
+async def _not_served(request: Request, error: Exception) -> Response:
+    """No such path or method: in the API's own shape below ``/v1``, as text elsewhere."""
+    assert isinstance(error, HTTPException)
+    if request.url.path.startswith("/v1/"):
+        return JSONResponse({"error": error.detail.lower()}, error.status_code, error.headers)
+    return PlainTextResponse(error.detail, error.status_code, error.headers)
 
 
 async def _upload(request: Request, max_bytes: int) -> tuple[str, bytes | None]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from gensafe.provenance.types import SPEC_VERSION
 
 Schema = dict[str, Any]
 
+MAX_NAME: Final = 200
+MAX_VALUE: Final = 1024
 _STRING: Final[Schema] = {"type": "string"}
+_NAME: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
+_BASE64: Final[Schema] = {
+    "type": "string",
+    "pattern": "^([A-Za-z0-9+/]{4}){1,255}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+}
 _MATCHES: Final[Schema] = {
     "type": "object",
     "required": ["matches"],
@@ -53,8 +61,8 @@ _ERROR: Final[Schema] = {"type": "object", "required": ["error"], "properties": 
 _VERSION: Final[Schema] = {"type": "string", "pattern": r"^\d+\.\d+\.\d+$"}
 
 
-def description() -> Schema:
-    """The document that ``/v1/openapi.json`` answers with."""
+def description(algorithms: Sequence[str] = ()) -> Schema:
+    """The document that ``/v1/openapi.json`` answers with, for a deployment that searches these watermarks."""
     return {
         "openapi": "3.0.3",
         "info": {
@@ -70,14 +78,14 @@ def description() -> Schema:
                     "getMatchesByBinding",
                     _MATCHES,
                     (400, 414),
-                    [_query("alg", True), _query("value", True), _max_results()],
+                    [_query("alg", _NAME, True), _query("value", _BASE64, True), _max_results()],
                 ),
                 "post": _operation(
                     "postMatchesByBinding",
                     _MATCHES,
                     (400, 413),
                     [_max_results()],
-                    _body("application/json", _object({"alg": _STRING, "value": _STRING})),
+                    _body("application/json", _object({"alg": _NAME, "value": _BASE64})),
                 ),
             },
             "/matches/byContent": {
@@ -85,7 +93,7 @@ def description() -> Schema:
                     "getMatchesByContent",
                     _MATCHES,
                     (400, 413, 415),
-                    [_query("alg"), _query("hintAlg"), _query("hintValue"), _max_results()],
+                    [_query("alg", _one_of(algorithms)), _query("hintAlg"), _query("hintValue"), _max_results()],
                     _body("*/*", {"type": "string", "format": "binary"}),
                 )
             },
@@ -186,8 +194,12 @@ def _body(kind: str, schema: Schema) -> Schema:
     return {"required": True, "content": {kind: {"schema": schema}}}
 
 
-def _query(name: str, required: bool = False) -> Schema:
-    return {"name": name, "in": "query", "required": required, "schema": _STRING}
+def _query(name: str, schema: Schema | None = None, required: bool = False) -> Schema:
+    return {"name": name, "in": "query", "required": required, "schema": schema or _STRING}
+
+
+def _one_of(names: Sequence[str]) -> Schema:
+    return {"type": "string", "enum": list(names)} if names else _STRING
 
 
 def _max_results() -> Schema:

@@ -24,7 +24,7 @@ from gensafe.core.ids import unpack_payload
 from gensafe.core.types import PAYLOAD_BYTES
 from gensafe.provenance.types import SPEC_VERSION
 from gensafe.registry.model import Record
-from gensafe.server.http.openapi import description
+from gensafe.server.http.openapi import MAX_NAME, MAX_VALUE, description
 from gensafe.verify import VerifyContext, resolve_bytes
 from gensafe.verify.context import MARK_PREFIX
 
@@ -117,7 +117,7 @@ class SoftBindingService:
         """Find manifests for an uploaded asset: by its mark and by likeness, never by mark alone."""
         limit = _max_results(request)
         wanted = request.query_params.get("alg")
-        if wanted and wanted not in self._context.algorithms:
+        if wanted is not None and wanted not in self._context.algorithms:
             raise _Refused(400, f"unknown algorithm {wanted!r}"[:200])
         data = await request.body()
         if not data:
@@ -187,7 +187,7 @@ class SoftBindingService:
 
     async def openapi(self, _: Request) -> Response:
         """The description of exactly what is served here."""
-        return JSONResponse(description())
+        return JSONResponse(description(self._context.algorithms))
 
     # --- inside ---
 
@@ -195,6 +195,8 @@ class SoftBindingService:
         _max_results(request)
         if not isinstance(alg, str) or not isinstance(value, str) or not alg or not value:
             raise _Refused(400, "alg and value are needed")
+        if len(alg) > MAX_NAME or len(value) > MAX_VALUE:
+            raise _Refused(400, f"alg has at most {MAX_NAME} characters, value {MAX_VALUE}")
         try:
             payload = base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError):
