@@ -47,6 +47,31 @@ QUESTIONS: Final = {
     Modality.AUDIO: "what do you hear",
     Modality.VIDEO: "what happens in this video",
 }
+# What is drawn or said first, in order, and what is then asked or changed; every change goes on from the last picture.
+TALKS: Final[tuple[tuple[tuple[tuple[Modality, str], ...], tuple[tuple[Modality, str], ...]], ...]] = (
+    (
+        ((Modality.IMAGE, "a red circle at the top left and a blue square on the right"),),
+        ((Modality.IMAGE, "make the circle green"), (Modality.IMAGE, "turn the square into a star"),
+         (Modality.IMAGE, "remove the circle"), (Modality.TEXT, "what is in this picture")),
+    ),
+    (
+        ((Modality.IMAGE, "a bar chart with red 3 and blue 5 and green 2"),),
+        ((Modality.TEXT, "which bar is the highest"), (Modality.TEXT, "how high is the red bar"),
+         (Modality.TEXT, "how many bars are there")),
+    ),
+    (
+        ((Modality.IMAGE, "three yellow stars"), (Modality.AUDIO, "say four")),
+        ((Modality.TEXT, "does the spoken count match the picture"),),
+    ),
+    (
+        ((Modality.IMAGE, "a purple triangle in the middle"),),
+        ((Modality.TEXT, "svg"), (Modality.TEXT, "is there a star"), (Modality.TEXT, "what colour is the triangle")),
+    ),
+    (
+        ((Modality.VIDEO, "a red ball bouncing up and down"),),
+        ((Modality.TEXT, "which way does it move"), (Modality.TEXT, "how many knocks do you hear")),
+    ),
+)  # fmt: skip
 NAMES: Final = {Modality.IMAGE: "Pictures", Modality.AUDIO: "Sounds", Modality.VIDEO: "Films", Modality.TEXT: "Texts"}
 
 
@@ -79,6 +104,35 @@ def pictures(media: Media) -> list[tuple[str, NDArray[np.uint8]]]:
     return []
 
 
+def talk(backend: plugin.SymphonyBackend, number: int, out: Path) -> list[str]:
+    """One of ``TALKS``: its pictures are written, its lines for the page returned."""
+    first, then = TALKS[number]
+    page, media, shown = [], list[Media](), 0
+
+    def show(made: Media, prompt: str) -> None:
+        nonlocal shown
+        for suffix, pixels in pictures(made):
+            file = f"talk-{number}-{shown}{suffix}.png"
+            (out / file).write_bytes(encode(Image(pixels), "image/png"))
+            page.extend([f"![{prompt}]({file})", ""])
+        shown += 1
+
+    for seed, (modality, prompt) in enumerate(first):
+        draft, _ = generate(backend, GenerationJob(prompt, modality, (), seed, 0))
+        media.append(draft.media)
+        page += [f"**{prompt}**", ""]
+        show(draft.media, prompt)
+    for seed, (modality, prompt) in enumerate(then):
+        draft, _ = generate(backend, GenerationJob(prompt, modality, tuple(media), seed, 0))
+        page += [f"**{prompt}**", ""]
+        if isinstance(draft.media, Text):
+            page += [f"> `{draft.media.text}`", ""]
+        else:
+            media = [draft.media]
+            show(draft.media, prompt)
+    return page
+
+
 def generate(backend: plugin.SymphonyBackend, job: GenerationJob) -> tuple[Draft, float]:
     """The draft and the seconds it took."""
     start = time.perf_counter()
@@ -96,7 +150,7 @@ def main() -> None:
     args = parser.parse_args()
     backend = plugin.create({"weights": args.bundle} if args.bundle else {})
     args.out.mkdir(parents=True, exist_ok=True)
-    for old in (p for m in NAMES for p in args.out.glob(f"{m}-*.png")):
+    for old in (p for m in (*NAMES, "talk") for p in args.out.glob(f"{m}-*.png")):
         old.unlink()
     name, digest = next(iter(backend.models().items()))
     page = [
@@ -126,6 +180,9 @@ def main() -> None:
             told, _ = generate(backend, GenerationJob(QUESTIONS[modality], Modality.TEXT, (draft.media,), seed, 0))
             assert isinstance(told.media, Text)
             page += [f"Read back: {told.media.text}", ""]
+    page += ["## Going on from what was made", "", "Each answer reads the pixels and samples above it, no labels.", ""]
+    for number in range(len(TALKS)):
+        page += talk(backend, number, args.out)
     (args.out / "README.md").write_text("\n".join(page), encoding="utf-8")
     print(f"{args.out}: {sum(map(len, PROMPTS.values()))} prompts")
 
