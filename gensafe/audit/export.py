@@ -31,6 +31,7 @@ FORMAT: Final = "gensafe.audit.export/1"
 MANIFEST: Final = "manifest.json"
 SIGNATURE: Final = "manifest.note"
 CHECKPOINT: Final = "checkpoint"
+TIME_STAMP: Final = "checkpoint.tst"
 CHECKPOINTS: Final = "checkpoints.jsonl"
 ENTRIES: Final = "entries.jsonl"
 WITHHELD: Final = "withheld.jsonl"
@@ -60,6 +61,7 @@ def export_jsonl(
     views: Sequence[Exporter] = (),
     key: Ed25519PrivateKey | None = None,
     known_keys: Sequence[str] = (),
+    stamp: Callable[[bytes], bytes] | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
     """Write a bundle into ``directory`` (made; must be empty).
@@ -74,10 +76,13 @@ def export_jsonl(
         views: Further formats (CSV, Parquet, ...) to write beside the entries.
         key: Signs the manifest; without it the bundle rests on the checkpoint alone.
         known_keys: Verifier keys of the log over time (vkey), oldest first.
+        stamp: Asks an RFC 3161 authority for a token over a SHA-256 digest (32 bytes); its token over the checkpoint is
+            written beside it. Like the manifest's signature it speaks for itself, so the manifest does not list it.
         progress: Called with (done, total) entries.
 
     Raises:
         ExportInvalid: the folder is not empty, or ``previous`` is not of this log.
+        SigningFailed: no time-stamp could be had.
         LogCorrupt: the log does not hold.
     """
     directory = Path(directory)
@@ -85,6 +90,7 @@ def export_jsonl(
     if any(directory.iterdir()):
         raise ExportInvalid(f"{directory.name!r} is not empty", fix="export into a new folder")
     head = parse_checkpoint(log.checkpoint())
+    token = stamp(hashlib.sha256(head.raw).digest()) if stamp else b""  # first: an export without it is not made
     start = 0 if start_ms is None else min(log.index_at(start_ms), head.size)
     stop = head.size if end_ms is None else min(log.index_at(end_ms), head.size)
     stop = max(start, stop)
@@ -124,6 +130,8 @@ def export_jsonl(
     raw = canonical_json(data)
     (directory / MANIFEST).write_bytes(raw)
     digest = "sha256:" + hashlib.sha256(raw).hexdigest()
+    if token:
+        (directory / TIME_STAMP).write_bytes(token)
     if key is not None:
         (directory / SIGNATURE).write_bytes(sign_note(f"{FORMAT}\n{digest}\n", log.origin, key))
     return Manifest(directory, data, digest, key is not None)

@@ -328,6 +328,8 @@ def _verify(directory: Path, keys: list[LogKey], previous: Path | None, report: 
     if manifest["checkpoint"] != {"size": size, "root": base64.b64encode(root).decode()}:
         report.add("checkpoint-swapped", "the checkpoint is not the one the manifest names")
     _check_signatures(directory, raw, note, origin, keys, report)
+    if "checkpoint.tst" in present:
+        _check_time_stamp(directory, note, report)
 
     # 3. the range recomputes to the signed root
     start, stop = int(manifest["range"]["start"]), int(manifest["range"]["stop"])
@@ -360,7 +362,7 @@ def _verify(directory: Path, keys: list[LogKey], previous: Path | None, report: 
 
 def _check_files(directory: Path, manifest: dict[str, Any], present: set[str], report: Report) -> None:
     listed = manifest["files"]
-    for name in sorted(present - set(listed) - {"manifest.json", "manifest.note"}):
+    for name in sorted(present - set(listed) - {"manifest.json", "manifest.note", "checkpoint.tst"}):
         report.add("file-unlisted", f"{name} is not in the manifest")
     for name, digest in listed.items():
         if "/" in name or "\\" in name or name.startswith(".") or name not in present:
@@ -401,6 +403,18 @@ def _check_signatures(
                 report.add("manifest-signature", "no given key signed the manifest")
     except Defect as defect:
         report.add("manifest-signature", str(defect))
+
+
+def _check_time_stamp(directory: Path, note: bytes, report: Report) -> None:
+    """An RFC 3161 token over the checkpoint: here only that it is about it; OpenSSL says who signed it and when."""
+    token = (directory / "checkpoint.tst").read_bytes()
+    if hashlib.sha256(note).digest() not in token:
+        report.add("time-stamp", "the time-stamp is not over this checkpoint")
+        return
+    report.notes.append(
+        "there is a time-stamp over the checkpoint; to check it: openssl ts -verify -token_in -in checkpoint.tst "
+        "-data checkpoint -CAfile ROOTS.pem"
+    )
 
 
 def _walk(

@@ -45,6 +45,10 @@ def add_parser(commands: Commands) -> None:
     export.add_argument("--to", dest="end", metavar="TIME", help="first time no longer included")
     export.add_argument("--tenant", default="", help="disclose only this tenant; others stay as hashes")
     export.add_argument("--previous", type=Path, metavar="DIR", help="an earlier export to prove continuity from")
+    export.add_argument(
+        "--stamp", metavar="own|URL", help="RFC 3161 time-stamp on the checkpoint, by the key ring's own authority or "
+        "one at this address (default: audit.time_stamp of the configuration)",
+    )  # fmt: skip
     export.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
 
     verify = verbs.add_parser("verify", help="check an export alone")
@@ -129,6 +133,7 @@ def _export(args: argparse.Namespace) -> int:
     start, end = parse_time(args.start), parse_time(args.end)
     where = place(args)
     ring = where.ring()
+    stamp = time_stamper(args.stamp or read_config(args).audit.time_stamp, ring)
 
     def make(log: LogReader) -> Manifest:
         return export_jsonl(
@@ -141,6 +146,7 @@ def _export(args: argparse.Namespace) -> int:
             views=views,
             key=ring.checkpoint_private_key() if ring else None,
             known_keys=[NoteKey(log.origin, k).vkey for k in ring.checkpoint_public_keys()] if ring else (),
+            stamp=stamp,
             progress=progress("export"),
         )
 
@@ -248,6 +254,25 @@ def _publish(args: argparse.Namespace) -> int:
         written = publish(log, args.out)
     _say(args, {"directory": str(args.out), "written": written}, f"{args.out}: {written} files written")
     return 0
+
+
+def time_stamper(choice: str, ring: KeyRing | None) -> Callable[[bytes], bytes] | None:
+    """The authority that ``own``, an address or "" (none) stands for.
+
+    Raises:
+        ConfigError, InvalidRequest: not an address, or the key ring has no authority of its own.
+    """
+    from gensafe.core.clock import SystemClock
+    from gensafe.provenance import HttpTimeStamper, LocalTimeStamper
+
+    if not choice:
+        return None
+    if choice != "own":
+        return HttpTimeStamper(choice).stamp
+    credential = ring.tsa_credential() if ring else None
+    if credential is None:
+        raise InvalidRequest("this key ring has no time-stamp authority", field="stamp", fix="give its address")
+    return LocalTimeStamper(credential.key, credential.chain, SystemClock()).stamp
 
 
 def parse_time(text: str | None) -> int | None:

@@ -57,9 +57,10 @@ class SafetyConfig:
 
 @dataclass(frozen=True, slots=True)
 class AuditConfig:
-    """The log's identity."""
+    """The log's identity, and who time-stamps the checkpoints of its exports."""
 
     origin: str = ""  # "" = "gensafe.local/<random>", chosen once when the keys are made
+    time_stamp: str = ""  # "" = nobody; "own" = the key ring's authority; else the address of an RFC 3161 authority
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -226,3 +227,31 @@ def test_times_are_utc_unless_they_say_otherwise():
     with pytest.raises(InvalidRequest):
         cli.parse_time("yesterday")
     assert command("export", "--from", "yesterday", "-o", "unused") == 64
+
+
+def test_a_checkpoint_can_be_time_stamped_and_openssl_agrees(
+    data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out, roots = tmp_path / "out", tmp_path / "roots.pem"
+    assert main(["audit", "export", "--stamp", "own", "-o", str(out), "--data-dir", str(data_dir)]) == 0
+    roots.write_bytes(_ring(data_dir).tsa_anchors())
+    assert main(["audit", "verify", str(out)]) == 0
+    assert "openssl ts -verify" in capsys.readouterr().out
+    files = ["-token_in", "-in", str(out / "checkpoint.tst"), "-data", str(out / "checkpoint")]
+    command = ["openssl", "ts", "-verify", *files, "-CAfile", str(roots)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    # a token over something else is a defect, for us and for OpenSSL
+    (out / "checkpoint.tst").write_bytes(cli.time_stamper("own", _ring(data_dir))(bytes(32)))
+    assert subprocess.run(command, capture_output=True, check=False).returncode != 0
+    assert [code for code, _ in standalone.verify(out).findings] == ["time-stamp"]
+
+
+def test_a_time_stamp_that_cannot_be_had_is_an_error(data_dir: Path, tmp_path: Path):
+    command = ["audit", "export", "-o", str(tmp_path / "out"), "--data-dir", str(data_dir)]
+    assert main([*command, "--stamp", "http://127.0.0.1:9/"]) == 1
+    assert not list((tmp_path / "out").glob("manifest*"))
+    assert main([*command, "--stamp", "ftp://x"]) == 64
+
+
+def _ring(data_dir: Path) -> KeyRing:
+    return KeyRing.open(data_dir / "keys", environment="development", create=False)
