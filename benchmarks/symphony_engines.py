@@ -105,6 +105,45 @@ def agreement(engines: Mapping[str, Engine], config: SymphonyConfig) -> dict[str
     return out
 
 
+def quantised(config: SymphonyConfig, weights: Weights, oracle: Engine) -> dict[str, Any]:
+    """What 8- and 4-bit weights of the MLX engine change: logits, the most probable token, bytes. Empty without MLX."""
+    try:
+        from gensafe_backends.symphony.model.mlx_engine import MlxEngine
+
+        engines = {f"{bits} bits": MlxEngine(config, weights, bits=bits) for bits in (8, 4)}
+    except BackendUnavailable:
+        return {}
+    plain, out = MlxEngine(config, weights).weight_bytes(), {}
+    texts = {kind: (ids, logits(oracle, ids)) for kind, ids in sequences(config).items()}
+    for name, engine in engines.items():
+        got = {kind: logits(engine, ids) for kind, (ids, _) in texts.items()}
+        far = np.concatenate([np.abs(got[kind] - want).ravel() for kind, (_, want) in texts.items()])
+        same = np.concatenate([got[kind].argmax(1) == want.argmax(1) for kind, (_, want) in texts.items()])
+        out[name] = {
+            "mean_abs_logit_diff": round(float(far.mean()), 4),
+            "same_top_token": round(float(same.mean()), 3),
+            "times_fewer_weight_bytes": round(plain / engine.weight_bytes(), 2),
+        }
+    return out
+
+
+def native_step(engine: NativeEngine, rounds: int = 300) -> dict[str, float]:
+    """Where a decode step of the native engine goes, best of ``rounds``: the whole call, and the C pass inside it."""
+    config = engine.config
+    prompt, live = sequences(config)["image"], vocabulary(config).image
+    cache, feeder = engine.new_cache(), Feeder(config)
+    engine.forward(feeder.push(prompt), cache, live=live)
+    step = feeder.push([live.start])
+    whole, inside = [], []
+    for _ in range(rounds):
+        length, begin = cache.length, time.perf_counter()
+        engine.forward(step, cache, live=live)
+        whole.append(time.perf_counter() - begin)
+        inside.append(engine.repeat_step(cache))
+        cache.truncate(length)
+    return {"whole_us": round(min(whole) * 1e6, 1), "in_c_us": round(min(inside) * 1e6, 1)}
+
+
 def speed(engines: Mapping[str, Engine], config: SymphonyConfig, rounds: int, count: int) -> dict[str, Any]:
     """Decode speed of every engine, in turn, ``rounds`` times."""
     prompt, live = sequences(config)["image"], vocabulary(config).image
@@ -192,6 +231,8 @@ def main() -> None:
         "agreement": agreement(engines, config),
         "decode": speed(engines, config, args.rounds, args.tokens),
         "sparsity": sparsity(config, weights),
+        "mlx_quantised": quantised(config, weights, engines["numpy"]),
+        "native_step": native_step(native) if isinstance(native := engines.get("native"), NativeEngine) else {},
         "kv_bytes_per_token_float32": dict(
             zip(("global_layers", "local_layers"), kv_bytes_per_token(config), strict=True)
         ),

@@ -1,9 +1,10 @@
 """Symphony as a ``gensafe.backends`` plugin: jobs in, token-streamed drafts out.
 
-Options (all strings): ``engine`` (auto | native | numpy | torch | mlx), ``device`` (cpu | cuda, for torch), ``weights``
-(a bundle directory; default: the one that ships), ``sparse`` (true | false), ``temperature`` (of every modality), or
-``text_temperature`` / ``image_temperature`` / ``audio_temperature`` / ``video_temperature``, ``top_p``, ``memory_mb``
-(key/value memory of all requests together), ``prefix_mb`` (how much of it may hold beginnings of earlier prompts).
+Options (all strings): ``engine`` (auto | native | numpy | torch | mlx), ``device`` (cpu | cuda, for torch), ``bits``
+(8 | 4, quantised weights, for mlx), ``weights`` (a bundle directory; default: the one that ships), ``sparse``
+(true | false), ``temperature`` (of every modality), or ``text_temperature`` / ``image_temperature`` /
+``audio_temperature`` / ``video_temperature``, ``top_p``, ``memory_mb`` (key/value memory of all requests together),
+``prefix_mb`` (how much of it may hold beginnings of earlier prompts).
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ _OPTIONS: Final = frozenset(
         "device",
         "weights",
         "sparse",
+        "bits",
         "temperature",
         "top_p",
         "memory_mb",
@@ -73,6 +75,7 @@ class Settings:
     device: str
     weights: Path
     sparse: bool
+    bits: int
     sampling: Mapping[Modality, SamplingParams]
     memory: int  # bytes, of which ``prefix`` for what was read before
     prefix: int
@@ -111,15 +114,16 @@ def read_options(options: Mapping[str, str]) -> Settings:
             raise ConfigError(f"not usable: {error}", field=f"{modality}_temperature or top_p") from error
     weights = Path(options["weights"]) if options.get("weights") else default_bundle()
     try:
+        bits = int(options.get("bits", "0"))
         memory = int(options.get("memory_mb", "512")) << 20
         prefix = int(options["prefix_mb"]) << 20 if "prefix_mb" in options else min(16 << 20, memory // 8)
     except ValueError as error:
-        raise ConfigError("not a whole number", field="memory_mb or prefix_mb") from error
+        raise ConfigError("not a whole number", field="bits, memory_mb or prefix_mb") from error
     if not 0 <= prefix <= memory:
         raise ConfigError("must lie between 0 and memory_mb", field="prefix_mb")
     sparse = options.get("sparse", "true") == "true"
     return Settings(
-        options.get("engine", "auto"), options.get("device", "cpu"), weights, sparse, sampling, memory, prefix
+        options.get("engine", "auto"), options.get("device", "cpu"), weights, sparse, bits, sampling, memory, prefix
     )
 
 
@@ -138,7 +142,9 @@ def create(options: Mapping[str, str]) -> SymphonyBackend:
         tokenizer = UniversalTokenizer.load(settings.weights)
     except ConfigError as error:
         raise BackendError(f"the model bundle cannot be used: {error}") from error
-    engine = open_engine(settings.engine, config, tensors, device=settings.device, sparse=settings.sparse)
+    engine = open_engine(
+        settings.engine, config, tensors, device=settings.device, sparse=settings.sparse, bits=settings.bits
+    )
     return SymphonyBackend(engine, tokenizer, digest, settings.sampling, settings.memory, settings.prefix)
 
 

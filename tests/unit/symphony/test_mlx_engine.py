@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from gensafe.core.errors import BackendUnavailable
 from gensafe_backends.symphony.config import NANO, PICO
 from gensafe_backends.symphony.model.engine import Feeder
 from gensafe_backends.symphony.model.mlx_engine import MlxEngine
@@ -43,6 +45,17 @@ def test_compiled_steps_agree():
         oracle.forward(Feeder(PICO).push(IDS), oracle.new_cache()),
         atol=1e-4,
     )
+
+
+@pytest.mark.parametrize(("bits", "close", "smaller"), [(8, 0.05, 1.6), (4, 0.5, 2.0)])
+def test_quantised_weights_are_close_and_smaller(bits, close, smaller):
+    tensors = random_tensors(NANO, seed=7)
+    exact, packed = MlxEngine(NANO, tensors), MlxEngine(NANO, tensors, bits=bits)
+    want, got = (e.forward(Feeder(NANO).push(IDS), e.new_cache(), last_only=False) for e in (exact, packed))
+    assert 0 < np.abs(got - want).mean() < close * np.abs(want).mean()
+    assert exact.weight_bytes() > smaller * packed.weight_bytes()
+    with pytest.raises(BackendUnavailable, match="groups"):
+        MlxEngine(replace(NANO, ffn_modality=48), random_tensors(replace(NANO, ffn_modality=48)), bits=8)
 
 
 def test_long_context_beyond_the_window():

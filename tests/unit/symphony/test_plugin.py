@@ -249,7 +249,8 @@ def test_an_altered_bundle_is_refused(bundle, tmp_path, name, harm):
 @pytest.mark.parametrize(
     "wrong",
     [{"engine": "abacus"}, {"temperature": "hot"}, {"temperature": "-1"}, {"top_p": "0"}, {"sparse": "maybe"},
-     {"memory_mb": "much"}, {"prefix_mb": "513"}, {"prefix_mb": "-1"}, {"flavour": "sweet"}],
+     {"memory_mb": "much"}, {"prefix_mb": "513"}, {"prefix_mb": "-1"}, {"bits": "8"},
+     {"engine": "mlx", "bits": "5"}, {"bits": "few"}, {"flavour": "sweet"}],
 )  # fmt: skip
 def test_wrong_options_are_refused(bundle, wrong):
     with pytest.raises(ConfigError):

@@ -8,7 +8,7 @@ read. Nothing here imports mlx until an engine is made.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     F32 = NDArray[np.float32]
     Array = Any  # mx.array; mlx is an extra and is not imported for types
+
+
+_GROUP: Final = 64  # weights that share a scale
 
 
 class MlxCache:
@@ -74,14 +77,18 @@ class MlxEngine:
         tensors: All tensors of ``spec.tensor_shapes``.
         compile: Fuse the steps between matrix products with ``mx.compile``; falls back to plain MLX where the machine
             cannot compile.
+        bits: 8 or 4 stores the layers' matrices in groups of 64 with so many bits each, an approximation; 0 does not.
+            The embedding and the routers stay float32, so that what is chosen moves as little as possible.
 
     Raises:
-        BackendUnavailable: mlx is not installed.
+        BackendUnavailable: mlx is not installed, or the sizes cannot be grouped.
     """
 
     name = "mlx"
 
-    def __init__(self, config: SymphonyConfig, tensors: Mapping[str, F32], *, compile: bool = False) -> None:
+    def __init__(
+        self, config: SymphonyConfig, tensors: Mapping[str, F32], *, compile: bool = False, bits: int = 0
+    ) -> None:
         try:
             import mlx.core as mx
         except ImportError as error:
@@ -90,13 +97,38 @@ class MlxEngine:
         self._mx = mx
         self._rope = RopeTable(config)
         self._w: dict[str, Array] = {name: mx.array(np.asarray(value, np.float32)) for name, value in tensors.items()}
+        self._bits = bits
+        self._packed: dict[str, tuple[Array, ...]] = {}
         for name, value in list(self._w.items()):
             if value.ndim == 2 and name.startswith("layers.") and not name.endswith("bias"):
-                self._w[name] = mx.contiguous(value.T)  # (in, out): the CPU's matrix product is faster that way round
-        mx.eval(self._w)
+                if bits and "router" not in name:
+                    self._packed[name] = self._quantised(self._w.pop(name))
+                else:
+                    self._w[name] = mx.contiguous(value.T)  # (in, out): faster that way round on a CPU
+        mx.eval(self._w, self._packed)
         self._swiglu: Callable[[Array, Array], Array] = self._plain_swiglu
         if compile:
             self._swiglu = self._guarded(mx.compile(self._plain_swiglu))
+
+    def _quantised(self, value: Array) -> tuple[Array, ...]:
+        if value.shape[1] % _GROUP:
+            raise BackendUnavailable(f"rows of {value.shape[1]} are no groups of {_GROUP}", fix="leave bits unset")
+        return tuple(self._mx.quantize(value, group_size=_GROUP, bits=self._bits))
+
+    def _times(self, z: Array, name: str) -> Array:
+        """``W z`` for every row of ``z``."""
+        if name in self._packed:
+            packed, scales, biases = self._packed[name]
+            return self._mx.quantized_matmul(
+                z, packed, scales, biases, transpose=True, group_size=_GROUP, bits=self._bits
+            )
+        return z @ self._w[name]
+
+    def weight_bytes(self) -> int:
+        """Bytes of all weights as they are held."""
+        return sum(int(x.nbytes) for x in self._w.values()) + sum(
+            int(x.nbytes) for parts in self._packed.values() for x in parts
+        )
 
     def _guarded(self, compiled: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
         """``compiled`` if it runs here, else the plain function."""
@@ -165,9 +197,13 @@ class MlxEngine:
     ) -> Array:
         mx, c, w, p, count = self._mx, self.config, self._w, f"layers.{layer}.", len(h)
         a = self._rms(h, w[p + "attn_norm.weight"])  # 2a
-        q = self._rms((a @ w[p + "attn.q.weight"]).reshape(count, c.heads, c.head_dim), w[p + "attn.q_norm.weight"])
-        k = self._rms((a @ w[p + "attn.k.weight"]).reshape(count, c.kv_heads, c.head_dim), w[p + "attn.k_norm.weight"])
-        v = (a @ w[p + "attn.v.weight"]).reshape(count, c.kv_heads, c.head_dim)
+        q = self._rms(
+            self._times(a, p + "attn.q.weight").reshape(count, c.heads, c.head_dim), w[p + "attn.q_norm.weight"]
+        )
+        k = self._rms(
+            self._times(a, p + "attn.k.weight").reshape(count, c.kv_heads, c.head_dim), w[p + "attn.k_norm.weight"]
+        )
+        v = self._times(a, p + "attn.v.weight").reshape(count, c.kv_heads, c.head_dim)
         if angles is not None:  # 2d
             q, k = self._rotate(q, *angles), self._rotate(k, *angles)
         else:
@@ -192,7 +228,7 @@ class MlxEngine:
             scale=c.head_dim**-0.5,
             mask=(beta + mask)[None],
         )[0].transpose(1, 0, 2)  # 2e, 2f
-        return (o * gate[:, :, None]).reshape(count, -1) @ w[p + "attn.o.weight"]  # 2h
+        return self._times((o * gate[:, :, None]).reshape(count, -1), p + "attn.o.weight")  # 2h
 
     def _feed_forward(self, p: str, h: Array, modalities: NDArray[np.int64]) -> Array:
         mx = self._mx
@@ -205,5 +241,5 @@ class MlxEngine:
         return out
 
     def _branch(self, p: str, f: Array) -> Array:
-        w = self._w
-        return self._swiglu(f @ w[p + "gate.weight"], f @ w[p + "up.weight"]) @ w[p + "down.weight"]
+        hidden = self._swiglu(self._times(f, p + "gate.weight"), self._times(f, p + "up.weight"))
+        return self._times(hidden, p + "down.weight")

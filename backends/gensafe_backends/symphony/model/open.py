@@ -25,6 +25,7 @@ def open_engine(
     *,
     device: str = "cpu",
     sparse: bool = True,
+    bits: int = 0,
 ) -> Engine:
     """Make the engine ``name``.
 
@@ -34,6 +35,7 @@ def open_engine(
         tensors: Its weights.
         device: For torch: ``cpu`` or ``cuda``.
         sparse: For native and numpy: skip what nobody uses (same bits either way).
+        bits: For mlx: 8 or 4 for quantised weights, 0 for float32.
 
     Raises:
         ConfigError: no such engine.
@@ -41,6 +43,8 @@ def open_engine(
     """
     if name not in ENGINES:
         raise ConfigError(f"no engine named {name!r}", field="engine", fix="one of " + ", ".join(ENGINES))
+    if bits and (name != "mlx" or bits not in (4, 8)):
+        raise ConfigError("8 or 4, with engine=mlx", field="bits", fix="leave it unset: the other engines are exact")
     if name in ("auto", "native"):
         from gensafe_backends.symphony.model.native.engine import NativeEngine
 
@@ -56,5 +60,5 @@ def open_engine(
     if name == "mlx":
         from gensafe_backends.symphony.model.mlx_engine import MlxEngine
 
-        return MlxEngine(config, tensors)
+        return MlxEngine(config, tensors, bits=bits)
     return NumpyEngine(config, tensors, sparse=sparse)

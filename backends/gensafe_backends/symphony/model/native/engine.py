@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
@@ -300,6 +301,18 @@ class NativeEngine:
         self._count(call, 1)
         start = live.start % PANEL
         return step.logits[None, start : start + len(live)].copy()
+
+    def repeat_step(self, cache: NativeCache) -> float:
+        """Seconds the C pass of the last single-token step takes when it is run again (for benchmarks).
+
+        Raises:
+            BackendError: there was no such step.
+        """
+        if cache.step is None:
+            raise BackendError("this cache has seen no single-token step")
+        begin = time.perf_counter()
+        self._library.symphony_forward(ctypes.byref(self._model), ctypes.byref(cache.step.call))
+        return time.perf_counter() - begin
 
     def _check_live(self, live: range) -> None:
         if live.start < 0 or live.stop > vocabulary(self.config).size or not live or live.step != 1:
