@@ -154,6 +154,10 @@ class AuditLog(LogReader):
         stop = min(before_index, self.size) // tiles.WIDTH * tiles.WIDTH
         return self._store.prune(0, stop) if stop > 0 else 0
 
+    def unpruned(self, stop: int) -> int:
+        """How many entries before ``stop`` still have their data."""
+        return self._store.unpruned(stop)
+
     def close(self) -> None:
         """Commit what is queued, stop the sequencer and let go of the lock."""
         with self._gate:

@@ -196,6 +196,12 @@ class LogStore:
         with _unavailable("prune the log"), self._engine.begin() as connection:
             return int(connection.execute(query.values(body=None)).rowcount)
 
+    def unpruned(self, stop: int) -> int:
+        """How many entries of [0, stop) still have leaf data."""
+        query = sa.select(sa.func.count()).where(_entries.c.idx < stop, _entries.c.body.is_not(None))
+        with _unavailable("read entries"), self._engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def keep_checkpoint(self, size: int, note: bytes) -> None:
         """Keep a checkpoint that was handed out; a later note for the same size (more cosignatures) replaces it."""
         insert = self._upsert(_checkpoints, ["size"], {"size": size, "note": note})

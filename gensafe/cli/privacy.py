@@ -9,6 +9,7 @@ import argparse
 from typing import Any
 
 from gensafe.audit import AuditLog, entries
+from gensafe.audit.retention import prune_before
 from gensafe.cli.audit import Place, place
 from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json, say
 from gensafe.core.errors import LogUnavailable, RegistryError
@@ -88,13 +89,10 @@ def _prune(args: argparse.Namespace, registry: Registry, log: AuditLog) -> int:
     holds = registry.holds()
     if holds:  # a bundle holds entries of many tenants, so any hold keeps all of them
         raise RegistryError(f"legal hold {holds[0].hold_id} forbids pruning", fix="release the hold first")
-    upto = log.index_at(parse_time(args.before) or 0)
-    count = log.prune(upto)
-    erased = {"entries": count, "before_index": upto}
-    at = log.append(entries.tombstone(kind="retention", subject="", erased=erased, reason=args.reason)).index
-    _say(
-        args, {"erased": erased, "log_index": at}, f"pruned {count} entries before {args.before}; logged as entry {at}"
-    )
+    done = prune_before(log, parse_time(args.before) or 0, args.reason)
+    data = {"erased": {"entries": done.entries, "before_index": done.before_index}, "log_index": done.log_index}
+    logged = f"; logged as entry {done.log_index}" if done.entries else ""
+    _say(args, data, f"pruned {done.entries} entries before {args.before}{logged}")
     return Exit.OK
 
 

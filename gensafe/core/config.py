@@ -57,10 +57,11 @@ class SafetyConfig:
 
 @dataclass(frozen=True, slots=True)
 class AuditConfig:
-    """The log's identity, and who time-stamps the checkpoints of its exports."""
+    """The log's identity, who time-stamps the checkpoints of its exports, how long it keeps what entries say."""
 
     origin: str = ""  # "" = "gensafe.local/<random>", chosen once when the keys are made
     time_stamp: str = ""  # "" = nobody; "own" = the key ring's authority; else the address of an RFC 3161 authority
+    keep_days: int = 0  # a server forgets the contents of older entries (hashes and proofs stay); 0 = keeps all
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,8 @@ def check_config(config: Config) -> None:
     for name in ("max_request_bytes", "max_concurrent", "default_deadline_s"):
         if getattr(server, name) <= 0:
             raise ConfigError("must be positive", field=f"server.{name}")
+    if config.audit.keep_days < 0:
+        raise ConfigError("must not be negative", field="audit.keep_days", fix="0 keeps all")
 
 
 def is_loopback(address: str) -> bool:

@@ -19,6 +19,7 @@ import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from gensafe.audit.retention import expire
 from gensafe.core.config import Config, check_config
 from gensafe.core.errors import ConfigError, GensafeError
 from gensafe.pipeline import Chain, carry_out_decisions
@@ -34,6 +35,7 @@ from gensafe.verify import VerifyContext
 log = logging.getLogger("gensafe.server")
 
 WATCH_S = 2.0
+DAY_S = 86_400.0
 SERVICES = (
     "gensafe.v1.GenerationService",
     "gensafe.v1.SafetyService",
@@ -90,6 +92,7 @@ async def serve(chain: Chain, verify_context: VerifyContext, on_ready: Callable[
         loop.add_signal_handler(number, stop.set)
     on_ready(Addresses(f"{host}:{port}", http_address))
     watchers = [asyncio.create_task(_watch_policy(chain)), asyncio.create_task(_watch_reviews(chain, stop))]
+    retention = asyncio.create_task(_watch_retention(chain, stop))
     await stop.wait()
     watchers[0].cancel()
     log.info("draining")
@@ -98,6 +101,7 @@ async def serve(chain: Chain, verify_context: VerifyContext, on_ready: Callable[
     await server.stop(config.server.drain_s)  # 3.
     await generation.stop_jobs()  # 4.
     await watchers[1]  # a decision that is being carried out is carried out to its end
+    await retention
     if http is not None:
         http[0].should_exit = True
         await http[1]
@@ -124,6 +128,21 @@ async def _watch_reviews(chain: Chain, stop: asyncio.Event) -> None:
         else:
             if count:
                 log.info("carried out %d decisions about held outputs", count)
+
+
+async def _watch_retention(chain: Chain, stop: asyncio.Event) -> None:
+    """At start and once a day: forget the contents of log entries that are older than the configuration keeps them."""
+    while not stop.is_set():
+        try:
+            held, now_ms = bool(chain.registry.holds()), chain.clock.now_ms()
+            done = await asyncio.to_thread(expire, chain.log, chain.config.audit.keep_days, now_ms, held=held)
+        except GensafeError as error:
+            log.warning("old log entries cannot be pruned now: %s", error)
+        else:
+            if done.entries:
+                log.info("pruned %d log entries before %d", done.entries, done.before_index)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), DAY_S)
 
 
 def _bind(server: grpc.aio.Server, config: Config) -> int:
