@@ -53,6 +53,8 @@ FREQUENCIES: Final = _half_plane()
 """(F, 2) integer (kx, ky) of one half plane; the other half is the conjugate."""
 MAGNITUDE: Final = np.hypot(FREQUENCIES[:, 0], FREQUENCIES[:, 1])
 
+_WHAT_BLUR_LEAVES: Final = (1 / (1 + (MAGNITUDE / 11) ** 4)).astype(np.float32)
+
 ROUGHNESS: Final = 1.25 * 4 * np.pi**2 * (COMB_BAND[0] ** 2 + COMB_BAND[1] ** 2) / 4
 """Of the comb's correlation over all phases (see statistics.presence_p): 4 pi^2 times the mean square frequency along
 one axis, and a quarter more because a key's lines need not spread evenly."""
@@ -81,9 +83,9 @@ class Carrier:
         spectrum[self.comb] = self.comb_phasor * np.float32(np.sqrt(2 * COMB_POWER / COMB_LINES))
         return spectrum
 
-    def chips(self, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
-        """(CODED_BITS,) soft values of a measured, aligned spectrum (F,)."""
-        taken = spectrum[self.carried]
+    def chips(self, spectrum: NDArray[np.complex64], blurred: bool = False) -> NDArray[np.float32]:
+        """(CODED_BITS,) soft values of a measured, aligned spectrum (F,); ``blurred`` trusts fine waves less."""
+        taken = (spectrum * _WHAT_BLUR_LEAVES if blurred else spectrum)[self.carried]
         value = np.where(self.imaginary, taken.imag, taken.real) * self.chip
         return np.bincount(self.slot, value, coding.CODED_BITS).astype(np.float32)
 

@@ -26,6 +26,8 @@ _CANDIDATES: Final = 8
 _FOLLOWED: Final = 2
 _BLOCKS: Final = 5
 _ORDERS: Final = (1, 1, 1, 2, 2, 2, 3)
+_REFINED: Final = (1,)
+_SCALES: Final = 1 + 0.0008 * np.arange(-5, 6)
 _PROMISING: Final = 5.5
 _WHOLE: Final = (0.5, 0.5, 1.0)
 _WINDOWS: Final = tuple((x, y, 0.6) for x, y in ((0.5, 0.5), (0.0, 0.0), (1.0, 1.0), (1.0, 0.0), (0.0, 1.0)))
@@ -130,31 +132,55 @@ class _Chase:
             self._register(warp, replace(best, orientation=0, px=px, py=py), how, words, scores)
         return self.reader.decode(words, scores, how)
 
+    def _score(self, warp: geometry.Warp, variant: int) -> float:
+        return self.reader.align(geometry.fold(self.flat, warp)[0], (0,), (variant,))[0].z
+
     def _register(
         self, warp: geometry.Warp, best: Alignment, how: str, words: list[NDArray[np.float32]], scores: list[float]
     ) -> None:
         """Let the map grow outwards from where it fits, raising its order, and keep the soft bits of every stage."""
         layout = tiles.carrier(self.reader.key, self.reader.medium, best.variant)
-        px, py, peak = best.px, best.py, 0.0
         centres = geometry.block_centres(warp.shape, _BLOCKS)
-        for number, order in enumerate(_ORDERS):
+
+        def look(warp: geometry.Warp) -> tuple[NDArray[np.complex64], Alignment]:
             grids = geometry.fold(self.flat, warp, _BLOCKS)
-            displacement, score = geometry.register(grids, layout, px, py)
-            warp = warp.plus(geometry.fit_displacement(centres, displacement, score, order))
             total = np.asarray(grids.sum(axis=0), np.complex64)
             here = self.reader.align(total, (0,), (best.variant,))[0]
-            px, py = here.px, here.py
             words.append(self.reader.soft(total, here))
             scores.append(here.z)
-            peak = max(peak, here.z)
+            return grids, here
+
+        # 1. block by block: wide reach, but every block must show the comb by itself
+        fit, peak = warp, 0.0
+        phase = (best.px, best.py)
+        grids = geometry.fold(self.flat, warp, _BLOCKS)
+        for number, order in enumerate(_ORDERS):
+            displacement, score = geometry.register(grids, layout, *phase)
+            warp = warp.plus(geometry.fit_displacement(centres, displacement, score, order))
+            grids, here = look(warp)
+            phase = (here.px, here.py)
+            if here.z > peak:
+                fit, peak = warp, here.z
             if here.z < 0.75 * peak or (number >= 3 and peak < _PROMISING):
                 break
         if peak < _PROMISING:
             return
-        # the front end tuned to the tile that was found
-        tile = 1 / float(np.sqrt(abs(np.linalg.det(warp.matrix()))))
-        grids = np.concatenate([geometry.fold(residual(plane, tile), warp) for plane in self.planes])
+        # 2. all blocks together, from the best map so far; of few parameters where few will do
+        for order in _REFINED:
+            grids, here = look(fit)
+            change = geometry.refine(grids, layout, (here.px, here.py), centres, order)
+            refined = fit.plus(change)
+            if look(refined)[1].z < here.z:
+                break
+            fit = refined
+        level = fit.levelled()
+        if level is not None:  # a crop, perhaps scaled: one parameter
+            fit = max((level.scaled(factor) for factor in _SCALES), key=lambda warp: self._score(warp, best.variant))
+            look(fit)
+        # 3. the front end tuned to the tile that was found
+        tile = 1 / float(np.sqrt(abs(np.linalg.det(fit.matrix()))))
+        grids = np.concatenate([geometry.fold(residual(plane, tile), fit) for plane in self.planes])
         here = self.reader.align(np.asarray(grids.sum(axis=0), np.complex64), (0,), (best.variant,))[0]
         for grid in self.reader.combined(grids, here):
-            words.append(self.reader.soft(grid, here))
-            scores.append(here.z)
+            words += [self.reader.soft(grid, here), self.reader.soft(grid, here, blurred=True)]
+            scores += [here.z] * 2

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _CELLS: Final = 128  # per tile side when folding: the finest wave spans almost seven
 _REACH: Final = 0.11  # how far, in tiles, a block may lie from where the map puts it
 _STEPS: Final = 23
+_NEWTON: Final = 6
 _TERMS: Final = {1: 3, 2: 6, 3: 10}
 
 
@@ -43,6 +44,19 @@ class Warp:
     def matrix(self) -> NDArray[np.float64]:
         """Tiles per pixel at the centre, (2, 2)."""
         return self.coefficients[:, 1:3] / self.scale
+
+    def levelled(self) -> Warp | None:
+        """The map with one scale and no turn beside quarters, if this one is within a hundredth of such a map."""
+        matrix = self.matrix()
+        scale = float(np.sqrt(abs(np.linalg.det(matrix))))
+        level = scale * np.rint(matrix / scale)
+        if np.abs(matrix - level).max() > 0.01 * scale:
+            return None
+        return Warp.linear(level, self.shape)
+
+    def scaled(self, factor: float) -> Warp:
+        """The map with ``factor`` times as many tiles to the pixel."""
+        return Warp(self.coefficients * factor, self.shape)
 
     def plus(self, change: NDArray[np.float64]) -> Warp:
         """Add polynomial coefficients, raising the order where needed."""
@@ -153,6 +167,35 @@ def register(
             offsets[1] - offsets[0]
         )
     return found, scores[np.arange(len(best)), best]
+
+
+def refine(
+    grids: NDArray[np.complex64],
+    carrier: tiles.Carrier,
+    phase: tuple[float, float],
+    centres: NDArray[np.float64],
+    order: int,
+) -> NDArray[np.float64]:
+    """Polynomial (2, terms) that raises the comb's correlation over all blocks together, by Newton steps.
+
+    Finer than ``fit_displacement`` where single blocks hold too little to be placed on their own, but it starts from
+    zero displacement and climbs: the map must already be right to about a fortieth of a tile. Arguments as
+    ``register`` and ``fit_displacement``.
+    """
+    k = tiles.FREQUENCIES[carrier.comb].astype(float)
+    spectra = np.stack([tiles.from_grid(grid) for grid in tiles.whiten(grids)])
+    lines = spectra[:, carrier.comb] * np.conj(carrier.comb_phasor) * np.exp(-2j * np.pi * (k @ np.array(phase)))
+    design = _powers(centres[:, 0], centres[:, 1], _TERMS[order])
+    squares = k[:, :, None] * k[:, None, :]
+    change = np.zeros((_TERMS[order], 2))
+    for _ in range(_NEWTON):
+        turned = lines * np.exp(-2j * np.pi * (design @ change @ k.T))
+        slope = 2 * np.pi * (turned.imag @ k)
+        bend = 4 * np.pi**2 * np.tensordot(np.maximum(turned.real, 0), squares, axes=1)
+        normal = np.einsum("ns,nt,nij->sitj", design, design, bend).reshape(change.size, change.size)
+        ridge = 0.03 * np.trace(normal) / change.size * np.eye(change.size) + 1e-9 * np.eye(change.size)
+        change += np.linalg.solve(normal + ridge, (design.T @ slope).ravel()).reshape(change.shape)
+    return change.T
 
 
 def block_centres(shape: tuple[int, int], blocks: int) -> NDArray[np.float64]:

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 _TRIED_PER_GRID: Final = 2
 _BEST_FRAMES: Final = 8  # one in so many: about what a coder predicts from nothing, or little
-_CAUTION: Final = (
+CAUTION: Final = (
     0.93  # photographs' spectra have slightly heavier tails than Gaussian noise: scores count a little less
 )
+_EVIDENT: Final = 6.0  # comb score that hardly any unmarked picture reaches
+_LONG_LIST: Final = 8  # times the usual number of candidates
+_LONG_TRIES: Final = 4
 WORTH_DECODING: Final = 3.5  # comb score under which no payload was ever read; saves time, never counts as evidence
 
 
@@ -66,11 +69,11 @@ class Reader:
                 found.append(Alignment(z, variant, orientation, px, py))
         return sorted(found, key=lambda a: -a.z)
 
-    def soft(self, grid: NDArray[np.complex64], alignment: Alignment) -> NDArray[np.float32]:
-        """Soft values (CODED_BITS,) of ``grid`` laid out as ``alignment`` says."""
+    def soft(self, grid: NDArray[np.complex64], alignment: Alignment, blurred: bool = False) -> NDArray[np.float32]:
+        """Soft values (CODED_BITS,) of ``grid`` laid out as ``alignment`` says; ``blurred`` as at Carrier.chips."""
         spectrum = tiles.from_grid(tiles.unorient(tiles.whiten(grid), alignment.orientation))
         spectrum = tiles.shift(spectrum, -alignment.px, -alignment.py)
-        return tiles.carrier(self.key, self.medium, alignment.variant).chips(spectrum)
+        return tiles.carrier(self.key, self.medium, alignment.variant).chips(spectrum, blurred)
 
     def combined(self, grids: NDArray[np.complex64], alignment: Alignment) -> list[NDArray[np.complex64]]:
         """Ways to add the grids (n, GRID, GRID) of n frames.
@@ -101,21 +104,33 @@ class Reader:
             self.count(how, len(looks) * len(aligned), tried[0].z)
             for alignment in tried:
                 if alignment.z >= WORTH_DECODING:
-                    ways = [self.soft(grid, alignment) for grid in self.combined(grids, alignment)]
-                    words += ways
-                    scores += [alignment.z] * len(ways)
+                    ways = self.combined(grids, alignment)
+                    read = [self.soft(grid, alignment) for grid in ways]
+                    if alignment.z >= _EVIDENT:
+                        read += [self.soft(grid, alignment, blurred=True) for grid in ways]
+                    words += read
+                    scores += [alignment.z] * len(read)
         return self.decode(words, scores, how)
 
     def decode(self, words: list[NDArray[np.float32]], scores: list[float], how: str) -> Detection | None:
-        """Decode soft words; every one counts as an attempt."""
-        if not words:
-            return None
-        self.attempts += len(words)
-        for found, z in zip(coding.decode_many(np.stack(words), self.key, self.medium), scores, strict=True):
-            if found is not None:
-                p = statistics.p_value(self.attempts, coding.LIST_SIZE)
-                detail: dict[str, str | float | int] = {"found_by": how, "comb_z": round(z, 2)}
-                return Detection(MarkLevel.RECORD, found.payload, p, self.scheme, self.attempts, detail)
+        """Decode soft words; every LIST_SIZE candidates count as an attempt.
+
+        Where the comb says that a mark is there, words that fail are tried again with a longer list.
+        """
+        evident = [i for i, z in enumerate(scores) if z >= _EVIDENT]
+        evident = sorted(evident, key=lambda i: -scores[i])[:_LONG_TRIES]
+        for chosen, lists in ((range(len(words)), 1), (evident, _LONG_LIST)):
+            if not chosen:
+                continue
+            self.attempts += lists * len(chosen)
+            soft = np.stack([words[i] for i in chosen])
+            for i, found in zip(
+                chosen, coding.decode_many(soft, self.key, self.medium, lists * coding.LIST_SIZE), strict=True
+            ):
+                if found is not None:
+                    p = statistics.p_value(self.attempts, coding.LIST_SIZE)
+                    detail: dict[str, str | float | int] = {"found_by": how, "comb_z": round(scores[i], 2)}
+                    return Detection(MarkLevel.RECORD, found.payload, p, self.scheme, self.attempts, detail)
         return None
 
     def give_up(self) -> Detection:
@@ -124,7 +139,7 @@ class Reader:
         Each step's best score is tested against all hypotheses of that step, then against the number of steps.
         """
         tested = {
-            how: statistics.presence_p(_CAUTION * z, max(1.0, count), tiles.ROUGHNESS)
+            how: statistics.presence_p(CAUTION * z, max(1.0, count), tiles.ROUGHNESS)
             for how, (count, z) in self.stages.items()
         }
         how = min(tested, key=lambda step: tested[step])

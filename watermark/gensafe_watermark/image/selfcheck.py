@@ -1,4 +1,4 @@
-"""Quick imitations of what pictures go through, for the embedder to test its own result against."""
+"""A quick imitation of JPEG, for the embedder to test its own result against."""
 
 from __future__ import annotations
 
@@ -44,26 +44,3 @@ def jpeg(plane: NDArray[np.float32], quality: int) -> NDArray[np.float32]:
     blocks *= table[:, None, :]
     plain = (_DCT.T @ (coded @ _DCT).reshape(-1, 8, shape[1])).reshape(shape)[:height, :width] + 128
     return np.asarray(np.clip(np.rint(plain), 0, 255), np.float32)
-
-
-def three_quarters(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A copy of three quarters the size by area averaging, rounded to grey levels."""
-    for _ in range(2):  # rows, then the other way
-        whole = plane[: len(plane) // 4 * 4]
-        a, b, c, d = (whole[i::4] for i in range(4))
-        smaller = np.empty((len(whole) // 4 * 3, whole.shape[1]), np.float32)
-        smaller[0::3] = (a + b / 3) * 0.75
-        smaller[1::3] = (b + c) * 0.5
-        smaller[2::3] = (d + c / 3) * 0.75
-        plane = np.ascontiguousarray(smaller.T)
-    return np.rint(plane, out=plane)
-
-
-def dark_jpeg(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Half as bright, then JPEG at quality 50: the harder of the two on nearly every picture."""
-    return jpeg(np.float32(0.5) * plane, 50)
-
-
-def small_jpeg(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Three quarters of the size, then JPEG at the quality web sites use."""
-    return jpeg(three_quarters(plane), 70)
