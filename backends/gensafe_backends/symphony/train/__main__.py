@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -19,7 +20,8 @@ import torch
 from gensafe_backends.symphony.config import CONFIGS
 from gensafe_backends.symphony.tokenizers.universal import UniversalTokenizer
 from gensafe_backends.symphony.train.bundle import write_bundle
-from gensafe_backends.symphony.train.data import MIX, ExampleSource
+from gensafe_backends.symphony.train.data import ExampleSource
+from gensafe_backends.symphony.train.mix import PHASES
 from gensafe_backends.symphony.train.tokenizers import train_tokenizer
 from gensafe_backends.symphony.train.trainer import Trainer, TrainSettings
 from gensafe_backends.symphony.weights import load_model, weights_digest
@@ -72,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     def save() -> None:
         facts = {
             "name": config.name, "steps": trainer.step, "tokens": trainer.tokens, "seconds": round(trainer.spent),
-            "seed": args.seed, "mix": MIX, **before,
+            "seed": args.seed, "mix": [asdict(p) for p in PHASES], **before,
             "stored_as": "matrices float16, the rest float32; computed in float32",
         }  # fmt: skip
         write_bundle(bundle, config, trainer.averaged().state(), tokenizer, facts)

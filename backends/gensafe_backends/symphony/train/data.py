@@ -15,53 +15,14 @@ from gensafe_backends.symphony.positions import positions
 from gensafe_backends.symphony.sequence import Example, TokenSpan, example, next_turn
 from gensafe_backends.symphony.tokenizers.universal import UniversalTokenizer
 from gensafe_backends.symphony.train.media import MediaIds
+from gensafe_backends.symphony.train.mix import phase_at
 from gensafe_backends.symphony.vocab import EOA, EOI, EOV, PAD, ModalityId, vocabulary
 from gensafe_backends.symphony.world import captions, clip, edits, questions, sample, scene, sound, stories
 
-# How often each task is drawn, and the rows without stories: the mix of the second stage, when drawing was learned
-# and reading, editing and long sounds lagged behind.
-MIX: dict[str, float] = {
-    "text->image": 0.14,
-    "image->text": 0.25,
-    "text->audio": 0.14,
-    "audio->text": 0.09,
-    "text->video": 0.09,
-    "video->text": 0.02,
-    "text->text": 0.05,
-    "image+text->image": 0.14,
-    "image+text->text": 0.06,
-    "audio+text->text": 0.02,
-    "video+text->text": 0.02,
-    "image+audio->text": 0.03,
-    "image->svg": 0.02,
-    "memory": 0.04,
-}
-# What the second stage draws from this step on, when transcripts were learned and making long sounds, editing and
-# drawing lagged.
-LATE_STEP = 2060
-LATE_MIX: dict[str, float] = {
-    "text->image": 0.18,
-    "image->text": 0.20,
-    "text->audio": 0.18,
-    "audio->text": 0.04,
-    "text->video": 0.11,
-    "video->text": 0.03,
-    "text->text": 0.05,
-    "image+text->image": 0.18,
-    "image+text->text": 0.06,
-    "audio+text->text": 0.03,
-    "video+text->text": 0.03,
-    "image+audio->text": 0.03,
-    "image->svg": 0.04,
-    "memory": 0.06,
-}
-STORIES = {"story": 0.5, "memory": 0.5}
 # Signs and charts are two thirds of what is read, though a third of what is drawn: they are the hardest to read.
 READ_KINDS: tuple[type[scene.Scene], ...] = (scene.Board, scene.Sign, scene.Bars)
 READ_WEIGHTS = (0.45, 0.27, 0.28)
 ROW = 176  # tokens of a row; a film with its question takes up to 170
-# From then on, a sound to be made is drawn until it is a tone sequence this often: words were learned much sooner.
-LATE_TONES = 0.7
 LONG_EVERY, LONG_ROW = 16, 384  # every 16th batch has rows long enough for a story; the others are cheaper without
 # Text targets of a long answer count less each, or stories would drown captions in the mean over text tokens.
 SHORT_TEXT = 16
@@ -83,7 +44,7 @@ class ExampleSource:
     Args:
         config: Model config.
         tokenizer: The trained tokenizer.
-        mix: How often each task is drawn; None = ``MIX``, then ``LATE_MIX``.
+        mix: How often each task is drawn; None = what the phase of a step says.
     """
 
     def __init__(
@@ -195,10 +156,10 @@ class ExampleSource:
         Every ``LONG_EVERY``-th batch holds about as many tokens in longer rows, and stories.
         """
         rng = np.random.default_rng((seed, step))
-        late = step >= LATE_STEP
-        mix, tones = self.mix or (LATE_MIX if late else MIX), LATE_TONES if late and self.mix is None else 0.0
+        phase = phase_at(step)
+        mix, tones = (phase.tasks, phase.tones) if self.mix is None else (self.mix, 0.0)
         if step % LONG_EVERY == LONG_EVERY - 1 and length < LONG_ROW:
-            count, length, mix = max(1, count * length // LONG_ROW), LONG_ROW, STORIES
+            count, length, mix = max(1, count * length // LONG_ROW), LONG_ROW, phase.long
         names, weights = tuple(mix), np.array(tuple(mix.values()))
         packer = _Packer(self.config, count, length)
         while True:
