@@ -127,6 +127,20 @@ def image_edit(bench: Bench, rng: Rng, seed: int) -> Scores:
     }
 
 
+def two_edits(bench: Bench, rng: Rng, seed: int) -> Scores:
+    """A change, and another one to what the first gave: both must have been made and nothing else."""
+    before = _board(rng)
+    words, between = edits.sample_edit(before, rng)
+    while not between.things:
+        words, between = edits.sample_edit(before, rng)
+    more, after = edits.sample_edit(between, rng)
+    first = bench.ask(words, Modality.IMAGE, seed, Image(render.render(before)))
+    second = bench.ask(more, Modality.IMAGE, seed + 1, first)
+    assert isinstance(second, Image)
+    seen = read_picture(second.pixels)
+    return {"exact": float(isinstance(seen, scene.Board) and set(seen.things) == set(after.things))}
+
+
 def text_to_audio(bench: Bench, rng: Rng, seed: int) -> Scores:
     """A prompt for a sound -> samples that hold it."""
     drawn = sound.sample_sound(rng)
@@ -213,6 +227,7 @@ TASKS: Final[dict[str, Task]] = {
     "video->text": video_to_text,
     "text->text": text_to_text,
     "story": story,
+    "image+text->image, twice": two_edits,
 }
 
 
