@@ -148,6 +148,8 @@ def _find_record(
         record, score = resembles
         summary = f"none; the content resembles {record_id_text(record.record_id)}, which proves nothing by itself"
         evidence = {"resembles": record_id_text(record.record_id), "similarity": round(score, 4)}
+        if difference := text_difference(found, record, context):
+            evidence["difference"] = difference
         return None, Check(name, Outcome.ABSENT, summary, evidence), RecordFact.ABSENT
     return None, Check(name, Outcome.ABSENT, "no record of this file"), RecordFact.ABSENT
 

@@ -116,13 +116,16 @@ def test_edited_text_with_broken_wrapper_shows_the_difference(outputs, deploymen
     assert report.conclusion is Conclusion.ALTERED
     difference = line(report, "recovered manifest").evidence["difference"]
     assert any(text.startswith("+") and "large red circle" in text for text in difference)
+    assert difference[0] == "99 % of the words are those of the recorded text; 1 sentence of 8 differs"
 
 
 def test_edited_stripped_text_without_a_mark_proves_nothing_but_is_named(outputs, deployment):
     edited = strip_a8(outputs["text"].data.decode()).replace("small", "large", 1).encode()
     report = verify_bytes(edited, name="x", context=deployment.context)
     assert report.conclusion is Conclusion.NOTHING_FOUND
-    assert "resembles" in line(report, "registry record").summary
+    named = line(report, "registry record")
+    assert "resembles" in named.summary
+    assert named.evidence["difference"][0].endswith("1 sentence of 8 differs")
 
 
 def test_someone_elses_picture_is_nothing_found(picture_of, deployment):
