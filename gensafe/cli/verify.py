@@ -129,7 +129,7 @@ def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
             data_dir / "keys", environment=config.environment, create=False, passphrase=key_passphrase()
         )
         if (data_dir / "registry").is_dir():
-            registry = stack.enter_context(Registry.open(data_dir / "registry", readonly=True))
+            registry = stack.enter_context(Registry.open(data_dir / "registry", kek=keys.kek(), readonly=True))
         if (data_dir / "log").is_dir():
             log = stack.enter_context(AuditLog.open_readonly(data_dir / "log"))
     elif args.data_dir:
