@@ -6,7 +6,7 @@ fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
 python3 -m venv "$fresh/venv"
 "$fresh/venv/bin/pip" install -q torch==2.13.0
-"$fresh/venv/bin/pip" install -q -e '.[dev,guards,mlx,torch]'
+"$fresh/venv/bin/pip" install -q -e '.[cuda,dev,guards,mlx,torch]'
 {
   echo "# Versions that were tested together; made by scripts/make_constraints.sh."
   echo "# torch 2.13.0 resolves to a CPU build where the test machines install it from."
