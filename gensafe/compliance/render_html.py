@@ -58,7 +58,7 @@ def render_html(report: Report) -> str:
         + "".join(_duty(duty, finding) for duty, finding in report.findings)
         + f"<h2>The period in numbers</h2><table><tr><th>Event</th><th>Entries</th></tr>{events}</table>"
         + "<h2>Integrity of the log</h2>"
-        + f"<pre>{escape(json.dumps(dict(report.integrity), indent=1))}</pre>"
+        + f"<p><code>{escape(report.integrity_text)}</code></p>"
         + "<h2>Not covered</h2><ul>"
         + "".join(f"<li>{escape(text)}</li>" for text in report.regime.not_covered)
         + f"</ul><p class=small>{escape(DISCLAIMER)}</p></body></html>\n"

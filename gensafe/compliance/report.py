@@ -59,10 +59,26 @@ class Report:
                 "Some or all outputs were made in a development environment: they prove nothing to third parties."
             )
         if self.evidence.pruned:
-            found.append(f"{self.evidence.pruned} entries of the period were pruned; only their hashes remain.")
+            found.append(f"{self.evidence.pruned} of the period's entries: contents pruned, only hashes remain.")
         if self.evidence.unfinished:
-            found.append(f"{len(self.evidence.unfinished)} requests have no final state in the period.")
+            found.append(f"Requests without a final state in the period: {len(self.evidence.unfinished)}.")
         return tuple(found)
+
+    @property
+    def integrity_text(self) -> str:
+        """What the check of the whole log found, in words."""
+        if not self.integrity:
+            return "not checked"
+        known = {
+            True: "its checkpoints are signed by the given keys",
+            False: "a signature does not hold",
+            None: "signatures were not judged",
+        }
+        sound = "sound" if self.integrity["sound"] else "does not hold: " + "; ".join(self.integrity["findings"])
+        size, pruned, root = (self.integrity[name] for name in ("size", "pruned", "root"))
+        return (
+            f"{size:,} entries ({pruned:,} pruned) rebuilt to root {root}: {sound}; {known[self.integrity['signed']]}."
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The report for machines."""

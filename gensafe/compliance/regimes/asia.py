@@ -18,7 +18,7 @@ CHINA: Final = Regime(
             "cn-implicit",
             "Implicit label: the AIGC metadata element, exactly one per file",
             "GB 45438-2025; TC260-PG-20258A",
-            "TC260:AIGC in XMP, `AIGC` key in MP3 and MP4, read back from the final bytes",
+            "TC260:AIGC in XMP, key AIGC in MP3 and MP4, read back from the final bytes",
             by_share(lambda e: e.aigc, "carry the AIGC element"),
             "That the producer code belongs to the operator.",
             _SECONDARY + " The place in WAV is not confirmed (XMP is used); plain text has none here.",

@@ -34,7 +34,7 @@ CALIFORNIA: Final = Regime(
             "ca-created-altered",
             "Whether content was created or altered",
             "SB 1000 (2026)",
-            "field `action` of the label",
+            "field “action” of the label",
             by_share(lambda e: e.label_fields["action"], "state created or altered"),
             "Nothing further.",
             "SB 1000 was last seen in Appropriations on 17 June 2026; whether it became law is not confirmed.",
