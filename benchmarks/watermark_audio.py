@@ -203,6 +203,7 @@ def sections(options: argparse.Namespace) -> dict[str, Callable[[], object]]:
         return table
     fresh = unseen(options.held_out)
     return table | {
+        "averaging": lambda: collusion(clips | fresh, 8),
         "held_out": lambda: robustness(fresh, names),
         "held_out_later_parts_of_tuned_recordings": lambda: robustness(later(options.held_out), names),
         "held_out_five_seconds": lambda: robustness(pieces(fresh, 5.0, few), FIVE_SECONDS),
