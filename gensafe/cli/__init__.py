@@ -17,6 +17,7 @@ COMMANDS = {
     "generate": "generate one output, checked, marked, signed and logged",
     "verify": "say what can be proved about files",
     "classify": "judge a file or a text under the policy",
+    "hashlist": "put files you hold on a block list",
     "watermark": "embed or detect a watermark",
     "audit": "export, prove and check the log",
     "privacy": "erase what is stored about a subject",

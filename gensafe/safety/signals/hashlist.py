@@ -61,7 +61,7 @@ def _json_rows(text: str, name: str) -> list[tuple[str, str]]:
         raise ConfigError(f"the hash list {name} is not valid JSON") from error
     rows: list[tuple[str, str]] = []
     for item in items if isinstance(items, list) else []:
-        if not isinstance(item, Mapping) or "PDQ" not in str(item.get("type", "PDQ")).upper():
+        if not isinstance(item, Mapping) or str(item.get("type", "PDQ")).upper() not in ("PDQ", "HASH_PDQ"):
             continue
         digest = str(item.get("indicator") or item.get("hash") or item.get("value") or "")
         if _HASH.fullmatch(digest):
