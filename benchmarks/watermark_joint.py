@@ -1,6 +1,6 @@
 """One sampling mark for every medium of the bundled model: what entropy there is, and what survives re-reading.
 
-    python -m benchmarks.watermark_joint [--only image|audio|video|documents ...] [--count 24] [--out FILE]
+    python -m benchmarks.watermark_joint [--only image|audio|video|open_bits|documents ...] [--count 24] [--out FILE]
 
 Pictures, sounds and films are drawn by key from the bundled model, decoded, damaged and read back by the tokenizer; the
 detector sees only the medium and the key. Rates are at p <= 1e-6 over 16 key ids. The shipped temperature for media is
@@ -67,12 +67,14 @@ class Studio:
         config, tensors = load_model(bundle)
         return cls(open_engine("auto", config, tensors), UniversalTokenizer.load(bundle), weights_digest(bundle))
 
-    def draw(self, modality: ModalityId, seed: int, temperature: float, key: bytes | None) -> tuple[list[int], float]:
-        """Ids of one medium for a prompt of that seed, and the bits that were open while drawing them."""
+    def draw(
+        self, modality: ModalityId, seed: int, temperature: float, key: bytes | None
+    ) -> tuple[list[int], list[float]]:
+        """Ids of one medium for a prompt of that seed, and the bits that were open while drawing each."""
         rng = np.random.default_rng(SEED + seed)
         sampler = KeyedSampler(seed, None if key is None else medium_key(key, modality))
         ids = self._decode(_prompt(modality, rng), modality, sampler, SamplingParams(temperature), None)
-        return ids[1:-1], sum(sampler.bits)
+        return ids[1:-1], sampler.bits
 
     def tell(self, seed: int, key: bytes | None) -> tuple[list[int], float]:
         """A story, marked as the product marks it: its ids as read back from its text, and bits per token."""
@@ -136,19 +138,16 @@ def medium(studio: Studio, modality: ModalityId, count: int, taught: UniversalTo
             row: dict[str, object] = {}
             for reader, tokenizer in (("shipped", studio.tokenizer), ("cycle", taught)):
                 seen = [tokenizer.encode(m) for m in after]
-                match = [
-                    np.mean([a == b for a, b in zip(ids, s, strict=True)])
-                    for (ids, _), s in zip(drawn, seen, strict=True)
-                ]
+                same = np.array([ids for ids, _ in drawn]) == np.array(seen)
                 row[reader] = {
-                    "match": round(float(np.mean(match)), 4),
+                    "match": round(float(same.mean()), 4),
                     "all": _rates([evidence(s, modality, config, KEY) for s in seen]),
                     "stock": _rates([evidence(s, modality, config, KEY, stock) for s in seen]),
                 }
             rows[name] = row
             print(f"  {modality.name.lower()} T={temperature} {name}: {json.dumps(row)}", flush=True)
         null = [evidence(ids, modality, config, KEY, stock) for ids in free[count:]]
-        bits = [b for _, b in drawn]
+        bits = [sum(b) for _, b in drawn]
         out[str(temperature)] = {
             "media": count,
             "tokens_each": length,
@@ -162,6 +161,22 @@ def medium(studio: Studio, modality: ModalityId, count: int, taught: UniversalTo
             "unmarked": {"media": len(null), "least_p": min(e.p_value for e in null), **_rates(null)},
             "after": rows,
         }
+    return out
+
+
+def open_bits(studio: Studio, count: int) -> dict[str, object]:
+    """Of exact copies: the share of all ids that is read back, and the share weighted by the bits open at each."""
+    out: dict[str, object] = {}
+    for modality in MODALITIES:
+        for temperature in TEMPERATURES:
+            drawn = [studio.draw(modality, i, temperature, KEY) for i in range(count)]
+            seen = [studio.tokenizer.encode(studio.media(modality, ids)) for ids, _ in drawn]
+            same = np.array([ids for ids, _ in drawn]) == np.array(seen)
+            bits = np.array([b for _, b in drawn])
+            out[f"{modality.name.lower()} at {temperature}"] = {
+                "of_ids": round(float(same.mean()), 4),
+                "of_open_bits": round(float((same * bits).sum() / bits.sum()), 4),
+            }
     return out
 
 
@@ -240,7 +255,7 @@ def _read(studio: Studio, modality: ModalityId, seed: int, temperature: float, s
 def main() -> None:
     """Run and write the results; sections not run stay as they are."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", default=["image", "audio", "video", "documents"])
+    parser.add_argument("--only", nargs="*", default=["image", "audio", "video", "open_bits", "documents"])
     parser.add_argument("--count", type=int, default=24, help="media per temperature")
     parser.add_argument("--taught", type=int, default=80, help="media the detector-only encoders learn from")
     parser.add_argument("--steps", type=int, default=2000, help="steps they are taught for")
@@ -259,8 +274,8 @@ def main() -> None:
         report = dict(header)
     for section in options.only:
         began = time.process_time()
-        if section == "documents":
-            result: object = documents(studio, options.count)
+        if section in ("documents", "open_bits"):
+            result: object = {"documents": documents, "open_bits": open_bits}[section](studio, options.count)
         else:
             modality = ModalityId[section.upper()]
             result = medium(studio, modality, options.count, teach(studio, modality, options.taught, options.steps))
