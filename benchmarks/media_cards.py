@@ -12,11 +12,15 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "image_signal": ("ordinary",),
     "image_hashlist": ("block_lists",),
     "image_text": ("ocr",),
+    "image_likeness": ("likeness",),
+    "audio_likeness": ("likeness",),
+    "audio_hashlist": ("recordings",),
     "audio_signal": ("ultrasound", "loudness", "ordinary"),
     "audio_text": ("speech",),
     "video_signal": ("flash", "insertions", "ordinary"),
     "video_frames": ("ordinary",),
 }
+_LIKENESS = {"image_likeness": ("photographs", "of these"), "audio_likeness": ("a voice",)}
 _WORDS = {"image_signal": ("pictures", "photographs"), "audio_signal": ("sounds",), "video": ("clips",)}
 
 
@@ -28,6 +32,8 @@ def write(results: Mapping[str, Any]) -> int:
             for key, value in results.get(section, {}).items():
                 wanted = _WORDS.get(name, _WORDS.get(name.split("_")[0], ()))
                 if section == "ordinary" and not key.startswith(wanted):
+                    continue
+                if section == "likeness" and not key.startswith(_LIKENESS[name]):
                     continue
                 label = f"{key} by the whole default policy" if section == "ordinary" else key
                 measured[label] = str(value)

@@ -22,13 +22,16 @@ from typing import Any
 import numpy as np
 
 from benchmarks import media_sets as sets
+from benchmarks.media_labels import FACES, LARGE
 from benchmarks.media_reference import reference_loudness
 from gensafe.core.types import Audio, Image, Media, Stage, Video
 from gensafe.media import decode, encode
 from gensafe.media.fingerprint import MATCH_THRESHOLD, fingerprint, similarity
 from gensafe.media.shrink import shrink
 from gensafe.safety.classifiers.image_hashlist import ImageHashlist
+from gensafe.safety.faces import shared_engine as shared_faces
 from gensafe.safety.ocr import shared_engine
+from gensafe.safety.signals.audio_print import PrintEntry, PrintIndex, audio_print
 from gensafe.safety.signals.flash import HEIGHT, WIDTH, FlashResult, flash_report
 from gensafe.safety.signals.hashlist import ListEntry
 from gensafe.safety.signals.loudness import measure_loudness
@@ -36,6 +39,7 @@ from gensafe.safety.signals.pdq_index import MATCH_BITS, PdqIndex
 from gensafe.safety.signals.pdq_views import CROP_BITS, crop_hashes, dihedral_hashes, listing_hashes
 from gensafe.safety.signals.spectrum import find_ultrasound
 from gensafe.safety.signals.subliminal import find_insertions
+from gensafe.safety.signals.voice import speech_seconds
 
 RESULTS = Path(__file__).parent / "results" / "media_safety.json"
 Figures = dict[str, Any]
@@ -258,6 +262,60 @@ def loudness() -> Figures:
     }
 
 
+def likeness() -> Figures:
+    """Faces on the photographs against labels made by eye; voices in 3 s pieces of speech, music and other sounds."""
+    engine = shared_faces()
+    seen = {name: bool(engine.find(photo)) for name, photo in sets.named_photographs()}
+    without = [name for name in seen if name not in FACES]
+    figures: Figures = {
+        "photographs with a face, found": f"{sum(seen[n] for n in FACES)}/{len(FACES)}",
+        "of these with a large one, found": f"{sum(seen[n] for n in LARGE)}/{len(LARGE)}",
+        "photographs without a face, said to have one": f"{sum(seen[n] for n in without)}/{len(without)}",
+    }
+    for name, sounds in sets.voice_sets().items():
+        heard = [any(s.speech for s in speech_seconds(sound.samples.mean(axis=0), sound.rate)) for sound in sounds]
+        figures[f"a voice heard in {name}"] = f"{sum(heard)}/{len(heard)}"
+    return figures
+
+
+def recordings() -> Figures:
+    """Ten-second pieces of the corpus listed, looked up after each change; finds of another recording are false."""
+    pieces = [
+        (name, Audio(np.ascontiguousarray(s.samples.mean(axis=0)[None, k : k + 10 * s.rate]), s.rate))
+        for name, s in sets.corpus_audio().items()
+        for k in range(0, min(s.samples.shape[1], 60 * s.rate) - 10 * s.rate + 1, 10 * s.rate)
+    ]
+    index = PrintIndex([PrintEntry(audio_print(p.samples[0], p.rate), "lst", name) for name, p in pieces])
+    rng = np.random.default_rng(0)
+    changes: dict[str, Callable[[Audio], Audio]] = {
+        "mp3 64k": lambda a: _audio(decode(encode(a, "audio/mpeg", quality=64))),
+        "opus 32k": lambda a: _audio(decode(encode(a, "audio/ogg", quality=32))),
+        "4 s of it": lambda a: Audio(a.samples[:, int(3.013 * a.rate) : int(7.013 * a.rate)], a.rate),
+        "a tenth as loud, noise at -20 dB": lambda a: Audio(
+            0.1 * (a.samples + 0.1 * a.samples.std() * rng.standard_normal(a.samples.shape)).astype(np.float32), a.rate
+        ),
+    }
+    figures: Figures = {"pieces listed": len(pieces)}
+    false = 0
+    for change, apply in changes.items():
+        found = 0
+        for name, piece in pieces:
+            changed = apply(piece)
+            labels = {hit.entry.label for hit in index.search(audio_print(changed.samples[0], changed.rate))}
+            found += name in labels
+            false += len(labels - {name})
+        figures[f"found: {change}"] = f"{found}/{len(pieces)}"
+    unlisted = [audio_print(s.samples[0], s.rate) for s in sets.world_sounds(40)]
+    false += sum(len(index.search(codes)) for codes in unlisted)
+    figures["finds of another recording"] = false
+    return figures
+
+
+def _audio(media: Media) -> Audio:
+    assert isinstance(media, Audio)
+    return media
+
+
 def fingerprints() -> Figures:
     """Copies against the threshold, and pairs of different media against it."""
     rng = np.random.default_rng(0)
@@ -377,11 +435,11 @@ def cost() -> Figures:
     film = next(iter(sets.real_clips().values()))
     long = Video(np.concatenate([film.frames, film.frames[::-1]])[:250], film.fps)
     figures: Figures = {}
-    for name in ("image_signal", "image_hashlist", "image_text"):
+    for name in ("image_signal", "image_hashlist", "image_text", "image_likeness"):
         figures[f"{name}, 256 x 256, CPU ms"] = round(1000 * spend(name, picture), 1)
         megapixels = photo.pixels.shape[0] * photo.pixels.shape[1] / 1e6
         figures[f"{name}, CPU ms a megapixel"] = round(1000 * spend(name, photo) / megapixels, 1)
-    for name in ("audio_signal", "audio_text"):
+    for name in ("audio_signal", "audio_text", "audio_likeness", "audio_hashlist"):
         figures[f"{name}, CPU ms a second of sound"] = round(1000 * spend(name, sound) / 2, 1)
     total = 0.0
     for name in ("video_signal", "video_frames"):
@@ -395,7 +453,10 @@ def cost() -> Figures:
 
 SECTIONS = {
     f.__name__: f
-    for f in (flash, insertions, block_lists, ocr, ultrasound, loudness, fingerprints, speech, ordinary, cost)
+    for f in (
+        *(flash, insertions, block_lists, recordings, likeness, ocr, ultrasound, loudness, fingerprints, speech),
+        *(ordinary, cost),
+    )
 }
 
 

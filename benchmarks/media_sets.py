@@ -28,6 +28,38 @@ def photographs(count: int) -> list[Pixels]:
     return [np.asarray(PilImage.open(io.BytesIO(p.read_bytes())).convert("RGB")) for p in paths]
 
 
+def named_photographs() -> Iterator[tuple[str, Pixels]]:
+    """All 200 photographs with their file names (without the ending)."""
+    for path in sorted((SHARED / "photos" / "bsds500_test").glob("*.jpg")):
+        yield path.stem, np.asarray(PilImage.open(io.BytesIO(path.read_bytes())).convert("RGB"))
+
+
+def voice_sets() -> dict[str, list[Audio]]:
+    """Pieces of 3 s: read speech, spoken digits, music; and the generator's sounds, with and without spoken words."""
+    found: dict[str, list[Audio]] = {"3 s of read speech": [], "3 s of spoken digits": [], "3 s of music": []}
+    corpus = list(corpus_audio().items())
+    for path in sorted((SHARED / "speech" / "librivox").glob("*.wav")):
+        sound = decode(path.read_bytes())
+        assert isinstance(sound, Audio)
+        corpus.append((f"speech_{path.stem}", sound))
+    for name, sound in corpus:
+        length = 3 * sound.rate
+        for start in range(0, min(sound.samples.shape[1], 60 * sound.rate) - length + 1, length):
+            piece = Audio(sound.samples[:, start : start + length], sound.rate)
+            found["3 s of read speech" if name.startswith("speech") else "3 s of music"].append(piece)
+    digits = [decode(p.read_bytes()) for p in sorted((SHARED / "speech" / "digits").glob("*.wav"))[::4]]
+    joined = np.concatenate([d.samples[0] for d in digits if isinstance(d, Audio)])
+    rate = digits[0].rate if isinstance(digits[0], Audio) else 8000
+    for start in range(0, joined.size - 3 * rate + 1, 3 * rate):
+        found["3 s of spoken digits"].append(Audio(joined[None, start : start + 3 * rate], rate))
+    rng = np.random.default_rng(2)
+    for _ in range(80):
+        described = sample_sound(rng)
+        kind = "the generator's spoken words" if described.kind == "words" else "the generator's other sounds"
+        found.setdefault(kind, []).append(Audio(render_sound(described)[None].astype(np.float32), 16_000))
+    return found
+
+
 def corpus_audio() -> dict[str, Audio]:
     """The read speech and music files."""
     found = {}

@@ -6,21 +6,23 @@ least once a second, when it stands out, and when a quarter of it has changed si
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gensafe.core.errors import SafetyUnavailable
-from gensafe.core.ports import Card
+from gensafe.core import plugins
+from gensafe.core.errors import ConfigError, SafetyUnavailable
+from gensafe.core.ports import Card, Classifier
 from gensafe.core.types import (
     Assessment,
     Box,
     ClassifierId,
     Coverage,
     Finding,
+    Image,
     Media,
     Modality,
     Stage,
@@ -40,6 +42,7 @@ NAME: Final = "video_frames"
 VERSION: Final = "1"
 MAX_READ: Final = 240
 MAX_SIDE: Final = 960
+FURTHER: Final = "image_likeness,audio_likeness"
 
 
 class VideoFrames:
@@ -49,15 +52,21 @@ class VideoFrames:
         hashlist: Block lists.
         text: Text and codes.
         speech: The sound track.
+        further: Further classifiers of pictures, for the frames that are read, and of sounds, for the sound track.
     """
 
     name = NAME
     modality = Modality.VIDEO
 
     def __init__(
-        self, hashlist: image_hashlist.ImageHashlist, text: image_text.ImageText, speech: audio_text.AudioText
+        self,
+        hashlist: image_hashlist.ImageHashlist,
+        text: image_text.ImageText,
+        speech: audio_text.AudioText,
+        further: Iterable[Classifier] = (),
     ) -> None:
         self._hashlist, self._text, self._speech = hashlist, text, speech
+        self._further = tuple(further)
 
     def identity(self) -> ClassifierId:
         """The digest covers the OCR models."""
@@ -66,7 +75,7 @@ class VideoFrames:
     def card(self) -> Card:
         """The card in docs/cards, with the categories of the classifiers it uses."""
         own = read_card(NAME)
-        parts = (self._hashlist.card(), self._text.card(), self._speech.card())
+        parts = (self._hashlist.card(), self._text.card(), self._speech.card(), *(f.card() for f in self._further))
         known = {*own.categories, *(category for part in parts for category in part.categories)}
         return replace(own, categories=tuple(sorted(known)))
 
@@ -91,23 +100,35 @@ class VideoFrames:
             pixels = _reduced(item.frames[index])
             after = next((i for i in chosen if i > index), len(item.frames))
             time = TimeRange(round(index / item.fps, 3), round(after / item.fps, 3))
-            scale = item.frames.shape[2] / pixels.shape[1]
-            listed = self._hashlist.look_up(pixels, crops=False)
-            for finding in (*listed, *_enlarged(self._text.read(pixels, stage), scale)):
+            for finding in self._look(pixels, stage, item.frames.shape[2] / pixels.shape[1]):
                 key = finding.category, finding.detail
                 known = found.get(key)
                 if known is None:
                     found[key] = replace(finding, classifier=NAME, times=(time,))
                 else:
                     score = max(known.score, finding.score)
-                    found[key] = replace(known, score=score, times=(*known.times, time))
+                    boxes = tuple(
+                        dict.fromkeys((*known.boxes, *finding.boxes))
+                    )  # what is painted over must be all of it
+                    found[key] = replace(known, score=score, boxes=boxes, times=(*known.times, time))
         count = len(item.frames)
-        heard = () if item.audio is None else self._speech.listen(item.audio, stage)
+        heard: list[Finding] = []
+        if item.audio is not None:
+            heard += self._speech.listen(item.audio, stage)
+            heard += self._asked(item.audio, stage)
         spoken = (replace(f, classifier=NAME) for f in heard)
         return Assessment((*found.values(), *spoken), (Coverage(NAME, "frames", count, count),))
 
+    def _look(self, pixels: NDArray[np.uint8], stage: Stage, scale: float) -> list[Finding]:
+        """All that the picture tests find in one frame; boxes in pixels of the original."""
+        found = [*self._hashlist.look_up(pixels, crops=False), *self._text.read(pixels, stage)]
+        return _enlarged([*found, *self._asked(Image(pixels), stage)], scale)
 
-def _enlarged(findings: tuple[Finding, ...], scale: float) -> list[Finding]:
+    def _asked(self, part: Media, stage: Stage) -> list[Finding]:
+        return [f for c in self._further if c.modality is part.modality for f in c.assess(part, stage).findings]
+
+
+def _enlarged(findings: Iterable[Finding], scale: float) -> list[Finding]:
     """Boxes in pixels of the original frame."""
     return [
         replace(f, boxes=tuple(Box(*(round(scale * v) for v in (b.left, b.top, b.right, b.bottom))) for b in f.boxes))
@@ -125,9 +146,18 @@ def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def create(options: Mapping[str, str]) -> VideoFrames:
-    """Entry point; takes the options of ``image_hashlist``, ``image_text`` and ``audio_text``.
+    """Entry point.
+
+    Args:
+        options: Those of ``image_hashlist``, ``image_text`` and ``audio_text``; ``further`` = names of further picture
+            and sound classifiers, separated by commas (default: FURTHER), which get all options.
 
     Raises:
-        ConfigError, SafetyUnavailable: as these.
+        ConfigError, SafetyUnavailable, PluginError: as these; or one of them reads neither pictures nor sounds.
     """
-    return VideoFrames(image_hashlist.create(options), image_text.create(options), audio_text.create(options))
+    names = [n.strip() for n in options.get("further", FURTHER).split(",") if n.strip()]
+    further: list[Classifier] = [plugins.load("gensafe.classifiers", name, options) for name in names]
+    for classifier in further:
+        if classifier.modality not in (Modality.IMAGE, Modality.AUDIO):
+            raise ConfigError(f"{classifier.name} reads {classifier.modality}", field="video_frames.further")
+    return VideoFrames(image_hashlist.create(options), image_text.create(options), audio_text.create(options), further)
