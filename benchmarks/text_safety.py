@@ -1,6 +1,6 @@
 """How good the text classifiers are, measured.
 
-usage: python -m benchmarks.text_safety [--data DIR] [--shared DIR] [--limit N] [--json OUT] [--quick]
+usage: python -m benchmarks.text_safety [--data DIR] [--shared DIR] [--policy FILE] [--limit N] [--part PART] [--quick]
 
 Without --data: the contrastive test split and, where the shared data folder lies beside the checkout, the evaluation
 sets in it (none of them trained on). With --data: any folder of labelled .jsonl/.json/.csv, see benchmarks/text_sets.py
@@ -32,6 +32,7 @@ from benchmarks.text_measures.data import (
     jailbreak_sets,
     rare_rows,
 )
+from benchmarks.text_measures.examples import by_example
 from benchmarks.text_measures.speed import latency
 from benchmarks.text_measures.streams import streams
 from benchmarks.text_measures.systems import Stack, System, baselines, default_stack
@@ -39,9 +40,10 @@ from benchmarks.text_sets import read_folder
 from gensafe.core import plugins
 from gensafe.core.errors import GensafeError
 from gensafe.core.types import Modality
-from gensafe.safety.policy import Policy, load_policy
+from gensafe.safety.policy import load_policy
 
 RESULT: Final = ROOT / "benchmarks" / "results" / "text_safety.json"
+PARTS: Final = ("sets", "alarms", "rest", "streams")
 CACHE: Final = ROOT / "build" / "text_features.sqlite"
 
 
@@ -55,6 +57,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help=f"where to write; {RESULT.name} in results for the default sets")
     parser.add_argument("--streams", type=int, default=40, help="streams with harm; three times as many without")
     parser.add_argument("--cards", action="store_true", help="write the figures into the cards beside the weights")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this, the rest from an earlier run")
     parser.add_argument("--quick", action="store_true", help="no baselines, no streams")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where the encoder's features are kept between runs")
     args = parser.parse_args()
@@ -79,9 +82,6 @@ def run(args: argparse.Namespace) -> int:
     policy = load_policy(args.policy)
     stack = default_stack(policy, args.cache)
     screen = Stack([plugins.load("gensafe.classifiers", "text_screen")])
-    systems: dict[str, System] = {DEFAULT: stack, "text_screen alone": screen}
-    if not args.quick:
-        systems.update(baselines(shared))
     out: dict[str, Any] = {
         "version": 3,
         "parameters": {"limit": args.limit, "policy": policy.digest, "sets": {n: len(r) for n, r in sets.items()}},
@@ -89,27 +89,50 @@ def run(args: argparse.Namespace) -> int:
         "classifiers": {c.name: c.identity().weights_digest for c in (*stack.classifiers, *screen.classifiers)},
     }
     target = args.json or (None if args.data else RESULT)
-
-    def save() -> None:  # after each part: a run that is cut short leaves what it measured
-        if target:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(json.dumps(out, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-    out["sets"] = {}
-    for name, rows in sets.items():
-        out["sets"][name] = measure(name, rows, systems, policy)
-        save()
+    if target and args.part:
+        out = _continued(out, target)
     rows = [r for found in sets.values() for r in found]
-    out["calibration"] = reliability(rows, stack)
-    if not args.data:
-        _own(out, args, shared, rows, stack, policy)
-        save()
-    names = [*policy.classifiers[Modality.TEXT], "text_screen"]
-    out["latency_ms"] = latency([plugins.load("gensafe.classifiers", n) for n in names])
-    save()
-    if not args.quick and not args.data and shared:
-        out["streams"] = streams(shared, policy, stack, args.streams)
-        save()
+
+    def measure_sets() -> None:
+        systems: dict[str, System] = {DEFAULT: stack, "text_screen alone": screen}
+        if not args.quick:
+            systems.update(baselines(shared))
+        out["sets"] = {name: measure(name, found, systems, policy) for name, found in sets.items()}
+        out["calibration"] = reliability(rows, stack)
+
+    def measure_alarms() -> None:
+        calm = {n: t[: args.limit or None] for n, t in benign_sets(shared).items()}
+        calm[LOOK_ALIKES] = benign_sets(None)[LOOK_ALIKES]
+        out["benign"] = false_alarms(calm, stack, policy)
+        out["look_alikes"] = look_alikes(stack, policy)
+        everyday = [t for n, texts in calm.items() if n != LOOK_ALIKES for t in texts]
+        labelled = rows + (rare_rows(shared) if shared else [])
+        out["thresholds"] = thresholds(labelled, everyday, stack, policy)
+        if shared:
+            quiet = [t for n in ("requests", "security questions") for t in calm[n]]
+            out["jailbreak"] = jailbreaks(jailbreak_sets(shared), quiet, stack, policy)
+
+    def measure_rest() -> None:
+        names = [*policy.classifiers[Modality.TEXT], "text_screen"]
+        out["latency_ms"] = latency([plugins.load("gensafe.classifiers", n) for n in dict.fromkeys(names)])
+        if shared and not args.data:
+            out["pii"] = personal_data(shared)
+            foreign = {n: drawn(r, args.limit // 3) for n, r in foreign_sets(shared).items()}
+            out["languages"] = languages(foreign, stack, policy)
+            out["custom_by_example"] = by_example(shared, stack.embed)
+
+    def measure_streams() -> None:
+        if shared:
+            out["streams"] = streams(shared, policy, stack, args.streams)
+
+    parts = {"sets": measure_sets, "alarms": measure_alarms, "rest": measure_rest, "streams": measure_streams}
+    skipped = {"alarms", "streams"} if args.data else {"streams"} if args.quick else set()
+    for name, part in parts.items():
+        if name in (args.part or parts.keys() - skipped):
+            part()
+            if target:  # after each part: a run that is cut short leaves what it measured
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(json.dumps(out, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     if target:
         print(f"\nwritten to {target.name}")
     if args.cards and not args.data:
@@ -117,23 +140,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _own(
-    out: dict[str, Any], args: argparse.Namespace, shared: Path | None, rows: list[Any], stack: Stack, policy: Policy
-) -> None:
-    """What only the sets known by name can tell."""
-    calm = {n: t[: args.limit or None] for n, t in benign_sets(shared).items()}
-    calm[LOOK_ALIKES] = benign_sets(None)[LOOK_ALIKES]
-    out["benign"] = false_alarms(calm, stack, policy)
-    out["look_alikes"] = look_alikes(stack, policy)
-    labelled = rows + (rare_rows(shared) if shared else [])
-    everyday = [t for n, texts in calm.items() if n != LOOK_ALIKES for t in texts]
-    out["thresholds"] = thresholds(labelled, everyday, stack, policy)
-    if shared:
-        quiet = [t for n in ("requests", "security questions") for t in calm[n]]
-        out["jailbreak"] = jailbreaks(jailbreak_sets(shared), quiet, stack, policy)
-        out["pii"] = personal_data(shared)
-        foreign = {n: drawn(r, args.limit // 3) for n, r in foreign_sets(shared).items()}
-        out["languages"] = languages(foreign, stack, policy)
+def _continued(fresh: dict[str, Any], target: Path) -> dict[str, Any]:
+    """What ``target`` holds of a run with the same policy, weights and rows; ``fresh`` if it holds none."""
+    try:
+        found: dict[str, Any] = json.loads(target.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return fresh
+    return found if all(found.get(k) == v for k, v in fresh.items()) else fresh
 
 
 if __name__ == "__main__":

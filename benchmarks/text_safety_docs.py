@@ -44,13 +44,43 @@ def tables(out: dict[str, Any]) -> Iterator[str]:
         for name, entry in out["latency_ms"].items():
             cells = [f"{entry[k][0]}, {entry[k][1]}" for k in ("sentence", "100_words")]
             yield f"| {name} | {cells[0]} | {cells[1]} |"
+    if "look_alikes" in out:
+        e = out["look_alikes"]["all"]
+        yield from ("", "| contrastive test split | n | held or blocked | blocked |", "|---" * 4 + "|")
+        for name, side in (("benign look-alikes", "benign"), ("their unsafe twins", "unsafe")):
+            held, blocked = (100 * e[f"{side}_{level}"] / e[side] for level in ("held", "blocked"))
+            yield f"| {name} | {e[side]} | {held:.1f} % | {blocked:.1f} % |"
+    if "languages" in out:
+        columns = "| language | n | reported as not covered | held or blocked | AUROC of the learned scores |"
+        yield from ("", columns, "|---" * 5 + "|")
+        for name, entry in out["languages"].items():
+            cells = [interval(entry["reported_as_not_covered"]), interval(entry["held_or_blocked"])]
+            yield f"| {name} | {entry['n']} | {cells[0]} | {cells[1]} | {entry['auroc'] or ''} |"
+    if "custom_by_example" in out:
+        yield from ("", "| categories by example: similarity | found | false alarms |", "|---" * 3 + "|")
+        for row in out["custom_by_example"]:
+            yield f"| {row['threshold']:.2f} | {interval(row['found'])} | {interval(row['false_alarms'])} |"
     if "streams" in out:
-        yield from ("", "| hold-back, words | streams | caught | no leaked word | only at the end |", "|---" * 5 + "|")
-        for row in out["streams"]["table"]:
-            cells = [row["streams"], row["caught"], row["zero_leak"], row["only_at_the_end"]]
-            yield f"| {row['hold_back'] or 'all'} | " + " | ".join(map(str, cells)) + " |"
-        stopped = interval(out["streams"]["benign_stopped"])
-        yield from ("", f"Benign streams stopped: {stopped}; {out['streams']['ms_per_word']} ms a word.")
+        yield from _stream_lines(out["streams"])
+
+
+def _stream_lines(found: dict[str, Any]) -> Iterator[str]:
+    columns = (
+        "hold-back, words",
+        "step, words",
+        "streams",
+        "caught",
+        "no leaked word",
+        "words leaked",
+        "only at the end",
+    )
+    yield from ("", "| " + " | ".join(columns) + " | stopped before the harm |", "|---" * 8 + "|")
+    for row in found["table"]:
+        keys = ("step", "streams", "caught", "zero_leak", "words_leaked", "only_at_the_end", "too_early")
+        yield f"| {row['hold_back'] or 'all'} | " + " | ".join(str(row[k]) for k in keys) + " |"
+    stopped, n = interval(found["benign_stopped"]), found["benign_streams"]
+    cost = f"{found['ms_per_word']} ms of processor time a word, {found['ms_per_token']} ms a token"
+    yield from ("", f"Benign streams stopped: {stopped} of {n}; {cost} (the judgement of the whole text included).")
 
 
 def main() -> int:

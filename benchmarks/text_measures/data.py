@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.text_contrastive.everyday import everyday_texts
 from benchmarks.text_sets import Row, objects
 
 ROOT: Final = Path(__file__).parents[2]
@@ -67,6 +68,8 @@ def _toxicity_prompts(folder: Path) -> Iterator[Row]:
 def benign_sets(shared: Path | None) -> dict[str, list[str]]:
     """Benign texts; the look-alikes first, all others are everyday text."""
     sets = {LOOK_ALIKES: [r["text"] for r in contrastive() if not r["labels"]]}
+    sets["everyday, written for this project"] = everyday_texts()
+    sets["this repository's pages"] = pages()
     if shared is None:
         return sets
     train = shared / "train"  # parts of these sets that were kept from training
@@ -78,6 +81,13 @@ def benign_sets(shared: Path | None) -> dict[str, list[str]]:
     frr = json.loads((train / "cyberseceval" / "mitre_frr.json").read_text(encoding="utf-8"))
     sets["security questions"] = [r["mutated_prompt"] for r in frr[1::2]]
     return sets
+
+
+def pages() -> list[str]:
+    """Paragraphs, tables and usage texts of docs/, without the pages that speak of harm."""
+    found = sorted(p for p in (ROOT / "docs").glob("*.md") if "safety" not in p.name and "threat" not in p.name)
+    blocks = [b for p in found for b in re.split(r"\n\s*\n", p.read_text(encoding="utf-8"))]
+    return [b for b in blocks if len(b) > 120]
 
 
 def jailbreak_sets(shared: Path) -> dict[str, list[str]]:

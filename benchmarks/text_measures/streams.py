@@ -16,10 +16,12 @@ from benchmarks.text_measures.systems import Stack
 from gensafe.core import plugins
 from gensafe.core.errors import SafetyBlocked
 from gensafe.core.types import Modality, Stage, Verdict
+from gensafe.safety.cards import WEIGHTS
 from gensafe.safety.policy import Policy
 from gensafe.safety.rule import StreamParameters
 from gensafe.safety.runner import SafetyRunner
 from gensafe.safety.streaming import StreamGate
+from gensafe.safety.wordpiece import WordPiece
 
 HARM: Final = frozenset(("vcr", "hte", "sxc", "ssh", "tox", "iwp", "ncr"))
 HOLD_BACKS: Final = (0, 20, 40, 60, 100)
@@ -61,15 +63,16 @@ def streams(shared: Path, policy: Policy, stack: Stack, count: int) -> dict[str,
     print("\nstreams: leaks by hold-back and step (words)")
     table = [_leaks(runner, _like(usual, hold, usual.step_words), mixed) for hold in HOLD_BACKS]
     table += [_leaks(runner, _like(usual, usual.hold_back_words, step), mixed) for step in STEPS]
-    wrong = [bool(push(runner, usual, t)[1]) for t in calm[count:]]
+    wrong = [bool(push(runner, usual, t)[2]) for t in calm[count:]]
     stopped = share(sum(wrong), len(wrong))
-    each = _cost(policy, calm[:TIMED])
-    print(f"  benign streams stopped: {stopped};  {each:.2f} ms a word")
+    each, token = _cost(policy, calm[:TIMED])
+    print(f"  benign streams stopped: {stopped};  {each:.2f} ms a word, {token:.2f} ms a token")
     return {
         "table": table,
         "benign_streams": len(wrong),
         "benign_stopped": figures(stopped),
         "ms_per_word": round(each, 2),
+        "ms_per_token": round(token, 2),
     }
 
 
@@ -80,49 +83,54 @@ def _like(usual: StreamParameters, hold: int, step: int) -> StreamParameters:
 
 
 def _leaks(runner: SafetyRunner, parameters: StreamParameters, mixed: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
-    caught = clean = late = words = 0
-    for before, bad, after in mixed:
-        text = f"{before} {bad} {after}"
-        released, how = push(runner, parameters, text)
-        if how:
-            caught += 1
-            late += how == "end"
-            leaked = len(text[len(before) + 1 : released].split())
-            words += leaked
-            clean += leaked == 0
+    """Streams stopped before their harm was even pushed are counted by themselves: those were false alarms."""
     row = {
         "hold_back": parameters.hold_back_words, "step": parameters.step_words, "window": parameters.window_words,
-        "streams": len(mixed), "caught": caught, "zero_leak": clean, "only_at_the_end": late, "words_leaked": words,
+        "streams": len(mixed), "caught": 0, "zero_leak": 0, "only_at_the_end": 0, "words_leaked": 0, "too_early": 0,
     }  # fmt: skip
+    for before, bad, after in mixed:
+        released, pushed, how = push(runner, parameters, f"{before} {bad} {after}")
+        if how and pushed <= len(before) + 1:
+            row["too_early"] += 1
+        elif how:
+            leaked = len(bad[: max(0, released - len(before) - 1)].split())
+            row["caught"] += 1
+            row["only_at_the_end"] += how == "end"
+            row["words_leaked"] += leaked
+            row["zero_leak"] += leaked == 0
     print(
-        f"  hold-back {row['hold_back'] or 'all'}, step {row['step']}: {caught}/{len(mixed)} caught, no leaked word "
-        f"{clean}, only at the end {late}"
+        f"  hold-back {row['hold_back'] or 'all'}, step {row['step']}: {row['caught']}/{len(mixed)} caught, no leaked "
+        f"word {row['zero_leak']}, only at the end {row['only_at_the_end']}, stopped before the harm {row['too_early']}"
     )
     return row
 
 
-def push(runner: SafetyRunner, parameters: StreamParameters, text: str) -> tuple[int, str]:
-    """(characters that had left when it was stopped, "" | "stream" | "end")."""
+def push(runner: SafetyRunner, parameters: StreamParameters, text: str) -> tuple[int, int, str]:
+    """(characters that had left, characters that were pushed when it was stopped, "" | "stream" | "end")."""
     gate = StreamGate(runner, parameters)
+    pushed = 0
     try:
         for word in re.findall(r"\S+\s*", text):
+            pushed += len(word)
             gate.push(word)
     except SafetyBlocked:
-        return gate.released, "stream"
+        return gate.released, pushed, "stream"
     try:
         gate.finish()
     except SafetyBlocked:
-        return gate.released, "end"
-    return gate.released, ""
+        return gate.released, pushed, "end"
+    return gate.released, pushed, ""
 
 
-def _cost(policy: Policy, texts: Sequence[str]) -> float:
-    """Processor ms a word of streams that pass, the judgement at the end included; nothing kept from before."""
+def _cost(policy: Policy, texts: Sequence[str]) -> tuple[float, float]:
+    """Processor ms a word and a token of streams, the judgement at the end included; nothing kept from before."""
     stack = [plugins.load("gensafe.classifiers", n) for n in policy.classifiers[Modality.TEXT]]
     runner = SafetyRunner(policy, {Modality.TEXT: stack}, timeout_s=120)
-    words = 0
+    pieces = WordPiece((WEIGHTS / "text_encoder.vocab.txt").read_text(encoding="utf-8").splitlines())
+    words = sum(len(t.split()) for t in texts)
+    tokens = sum(len(pieces.encode(t)) for t in texts)
     begin = time.process_time()
     for text in texts:
         push(runner, policy.stream, text)
-        words += len(text.split())
-    return (time.process_time() - begin) * 1000 / words
+    spent = (time.process_time() - begin) * 1000
+    return spent / words, spent / tokens

@@ -19,6 +19,7 @@ from gensafe.core.ports import Classifier
 from gensafe.core.types import Action, Modality, Stage, Text
 from gensafe.safety.classifiers.text_encoder import TextEncoder
 from gensafe.safety.encoder import Encoder
+from gensafe.safety.nearest import Vector
 from gensafe.safety.policy import Policy
 
 NOT_HARM: Final = frozenset(("pii", "sec", "unc", "hid"))  # found by rules; not what the labels of these sets mean
@@ -65,6 +66,11 @@ class Stack:
                     found[f.category] = max(found.get(f.category, 0.0), f.score)
             self._seen[text] = found
         return self._seen[text]
+
+    def embed(self, text: str) -> Vector:
+        """The sentence embedding of (normalised) ``text``."""
+        (encoder,) = (c for c in self.classifiers if isinstance(c, TextEncoder))
+        return encoder.embedding(text)
 
     def __call__(self, texts: Sequence[str]) -> Scores:
         """Scores of each text."""

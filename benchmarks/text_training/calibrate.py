@@ -1,27 +1,30 @@
 """Fit the calibration of the screen alone and of screen and encoder together; write the files that ship.
 
-usage: python -m benchmarks.text_training.calibrate DATA_FOLDER SCREEN.safetensors HEADS_FOLDER ENCODER.onnx VOCAB.txt
-OUT_FOLDER
+usage: python -m benchmarks.text_training.calibrate DATA_FOLDER WEIGHTS_FOLDER OUT_FOLDER
 
+WEIGHTS_FOLDER holds the four files that ship (for new weights: the screen's and the heads' tensors under those names).
 Fitted on the families of texts that neither model was trained on (``held_out``). Then prints, per category, the scores
-at which given shares of benign texts are exceeded: where the thresholds of the default policy come from.
+at which given shares of benign texts are exceeded: where ``benchmarks.text_training.thresholds`` starts.
 """
 
 from __future__ import annotations
 
 import json
-import pickle
+import random
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.text_training.corpus import HEADS, Example, _json, passages
-from benchmarks.text_training.heads import embed
-from benchmarks.text_training.screen import SOURCE_WEIGHT, TEACHER, held_out
+from benchmarks.text_measures.systems import KeptEncoder
+from benchmarks.text_training.corpus import HEADS, Example, _json, example, passages, read_contrastive
+from benchmarks.text_training.heads import sample
+from benchmarks.text_training.screen import CONTRASTIVE, SOURCE_WEIGHT, TEACHER, held_out
+from benchmarks.text_training.technical import technical_texts
 from gensafe.core.digest import sha256
 from gensafe.safety.encoder import Encoder, Heads
 from gensafe.safety.ensemble import Calibration, inputs
@@ -30,6 +33,8 @@ from gensafe.safety.normalize import normalize
 
 CATEGORIES: Final = tuple(h for h in HEADS if h != "any")
 NAMES: Final = (*HEADS, TEACHER)
+PER_SOURCE: Final = 200
+FITTED: Final = ("calibration", "calibration_bias", "calibration_ceiling")
 
 
 # Added to the fitted weights before the scale is fitted again. The training comments were collected because people
@@ -79,46 +84,63 @@ def main() -> int:
     """Fit, write, print."""
     from safetensors.numpy import load_file, save
 
-    folder, screen_file, cache, onnx, vocabulary, out = (Path(a) for a in sys.argv[1:7])
+    folder, weights, out = (Path(a) for a in sys.argv[1:4])
     out.mkdir(parents=True, exist_ok=True)
-    tensors = load_file(screen_file)
-    screen = LinearScreen.from_tensors(tensors, NAMES)
-    heads_tensors = load_file(cache / "heads.safetensors")
-    heads = Heads(**heads_tensors)
-    # 1. held-out examples and their features
-    examples: list[Example] = []
-    features = []
-    for name in ("corpus", "contrastive"):
-        found = pickle.loads((cache / f"{name}.pickle").read_bytes())  # noqa: S301 - our own cache
-        use = [i for i, e in enumerate(found) if held_out(e)]
-        examples += [found[i] for i in use]
-        features.append(np.load(cache / f"{name}.npy", mmap_mode="r")[use].astype(np.float32))
-    a = np.stack([screen.logits(normalize(e.text).text) for e in examples])
-    b = heads.logits(np.concatenate(features))
+    screen_tensors = {k: v for k, v in load_file(weights / "text_screen.safetensors").items() if k not in FITTED}
+    heads_tensors = {k: v for k, v in load_file(weights / "text_encoder.safetensors").items() if k not in FITTED}
+    onnx = (weights / "text_encoder.onnx").read_bytes()
+    vocabulary = (weights / "text_encoder.vocab.txt").read_text(encoding="utf-8").splitlines()
+    encoder = KeptEncoder(onnx, vocabulary, out / "features.sqlite")
+    screen, heads = LinearScreen.from_tensors(screen_tensors, NAMES), Heads(**heads_tensors)
+    # 1. held-out examples and what both models make of them
+    examples = thinned([e for e in (*sample(folder), *read_contrastive(CONTRASTIVE)) if held_out(e)])
+    examples += [example(t, "technical") for t in technical_texts()]
+    a, b = logits(screen, heads, encoder, [e.text for e in examples])
+    print(len(examples), "examples", flush=True)
     # 2. fit both calibrations
     ceiling = np.array([CEILING.get(c, 1.0) for c in CATEGORIES], np.float32)
     alone = Calibration(CATEGORIES, NAMES, *fit(inputs(CATEGORIES, NAMES, [a]), examples), ceiling)
     both = Calibration(CATEGORIES, NAMES, *fit(inputs(CATEGORIES, NAMES, [a, b]), examples), ceiling)
     # 3. write
     meta = {"heads": " ".join(NAMES), "categories": " ".join(CATEGORIES)}
-    data = {**tensors, "calibration": alone.weight, "calibration_bias": alone.bias, "calibration_ceiling": ceiling}
+    data = {**screen_tensors, **_fitted(alone)}
     (out / "text_screen.safetensors").write_bytes(save(data, meta))
-    small = {k: v.astype(np.float32) for k, v in heads_tensors.items()}
-    data = {**small, "calibration": both.weight, "calibration_bias": both.bias, "calibration_ceiling": ceiling}
-    meta["encoder"] = sha256(onnx.read_bytes())
+    meta["encoder"] = sha256(onnx)
     meta["screen"] = sha256((out / "text_screen.safetensors").read_bytes())
-    (out / "text_encoder.safetensors").write_bytes(save(data, meta))
-    # 4. thresholds
-    encoder = Encoder(onnx.read_bytes(), vocabulary.read_text(encoding="utf-8").splitlines())
-    benign = benign_texts(folder / "train", examples)
+    (out / "text_encoder.safetensors").write_bytes(save({**heads_tensors, **_fitted(both)}, meta))
+    # 4. what benign texts score
     result: dict[str, Any] = {}
-    for group, texts in benign.items():
-        za = np.stack([screen.logits(normalize(t).text) for t in texts])
-        zb = heads.logits(embed(encoder, texts).astype(np.float32))
+    for group, texts in benign_texts(folder / "train", examples).items():
+        za, zb = logits(screen, heads, encoder, texts)
         result[group] = {"screen": alone.scores([za]), "both": both.scores([za, zb])}
     table(result, examples, alone.scores([a]), both.scores([a, b]))
-    np.savez(out / "calibration.npz", **{f"{g}_{k}": v for g, r in result.items() for k, v in r.items()})
+    np.savez(out / "held_out.npz", a=a, b=b, labels=np.array([e.labels for e in examples]))
     return 0
+
+
+def thinned(examples: Sequence[Example]) -> list[Example]:
+    """At most PER_SOURCE of each source, with weights that restore its share: seven numbers a category need no more."""
+    sources: dict[str, list[Example]] = {}
+    for e in examples:
+        sources.setdefault(e.source, []).append(e)
+    found = []
+    for rows in sources.values():
+        kept = random.Random(4).sample(rows, min(PER_SOURCE, len(rows)))
+        found += [replace(e, weight=e.weight * len(rows) / len(kept)) for e in kept]
+    return found
+
+
+def _fitted(calibration: Calibration) -> dict[str, NDArray[np.float32]]:
+    return dict(zip(FITTED, (calibration.weight, calibration.bias, calibration.ceiling), strict=True))
+
+
+def logits(
+    screen: LinearScreen, heads: Heads, encoder: Encoder, texts: Sequence[str]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """((n, heads) of the screen, (n, heads) of the encoder), each text by itself as the service reads it."""
+    plain = [normalize(t).text for t in texts]
+    features = (encoder.features([encoder.encode(t)]) for t in plain)
+    return np.stack([screen.logits(t) for t in plain]), np.concatenate([heads.logits(f) for f in features])
 
 
 def benign_texts(train: Path, examples: Sequence[Example]) -> dict[str, list[str]]:
@@ -127,9 +149,9 @@ def benign_texts(train: Path, examples: Sequence[Example]) -> dict[str, list[str
     requests = [row[0] for part in ("val", "oos_val") for row in clinc[part]]
     books = [p for b, s in (("1342", 77), ("140", 78)) for p in passages(train / "benign_books" / f"{b}.txt", 150, s)]
     gsm = [json.loads(line)["question"] for line in (train / "benign_gsm8k" / "test.jsonl").read_text().splitlines()]
-    held = [e.text for e in examples if e.source in ("banking", "wiki", "self_instruct", "mitre_frr")]
+    held = [e.text for e in examples if e.source in ("banking", "wiki", "self_instruct", "mitre_frr", "technical")]
     alike = [e.text for e in examples if e.source == "contrastive" and e.labels[HEADS.index("any")] == 0.0]
-    return {"everyday": requests[:2000] + gsm[:300] + held + books, "alike": alike}
+    return {"everyday": requests[:400] + gsm[:100] + held + books[::4], "alike": alike}
 
 
 def table(result: Any, examples: Sequence[Example], alone: NDArray[np.float32], both: NDArray[np.float32]) -> None:

@@ -23,7 +23,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from benchmarks.text_training.corpus import HEADS, Example, read_all
-from gensafe.safety.hashing import BUCKETS, grams
+from gensafe.safety.hashing import BUCKETS, buckets
 from gensafe.safety.linear import features
 from gensafe.safety.normalize import normalize
 
@@ -40,24 +40,15 @@ def held_out(example: Example) -> bool:
 
 def matrix(texts: Sequence[str], idf: NDArray[np.float32] | None) -> tuple[sp.csr_matrix, NDArray[np.float32]]:
     """(features, idf); ``idf`` None = learn it from these texts, rounded to the sixteenths the file stores."""
-    found = [np.unique(grams(normalize(t).text).bucket).astype(np.int32) for t in texts]
+    found = [np.unique(buckets(normalize(t).text)).astype(np.int32) for t in texts]
     if idf is None:
         seen = np.bincount(np.concatenate(found), minlength=BUCKETS)
         idf = np.log((1 + len(texts)) / (1 + seen)).astype(np.float32) + np.float32(1)
         idf = np.minimum(np.round(idf * 16), 255).astype(np.float32) / np.float32(16)
-    rows = []
-    for buckets in found:
-        rows.append(_values(buckets, idf))
+    rows = [features(f.astype(np.int64), idf)[1] for f in found]
     data = np.concatenate(rows) if rows else np.zeros(0, np.float32)
     pointer = np.concatenate([[0], np.cumsum([len(f) for f in found])])
     return sp.csr_matrix((data, np.concatenate(found), pointer), (len(texts), BUCKETS)), idf
-
-
-def _values(buckets: NDArray[np.int32], idf: NDArray[np.float32]) -> NDArray[np.float32]:
-    from gensafe.safety.hashing import Grams
-
-    none = np.zeros(0, np.int64)
-    return features(Grams(buckets.astype(np.int64), none, none, 0), idf)[1]
 
 
 def teacher_scores(texts: Sequence[str]) -> NDArray[np.float32]:

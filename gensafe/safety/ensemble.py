@@ -10,9 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+LONE: Final = 0.5  # taken off the log-odds of a sentence torn out of its text: less is known about what it means there
+CROWD: Final = 0.3  # taken off all, times the logarithm of the number of looks: the highest of many is high by chance
+CROWD_AT_MOST: Final = 20  # looks that count, so that padding cannot buy more than 0.9
+WHOLE_ONLY: Final = frozenset(("jbk",))  # "You are an expert." is half of a jailbreak and of any honest request
 
 
 @dataclass(frozen=True)
@@ -35,12 +42,36 @@ class Calibration:
         return np.asarray(np.minimum(1 / (1 + np.exp(-np.clip(total, -30, 30))), self.ceiling), np.float32)
 
 
+def weigh(
+    scores: NDArray[np.float32], lone: NDArray[np.bool_], looks: int, categories: Sequence[str]
+) -> NDArray[np.float32]:
+    """Make the (pieces, categories) scores of one text's pieces comparable, so that the highest can be taken.
+
+    ``lone[i]``: piece i is a sentence by itself, not a window. ``looks``: how many pieces one reading was cut into.
+    LONE and CROWD were chosen on the sets of ``benchmarks.text_safety`` by ranking alone; thresholds were chosen
+    afterwards on other texts.
+    """
+    if looks <= 1 and not lone.any():
+        return scores
+    p = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
+    z = np.log(p / (1 - p)) - LONE * lone[:, None] - CROWD * np.log(min(max(1, looks), CROWD_AT_MOST))
+    found = 1 / (1 + np.exp(-z))
+    for column, category in enumerate(categories):
+        if category in WHOLE_ONLY:
+            found[lone, column] = 0.0
+    return np.asarray(found, np.float32)
+
+
+@lru_cache(maxsize=8)
+def _places(categories: tuple[str, ...], heads: tuple[str, ...]) -> tuple[list[int], list[int]]:
+    return [heads.index(c) for c in categories], [heads.index("any"), heads.index("apc")]
+
+
 def inputs(
     categories: Sequence[str], heads: Sequence[str], logits: Sequence[NDArray[np.float32]]
 ) -> NDArray[np.float32]:
     """(batch, categories, 3 * models): own head, ``any``, ``apc`` of each model, clipped to +-12."""
-    own = [heads.index(c) for c in categories]
-    both = [heads.index("any"), heads.index("apc")]
+    own, both = _places(tuple(categories), tuple(heads))
     parts = []
     for z in logits:
         z = np.clip(z, -12, 12)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 WORD_BITS: Final = 17
-CHAR_BITS: Final = 17
-BUCKETS: Final = (1 << WORD_BITS) + (1 << CHAR_BITS)
+CHAR_BITS: Final = WORD_BITS
+BUCKETS: Final = 2 << WORD_BITS
 MIN_GRAM: Final = 3
 MAX_GRAM: Final = 5
 _TOKEN: Final = re.compile(r"[^\W_]+|[^\w\s]|_")
@@ -26,36 +27,47 @@ _MIX: Final = np.uint32(0x9E3779B1)
 
 @dataclass(frozen=True, slots=True)
 class Grams:
-    """``bucket[i]``: table row of n-gram i, which covers characters [start[i], end[i]); ``words`` words come first."""
+    """``bucket[i]``: table row of n-gram i, which covers characters [start[i], end[i]); words and pairs come first."""
 
     bucket: NDArray[np.int64]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
-    words: int
 
 
+def buckets(text: str) -> NDArray[np.int64]:
+    """Table rows of the n-grams of (normalised) ``text``: words, word pairs, character n-grams by size."""
+    return _hashed(text, [m.span() for m in _TOKEN.finditer(text)])
+
+
+@lru_cache(maxsize=16)  # one text is explained under several categories in a row
 def grams(text: str) -> Grams:
-    """Hash the n-grams of (normalised) ``text``."""
+    """The n-grams of (normalised) ``text`` with their places, in the order of ``buckets``."""
     tokens = [m.span() for m in _TOKEN.finditer(text)]
-    hashes = np.array([zlib.crc32(text[a:b].encode("utf-8", "replace")) for a, b in tokens], np.uint32)
     spans = np.array(tokens, np.int64).reshape(-1, 2)
+    starts, ends = [spans[:, 0], spans[:-1, 0]], [spans[:, 1], spans[1:, 1]]
+    for size in range(MIN_GRAM, MAX_GRAM + 1):
+        at = np.arange(max(0, len(text) + 3 - size), dtype=np.int64)  # of the text with a space on either side
+        starts.append(np.maximum(at - 1, 0))
+        ends.append(np.minimum(at - 1 + size, len(text)))
+    return Grams(_hashed(text, tokens), np.concatenate(starts), np.concatenate(ends))
+
+
+def _hashed(text: str, tokens: list[tuple[int, int]]) -> NDArray[np.int64]:
+    hashes = np.array([zlib.crc32(text[a:b].encode("utf-8", "replace")) for a, b in tokens], np.uint32)
     pairs = _mix(hashes[:-1] * _MIX + np.uint32(1)) ^ hashes[1:]
-    word = np.concatenate([_mix(hashes), _mix(pairs)]) >> np.uint32(32 - WORD_BITS)
-    starts = [spans[:, 0], spans[:-1, 0]]
-    ends = [spans[:, 1], spans[1:, 1]]
     # one space on either side marks the ends of the text as word ends
-    codes = np.frombuffer(f" {text} ".encode("utf-32-le", "replace"), np.uint32)
-    char: list[NDArray[np.uint32]] = []
-    rolling = np.zeros(len(codes), np.uint32)
-    for size in range(1, MAX_GRAM + 1):
+    rolling = np.frombuffer(f" {text} ".encode("utf-32-le", "replace"), np.uint32)
+    codes = rolling
+    sized: list[NDArray[np.uint32]] = []
+    for size in range(2, MAX_GRAM + 1):
         rolling = rolling[: max(0, len(codes) - size + 1)] * _P + codes[size - 1 :]
-        if size >= MIN_GRAM and len(rolling):
-            char.append(_mix(rolling + np.uint32(size)) >> np.uint32(32 - CHAR_BITS))
-            at = np.arange(len(rolling), dtype=np.int64)
-            starts.append(np.maximum(at - 1, 0))
-            ends.append(np.minimum(at - 1 + size, len(text)))
-    buckets = np.concatenate([word, *(c + np.uint32(1 << WORD_BITS) for c in char)]).astype(np.int64)
-    return Grams(buckets, np.concatenate(starts), np.concatenate(ends), len(word))
+        if size >= MIN_GRAM:
+            sized.append(rolling + np.uint32(size))
+    words = len(hashes) + len(pairs)
+    mixed = _mix(np.concatenate([hashes, pairs, *sized]))
+    found = (mixed >> np.uint32(32 - WORD_BITS)).astype(np.int64)  # both tables have the same size
+    found[words:] += 1 << WORD_BITS
+    return found
 
 
 def _mix(values: NDArray[np.uint32]) -> NDArray[np.uint32]:

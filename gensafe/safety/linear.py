@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gensafe.safety.hashing import BUCKETS, WORD_BITS, Grams, grams
+from gensafe.safety.hashing import BUCKETS, WORD_BITS, buckets, grams
 
 _CHARS = 1 << WORD_BITS
 
 
-def features(found: Grams, idf: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def features(bucket: NDArray[np.int64], idf: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """(distinct buckets, values): inverse document frequencies, unit length per table (words, characters)."""
-    unique = np.unique(found.bucket)
+    ordered = np.sort(bucket)
+    unique = ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
     values = idf[unique].astype(np.float32)
     cut = int(np.searchsorted(unique, _CHARS))
     for part in (values[:cut], values[cut:]):
@@ -50,20 +51,17 @@ class LinearScreen:
 
     def logits(self, text: str) -> NDArray[np.float32]:
         """(heads,) logits of (normalised) ``text``."""
-        return self._logits(grams(text))
-
-    def _logits(self, found: Grams) -> NDArray[np.float32]:
-        buckets, values = features(found, self.idf)
-        product = values @ self.weights[buckets].astype(np.float32)
+        unique, values = features(buckets(text), self.idf)
+        product = values @ self.weights[unique].astype(np.float32)
         return np.asarray(product * self.scale + self.bias, np.float32)
 
     def contributions(self, text: str, head: int) -> NDArray[np.float32]:
         """(len(text),) how much each character adds to the logit of ``head``: its n-grams' shares, spread evenly."""
         found = grams(text)
-        buckets, values = features(found, self.idf)
-        per_bucket = values * self.weights[buckets, head].astype(np.float32) * self.scale[head]
-        where = np.searchsorted(buckets, found.bucket)
-        count = np.bincount(where, minlength=len(buckets))
+        unique, values = features(found.bucket, self.idf)
+        per_bucket = values * self.weights[unique, head].astype(np.float32) * self.scale[head]
+        where = np.searchsorted(unique, found.bucket)
+        count = np.bincount(where, minlength=len(unique))
         share = per_bucket[where] / count[where] / np.maximum(1, found.end - found.start)
         # a difference array: each n-gram adds its share to every character it covers
         edge = np.zeros(len(text) + 1, np.float64)

@@ -9,6 +9,7 @@ Classifiers score the raw and the normalised form and keep the higher score: nor
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import Final
@@ -36,6 +37,7 @@ _INVISIBLE_RANGES: Final = (
     (0xE0000, 0xE0FFF),  # tags and supplementary variation selectors
 )
 
+_UNTIDY: Final = re.compile(r"  |[^\S ]|([^ ])\1{2}", re.IGNORECASE)  # what ``_finish`` would change but for case
 _LOOKALIKES: Final = {
     # Cyrillic
     "а": "a", "в": "b", "с": "c", "ԁ": "d", "е": "e", "һ": "h", "і": "i", "ј": "j", "к": "k", "ӏ": "l", "м": "m",
@@ -113,6 +115,8 @@ class Normalized:
 def normalize(text: str) -> Normalized:
     """Normalise ``text`` as the module describes. Linear in its length."""
     if text.isascii():  # the common case needs only case, runs and white space
+        if _UNTIDY.search(text) is None:
+            return Normalized(text.lower(), tuple(range(len(text))), len(text))
         return _finish(list(text), list(range(len(text))), len(text))
     chars: list[str] = []
     origin: list[int] = []

@@ -20,6 +20,7 @@ from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.ports import Card
 from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Media, Modality, Span, Stage
 from gensafe.safety.cards import WEIGHTS, read_card
+from gensafe.safety.classifiers.text_language import TextLanguage
 from gensafe.safety.classifiers.text_screen import (
     REPORT,
     Piece,
@@ -39,7 +40,7 @@ from gensafe.safety.normalize import Normalized
 from gensafe.safety.variants import readings
 
 NAME: Final = "text_encoder"
-VERSION: Final = "1"
+VERSION: Final = "2"
 WINDOW: Final = 480  # characters, about 100 tokens: what the encoder reads at once
 MEMORY: Final = 4096  # pieces whose logits are kept: a stream shows the same sentence to many windows
 SUSPECTS: Final = 2
@@ -97,7 +98,8 @@ class TextEncoder:
             raise SafetyUnavailable("the weights of text_encoder were not trained for this encoder and screen")
         self._encoder = encoder(model, vocabulary.decode("utf-8").splitlines())
         self._remembered = lru_cache(maxsize=MEMORY)(self._piece)
-        self._nearest = tuple(Nearest.of(c, lambda t: self._remembered(t).vector) for c in custom if c.examples)
+        self._nearest = tuple(Nearest.of(c, self.embedding) for c in custom if c.examples)
+        self._language = TextLanguage()
         self._digest = sha256(data + vocabulary)  # the heads' file names the encoder and the screen by digest
 
     def identity(self) -> ClassifierId:
@@ -117,19 +119,37 @@ class TextEncoder:
         text = checked_text(item)
         found = readings(text)
         pieces: list[Piece] = [(r, *w) for r in found for w in windows(r.text, WINDOW)]
+        whole = len(pieces)
         pieces += self._suspects([(r, *s) for r in found for s in sentences(r.text)])
         texts = [r.text[a:b] for r, a, b in pieces]
-        logits = [np.stack([self._screen.logits(t) for t in texts]), self._encoded(texts)]
-        scores = self._calibration.scores(logits)
-        findings = [*report(NAME, self._calibration.categories, scores, pieces, text, self._spans)]
+        screened = np.stack([self._screen.logits(t) for t in texts])
+        scores = self._calibration.scores([screened, self._encoded(texts)])
+        foreign = self._foreign(text, pieces)
+        if foreign.any():  # the encoder knows English only; the screen also saw German, Chinese and some French
+            scores[foreign] = self._alone.scores([screened[foreign]])
+        findings = [*report(NAME, self._calibration.categories, scores, pieces, whole, self._spans)]
         if self._nearest:  # a category can be about anything, so no sentence is left out
-            whole = [(r, *place) for r in found for place in (*windows(r.text, WINDOW), *sentences(r.text))]
-            findings += self._alike(whole)
+            everything = [(r, *place) for r in found for place in (*windows(r.text, WINDOW), *sentences(r.text))]
+            findings += self._alike(everything)
         return Assessment(tuple(findings), (Coverage(NAME, "characters", len(text), len(text)),))
+
+    def _foreign(self, text: str, pieces: list[Piece]) -> NDArray[np.bool_]:
+        """(pieces,) whether at least half of a piece lies in passages of a language other than English."""
+        passages = [span for span, _, _ in self._language.uncovered(text)]
+        found = np.zeros(len(pieces), bool)
+        for row, (reading, start, end) in enumerate(pieces if passages else ()):
+            where = reading.span(start, end)
+            inside = sum(max(0, min(p.end, where.end) - max(p.start, where.start)) for p in passages)
+            found[row] = 2 * inside >= where.end - where.start > 0
+        return found
+
+    def embedding(self, text: str) -> NDArray[np.float32]:
+        """(384,) sentence embedding of (normalised) ``text``, of length 1."""
+        return self._remembered(text).vector
 
     def _alike(self, pieces: list[Piece]) -> Iterator[Finding]:
         """For each category with examples, the piece that is most like one of them."""
-        vectors = np.stack([self._remembered(r.text[a:b]).vector for r, a, b in pieces])
+        vectors = np.stack([self.embedding(r.text[a:b]) for r, a, b in pieces])
         for category in self._nearest:
             score, best = category.score(vectors)
             if score >= REPORT:

@@ -40,7 +40,9 @@ _NEIGHBOURS: Final[Mapping[str, frozenset[str]]] = {
     "zh": frozenset({"zh", "yue", "wuu"}),
 }
 _MASK: Final = re.compile(
-    r"https?://\S{1,2000}|\S{1,200}@\S{1,200}|```.{0,20000}?```|`[^`\n]{1,500}`|[^\s]{0,100}[_{}<>=|\\/#$~^*+\[\]()0-9]{1,100}[^\s]{0,100}",
+    r"https?://[!-~]{1,2000}|[!-~]{1,200}@[!-~]{1,200}|```.{0,20000}?```|`[^`\n]{1,500}`"
+    # only ASCII around a sign: a script without spaces would hide a whole sentence behind one bracket
+    r"|[!-~]{0,100}[_{}<>=|\\/#$~^*+\[\]()0-9]{1,100}[!-~]{0,100}",
     re.DOTALL,
 )
 _WORD: Final = re.compile(r"[^\W\d_]+")
@@ -80,16 +82,21 @@ class TextLanguage:
         text = item.text
         spans: dict[str, list[Span]] = {}
         scores: dict[str, float] = {}
-        for start, end in passages(text):
-            language, confidence = self._uncovered(text[start:end])
-            if language:
-                spans.setdefault(language, []).append(Span(start, end))
-                scores[language] = max(scores.get(language, 0.0), confidence)
+        for span, language, confidence in self.uncovered(text):
+            spans.setdefault(language, []).append(span)
+            scores[language] = max(scores.get(language, 0.0), confidence)
         findings = tuple(
             Finding("unc", scores[code], NAME, f"language {code}", tuple(where))
             for code, where in sorted(spans.items())
         )
         return Assessment(findings, (Coverage(NAME, "characters", len(text), len(text)),))
+
+    def uncovered(self, text: str) -> Iterator[tuple[Span, str, float]]:
+        """(where, language code, confidence) of the passages that are surely in a language that is not covered."""
+        for start, end in passages(text):
+            language, confidence = self._uncovered(text[start:end])
+            if language:
+                yield Span(start, end), language, confidence
 
     def _uncovered(self, passage: str) -> tuple[str, float]:
         """(language code, confidence) if the passage is surely in a language that is not covered, else ("", 0)."""
@@ -124,6 +131,7 @@ def passages(text: str, size: int = PASSAGE) -> Iterator[tuple[int, int]]:
         start = end
 
 
+@lru_cache(maxsize=1)  # it has no state, and text_encoder asks it as well
 def _identifier() -> LanguageIdentifier:
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier

@@ -17,14 +17,14 @@ from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.ports import Card
 from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Media, Modality, Span, Stage, Text
 from gensafe.safety.cards import WEIGHTS, read_card
-from gensafe.safety.ensemble import Calibration
+from gensafe.safety.ensemble import Calibration, weigh
 from gensafe.safety.linear import LinearScreen
 from gensafe.safety.minors import explicit, mentions_minor
 from gensafe.safety.normalize import Normalized
 from gensafe.safety.variants import readings
 
 NAME: Final = "text_screen"
-VERSION: Final = "1"
+VERSION: Final = "2"
 FILE: Final = "text_screen.safetensors"
 WINDOW: Final = 700  # characters, about 120 words: longer texts are scored in windows that overlap by half
 REPORT: Final = 0.05  # scores below this are not reported
@@ -132,11 +132,12 @@ class TextScreen:
         """
         text = checked_text(item)
         found = readings(text)
-        pieces = [(r, *w) for r in found for w in (*windows(r.text), *sentences(r.text))]
+        whole = [(r, *w) for r in found for w in windows(r.text)]
+        pieces = [*whole, *((r, *s) for r in found for s in sentences(r.text))]
         logits = np.stack([self._model.logits(r.text[a:b]) for r, a, b in pieces])
         scores = self._calibration.scores([logits])
         return Assessment(
-            tuple(report(NAME, self._calibration.categories, scores, pieces, text, self._spans)),
+            tuple(report(NAME, self._calibration.categories, scores, pieces, len(whole), self._spans)),
             (Coverage(NAME, "characters", len(text), len(text)),),
         )
 
@@ -165,13 +166,18 @@ def report(
     categories: tuple[str, ...],
     scores: NDArray[np.float32],
     pieces: list[Piece],
-    text: str,
+    whole: int,
     spans: Any,  # noqa: ANN401 - a callable (reading, start, end, category) -> spans
 ) -> Iterator[Finding]:
-    """Findings for the best piece of each category, and ``cse`` where a sexual score meets a mention of a minor."""
+    """Findings for the best piece of each category, and ``cse`` where a sexual score meets a mention of a minor.
+
+    The first ``whole`` pieces are windows, the others sentences by themselves.
+    """
+    looks = sum(r is pieces[0][0] for r, _, _ in pieces)
+    weighed = weigh(scores, np.arange(len(pieces)) >= whole, looks, categories)
     for column, category in enumerate(categories):
-        best = int(scores[:, column].argmax())
-        score = float(scores[best, column])
+        best = int(weighed[:, column].argmax())
+        score = float(weighed[best, column])
         if score >= REPORT:
             where = spans(*pieces[best], category) if score >= SPAN_FROM else ()
             yield Finding(category, score, name, "", where)
