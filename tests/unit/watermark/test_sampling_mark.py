@@ -22,7 +22,7 @@ def test_generator_is_philox4x64_10():
 @settings(max_examples=60, deadline=None)
 @given(st.tuples(*[st.integers(0, 2**64 - 1)] * 2), st.integers(0, 15), st.integers(1, 300))
 def test_one_token_lookup_equals_the_full_draw(key, shift, size):
-    full = sampling.uniforms(key, np.arange(size), shift)
+    full = sampling.Draws(shift)(key, np.arange(size))
     token = size - 1
     keys = np.array([key], np.uint64)
     got = sampling.uniforms_at(keys, np.array([token]), np.array([shift], np.uint64))
@@ -33,8 +33,9 @@ def test_one_token_lookup_equals_the_full_draw(key, shift, size):
 def test_values_are_pinned():
     # marked texts outlive library versions: these numbers may never change
     key = sampling.context_key(sampling.sampling_key(KEY), (5, 6, 7))
-    first = sampling.uniforms(key, np.arange(4), 0)
-    np.testing.assert_array_equal(sampling.uniforms(key, np.array([1, 3]), 0), first[[1, 3]])
+    draws = sampling.Draws(0)
+    first = draws(key, np.arange(4))
+    np.testing.assert_array_equal(draws(key, np.array([1, 3])), first[[1, 3]])  # used again, from the start again
     np.testing.assert_array_equal(first, PINNED)
 
 
