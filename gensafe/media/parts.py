@@ -134,7 +134,39 @@ def _tracks(data: bytes, kind: str, limits: Limits) -> list[Part]:
     except Exception as error:
         raise UnreadableMedia(f"{kind} could not be opened: {reason(error)}") from None
     parts = [_track(data, demuxer, index, name, limits) for index, name in further[:MAX_PARTS]]
+    if demuxer == "mov" and b"elst" in data:
+        parts = [*_edited_out(data, limits), *parts]
     return [*parts, *_too_many(len(further) - MAX_PARTS)]
+
+
+def _edited_out(data: bytes, limits: Limits) -> list[Part]:
+    """The picture track as it is without its edit list, where the list leaves frames out (ISO/IEC 14496-12 §8.6.6).
+
+    A player that heeds the list never shows them, and ``decode`` heeds it; another one does.
+    """
+    import av
+
+    from gensafe.media.audio import reason
+    from gensafe.media.video import picture_tracks, read_picture_track
+
+    counts = []
+    name = "frames that the edit list leaves out"
+    try:
+        for options in ({}, {"ignore_editlist": "1"}):
+            container: Any
+            with av.open(io.BytesIO(data), format="mov", options=options, metadata_errors="replace") as container:
+                tracks = picture_tracks(container)
+                shown = [p for p in container.demux(tracks[0]) if p.size and not p.is_discard] if tracks else []
+                counts.append(len(shown))
+        if counts[0] == counts[1]:
+            return []
+        options = {"ignore_editlist": "1"}
+        with av.open(io.BytesIO(data), format="mov", options=options, metadata_errors="replace") as container:
+            return [Part(name, read_picture_track(container, picture_tracks(container)[0], None, limits))]
+    except MediaError as error:
+        return [Part(name, None, error.message)]
+    except Exception as error:
+        return [Part(name, None, f"could not be decoded: {reason(error)}")]
 
 
 def _track_name(stream: Any) -> str:  # noqa: ANN401 - av stream types differ by version

@@ -111,6 +111,21 @@ def test_subtitles_are_read_with_their_times():
     assert part.cues == ((0, 10, 0.1, 0.2), (11, 22, 0.25, 0.4))
 
 
+def test_frames_that_an_edit_list_leaves_out():
+    frames = np.full((8, 32, 32, 3), (20, 20, 200), np.uint8)
+    frames[:4] = (200, 20, 20)
+    data = bytearray(encode(Video(frames, 8.0), "video/mp4; codecs=avc1"))
+    assert len(read_parts(bytes(data))) == 1
+    at = data.index(b"elst") + 12  # version, flags, number of entries; then duration, media time, rate
+    timescale = int.from_bytes(data[data.index(b"mdhd") + 16 :][:4], "big")
+    start = int.from_bytes(data[at + 4 : at + 8], "big")
+    data[at + 4 : at + 8] = (start + timescale // 2).to_bytes(4, "big")  # begin half a second later
+    main, hidden = read_parts(bytes(data))
+    assert main.media.frames[..., 0].max() < 60
+    assert hidden.name == "frames that the edit list leaves out"
+    assert len(hidden.media.frames) == 8 and hidden.media.frames[0, ..., 0].min() > 150
+
+
 def test_what_cannot_be_read_is_named():
     data = film("matroska", attachment=b"not a font")
     main, part = read_parts(data)
