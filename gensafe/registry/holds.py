@@ -1,0 +1,70 @@
+"""Legal holds: while one covers a subject or a tenant, nothing of theirs is erased, and nothing at all is pruned."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from gensafe.core.errors import RegistryError
+from gensafe.core.ports import Clock
+from gensafe.registry.model import Hold
+from gensafe.registry.tables import holds, intents, prompts, stored
+
+
+class HoldTable:
+    """The holds part of a registry. Safe between threads and processes."""
+
+    def __init__(self, engine: sa.Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def set_hold(self, hold_id: str, scope: str) -> Hold:
+        """Place a legal hold: ``all``, ``tenant:<tenant>`` or ``subject:<pseudonym>``.
+
+        Raises:
+            RegistryError: the id is taken or the scope is none of these.
+        """
+        kind, _, name = scope.partition(":")
+        if scope != "all" and not (kind in ("tenant", "subject") and name):
+            raise RegistryError("a hold covers all, tenant:<tenant> or subject:<pseudonym>", field="scope")
+        hold = Hold(hold_id, scope, self._clock.now_ms())
+        try:
+            with stored("place a hold"), self._engine.begin() as connection:
+                row = {"hold_id": hold_id, "scope": scope, "created_ms": hold.created_ms}
+                connection.execute(sa.insert(holds).values(**row))
+        except IntegrityError:
+            raise RegistryError(f"there is a hold {hold_id} already", field="hold_id") from None
+        return hold
+
+    def release_hold(self, hold_id: str) -> Hold:
+        """Lift a legal hold.
+
+        Raises:
+            RegistryError: there is none of that id.
+        """
+        found = [hold for hold in self.holds() if hold.hold_id == hold_id]
+        if not found:
+            raise RegistryError(f"there is no hold {hold_id}", field="hold_id")
+        with stored("lift a hold"), self._engine.begin() as connection:
+            connection.execute(sa.delete(holds).where(holds.c.hold_id == hold_id))
+        return found[0]
+
+    def holds(self) -> list[Hold]:
+        """The holds in force, oldest first."""
+        with stored("read holds"), self._engine.connect() as connection:
+            rows = connection.execute(sa.select(holds).order_by(holds.c.created_ms, holds.c.hold_id)).all()
+        return [Hold(row.hold_id, row.scope, row.created_ms) for row in rows]
+
+    def _covering(self, who: str) -> list[Hold]:
+        """Holds that forbid erasing the subject with this pseudonym: on all, on it, or on a tenant it asked through."""
+        found = [hold for hold in self.holds() if hold.scope in ("all", f"subject:{who}")]
+        return found + self._tenant_holds(who)
+
+    def _tenant_holds(self, who: str) -> list[Hold]:
+        tenants = {h.scope[7:]: h for h in self.holds() if h.scope.startswith("tenant:")}
+        if not tenants:
+            return []
+        query = sa.select(intents.c.tenant).join(prompts, prompts.c.record_id == intents.c.record_id)
+        with stored("read holds"), self._engine.connect() as connection:
+            found = connection.execute(query.where(prompts.c.subject == who).distinct()).scalars().all()
+        return [tenants[tenant] for tenant in found if tenant in tenants]
