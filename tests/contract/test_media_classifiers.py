@@ -41,22 +41,28 @@ CLIPS = (
 )
 
 
-@pytest.mark.parametrize("name", ["image_signal", "image_hashlist", "image_text"])
+@pytest.mark.parametrize("name", ["image_signal", "image_hashlist", "image_text", "image_likeness"])
 def test_images(name: str):
     check_classifier(plugins.load("gensafe.classifiers", name), IMAGES)
 
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("audio_signal", {}), ("audio_text", {"transcriber": "none"}), ("audio_text", {"transcriber": "pocketsphinx"})],
+    [
+        ("audio_signal", {}),
+        ("audio_likeness", {}),
+        ("audio_hashlist", {}),
+        ("audio_text", {"transcriber": "none"}),
+        ("audio_text", {"transcriber": "pocketsphinx"}),
+    ],
 )
 def test_sounds(name: str, options: dict[str, str]):
     if options.get("transcriber") == "pocketsphinx":
         pytest.importorskip("pocketsphinx", reason="the speech extra is not installed")
-    sounds = SOUNDS if name == "audio_signal" else SOUNDS[:3]
+    sounds = SOUNDS[:3] if name == "audio_text" else SOUNDS
     check_classifier(plugins.load("gensafe.classifiers", name, options), sounds)
 
 
-@pytest.mark.parametrize("name", ["video_signal", "video_frames"])
+@pytest.mark.parametrize("name", ["video_signal", "video_hashlist", "video_frames"])
 def test_clips(name: str):
     check_classifier(plugins.load("gensafe.classifiers", name, {"transcriber": "none"}), CLIPS)
