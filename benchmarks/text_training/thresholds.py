@@ -10,7 +10,8 @@ were kept from training and from evaluation. Everything goes through the classif
            - LOOK * (look-alikes above their budget) - DAY * (everyday texts above theirs)
    The budgets and the grid's step were chosen with an eye on the test split: 70 % of the twins, 5 % of the look-alikes.
 2. A category's stream threshold is the higher of its whole-text threshold and what all but STREAM_ALARMS of the benign
-   streams stay below in every window, MARGIN added. Where that is the whole-text threshold, no table is printed.
+   streams stay below in every window, MARGIN added. Where that is the whole-text threshold, no table is printed. The
+   benign streams here are calmer than a novel: the policy adds a margin by hand where novels came near.
 
 Prints the TOML that goes into gensafe/safety/policies/default.toml, and the figures on the texts it was chosen on.
 """

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+LIMIT: Final = 12.0  # a logit says no more than this
 LONE: Final = 0.5  # taken off the log-odds of a sentence torn out of its text: less is known about what it means there
 CROWD: Final = 0.3  # taken off all, times the logarithm of the number of looks: the highest of many is high by chance
 CROWD_AT_MOST: Final = 20  # looks that count, so that padding cannot buy more than 0.9
@@ -35,10 +36,21 @@ class Calibration:
     bias: NDArray[np.float32]
     ceiling: NDArray[np.float32]
 
+    @cached_property
+    def _matrix(self) -> NDArray[np.float32]:
+        """(models * heads, categories): ``weight`` spread over the heads it belongs to."""
+        models, heads = self.weight.shape[1] // 3, len(self.heads)
+        own, both = _places(self.categories, self.heads)
+        found = np.zeros((models * heads, len(self.categories)), np.float32)
+        for column, place in enumerate(own):
+            for model in range(models):
+                for head, value in zip((place, *both), self.weight[column, 3 * model : 3 * model + 3], strict=True):
+                    found[model * heads + head, column] += value
+        return found
+
     def scores(self, logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """(batch, categories) scores in 0..1 from each model's (batch, heads) logits."""
-        z = inputs(self.categories, self.heads, logits)
-        total = np.einsum("bci,ci->bc", z, self.weight) + self.bias
+        total = np.clip(np.concatenate(logits, axis=1), -LIMIT, LIMIT) @ self._matrix + self.bias
         return np.asarray(np.minimum(1 / (1 + np.exp(-np.clip(total, -30, 30))), self.ceiling), np.float32)
 
 
@@ -70,11 +82,11 @@ def _places(categories: tuple[str, ...], heads: tuple[str, ...]) -> tuple[list[i
 def inputs(
     categories: Sequence[str], heads: Sequence[str], logits: Sequence[NDArray[np.float32]]
 ) -> NDArray[np.float32]:
-    """(batch, categories, 3 * models): own head, ``any``, ``apc`` of each model, clipped to +-12."""
+    """(batch, categories, 3 * models), for fitting: own head, ``any``, ``apc`` of each model, clipped to +-LIMIT."""
     own, both = _places(tuple(categories), tuple(heads))
     parts = []
     for z in logits:
-        z = np.clip(z, -12, 12)
+        z = np.clip(z, -LIMIT, LIMIT)
         shared = np.repeat(z[:, None, both], len(own), axis=1)
         parts.append(np.concatenate([z[:, own][:, :, None], shared], axis=2))
     return np.concatenate(parts, axis=2)

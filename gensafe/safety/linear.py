@@ -64,7 +64,6 @@ class LinearScreen:
         count = np.bincount(where, minlength=len(unique))
         share = per_bucket[where] / count[where] / np.maximum(1, found.end - found.start)
         # a difference array: each n-gram adds its share to every character it covers
-        edge = np.zeros(len(text) + 1, np.float64)
-        np.add.at(edge, found.start, share)
-        np.add.at(edge, found.end, -share)
+        size = len(text) + 1
+        edge = np.bincount(found.start, share, size) - np.bincount(found.end, share, size)
         return np.cumsum(edge)[: len(text)].astype(np.float32)

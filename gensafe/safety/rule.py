@@ -37,7 +37,7 @@ class StreamParameters:
 
     window_words: int = 120
     hold_back_words: int = 60
-    step_words: int = 15
+    step_words: int = 10
     hold_back_sentences: int = 1
 
     @property

@@ -175,12 +175,12 @@ def report(
     """
     looks = sum(r is pieces[0][0] for r, _, _ in pieces)
     weighed = weigh(scores, np.arange(len(pieces)) >= whole, looks, categories)
-    for column, category in enumerate(categories):
-        best = int(weighed[:, column].argmax())
+    rows = weighed.argmax(0)
+    for column in np.flatnonzero(weighed.max(0) >= REPORT):
+        category, best = categories[column], int(rows[column])
         score = float(weighed[best, column])
-        if score >= REPORT:
-            where = spans(*pieces[best], category) if score >= SPAN_FROM else ()
-            yield Finding(category, score, name, "", where)
+        where = spans(*pieces[best], category) if score >= SPAN_FROM else ()
+        yield Finding(category, score, name, "", where)
     sexual = [i for i, c in enumerate(categories) if c in SEXUAL]
     for row, (reading, start, end) in enumerate(pieces):
         score = float(scores[row, sexual].max())

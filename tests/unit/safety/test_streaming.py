@@ -122,6 +122,30 @@ def test_evidence_wider_than_a_window_is_caught_before_the_end_and_says_where_to
     assert caught.value.offset == 0
 
 
+def test_a_sentence_end_lies_behind_what_is_released():
+    parameters = StreamParameters(240, 4, 4, hold_back_sentences=1)  # a window holds two of the sentences
+    text = ("longer_word " * 79 + "end. ") * 4 + "and so on " * 3
+    stream = gate(parameters=parameters)
+    out = ""
+    for word in re.findall(r"\S+\s*", text):
+        out += stream.push(word)
+        assert out == "" or "." in text[len(out) : stream.windows[-1].end]  # held and scored, and a sentence ends in it
+    assert out and out + stream.finish()[0] == text
+    endless = gate(parameters=parameters)  # no sentence ends: held for a shortest window, not for ever
+    assert len(endless.push("longer_word " * 400).split()) >= 400 - parameters.window_words
+
+
+def test_windows_keep_their_beginning_and_stay_within_their_size():
+    stream = gate()
+    text = "".join(f"w{i} " for i in range(200))
+    for word in re.findall(r"\S+\s*", text):
+        stream.push(word)
+    sizes = [len(text[w.start : w.end].split()) for w in stream.windows]
+    starts = [w.start for w in stream.windows]
+    assert max(sizes) <= SMALL.window_words and min(sizes[8:]) >= SMALL.shortest_window
+    assert len(set(starts)) < len(starts) / 1.5  # most begin where the one before began
+
+
 def test_hold_back_zero_holds_everything():
     stream = gate(parameters=StreamParameters(30, 0, 4))
     assert stream.push("word " * 200) == ""
