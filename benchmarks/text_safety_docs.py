@@ -50,6 +50,11 @@ def tables(out: dict[str, Any]) -> Iterator[str]:
         for name, side in (("benign look-alikes", "benign"), ("their unsafe twins", "unsafe")):
             held, blocked = (100 * e[f"{side}_{level}"] / e[side] for level in ("held", "blocked"))
             yield f"| {name} | {e[side]} | {held:.1f} % | {blocked:.1f} % |"
+    if "calibration" in out:
+        yield from ("", "| score (highest category), mean of the bin | share harmful | texts |", "|---" * 3 + "|")
+        for score, harmful, count in out["calibration"]["bins_score_harmful_n"]:
+            yield f"| {score:.2f} | {harmful:.2f} {'█' * round(20 * harmful)} | {count} |"
+        yield from ("", f"Expected calibration error: {out['calibration']['expected_calibration_error']}.")
     if "languages" in out:
         columns = "| language | n | reported as not covered | held or blocked | AUROC of the learned scores |"
         yield from ("", columns, "|---" * 5 + "|")
