@@ -90,8 +90,8 @@ def verify_bytes(data: bytes, *, name: str, context: VerifyContext, sidecar: byt
         recovered = Recovered.EXACT if recovered is Recovered.NONE else recovered
     # 7.
     claims, binding, binding_line = _claims_and_binding(found, mark, reading)
-    labels = checks.labels(found)
-    lines += [binding_line, marks.check(mark), record_line, likeness_line, recovered_line, *log_lines, labels]
+    lines += [binding_line, marks.check(mark), record_line, likeness_line, recovered_line, *log_lines]
+    lines.append(checks.labels(found))
     rule = conclude(
         Facts(
             container=found.container,
@@ -109,7 +109,7 @@ def verify_bytes(data: bytes, *, name: str, context: VerifyContext, sidecar: byt
     return VerificationReport(
         name=name,
         conclusion=rule.conclusion,
-        explanation=_explain(rule.explanation, found, mark, match, likeness, labels),
+        explanation=_explain(rule.explanation, found, mark, match, likeness, lines),
         checks=tuple(lines),
         media_type=found.media_type,
         digest=found.digest,
@@ -349,7 +349,7 @@ def _claims_and_binding(
 
 
 def _explain(
-    text: str, found: Inspection, mark: MarkSearch, match: _Match | None, likeness: Likeness, labels: Check
+    text: str, found: Inspection, mark: MarkSearch, match: _Match | None, likeness: Likeness, lines: list[Check]
 ) -> str:
     """The rule's sentence, and what a person would ask next."""
     parts = [text]
@@ -358,7 +358,10 @@ def _explain(
         parts.append(f"The signature is broken; our watermark is still present (p ≤ {mark.detection.p_value:.1e}).")
     if broken and match is not None and likeness is Likeness.AGREES:
         parts.append(f"It resembles record {record_id_text(match.record.record_id)}, which it was made from.")
-    if labels.outcome is Outcome.PASS and found.reading is None and mark.fact is MarkFact.NONE and match is None:
+    outcomes = {line.name: line.outcome for line in lines}
+    if not broken and outcomes["ingredients"] is Outcome.FAIL:
+        parts.append("Something it was made from carries credentials that do not hold.")
+    if outcomes["labels"] is Outcome.PASS and found.reading is None and mark.fact is MarkFact.NONE and match is None:
         parts.append("Its label fields say how it was made; anyone can write or remove those.")
     if found.container in (Container.DAMAGED, Container.TRUNCATED) and found.problem:
         parts.append(f"({found.problem})")

@@ -69,7 +69,8 @@ def result(report: VerificationReport) -> str:
     )
     rows = "".join(_row(check) for check in report.checks)
     layers = (
-        "<h2>Layers</h2><table><caption>Each layer of evidence, checked on its own</caption><thead><tr>"
+        '<h2>Layers</h2><table role="table"><caption>Each layer of evidence, checked on its own</caption>'
+        '<thead><tr role="row">'
         '<th scope="col">Layer</th><th scope="col">Result</th><th scope="col">What was seen</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )
@@ -79,8 +80,9 @@ def result(report: VerificationReport) -> str:
 
 def _row(check: Check) -> str:
     return (
-        f'<tr class="{check.outcome.value}"><th scope="row">{escape_html(check.name)}</th>'
-        f'<td class="outcome">{_WORDS[check.outcome]}</td><td>{escape_html(check.summary)}</td></tr>'
+        f'<tr role="row" class="{check.outcome.value}"><th role="rowheader" scope="row">{escape_html(check.name)}</th>'
+        f'<td role="cell" class="outcome">{_WORDS[check.outcome]}</td>'
+        f'<td role="cell">{escape_html(check.summary)}</td></tr>'
     )
 
 
@@ -101,7 +103,8 @@ def _chain(report: VerificationReport) -> str:
         words.append(f"{text} ({below})")
         parts.append(
             f'<rect class="box {"broken" if state == "invalid" else ""}" x="4" y="{y}" width="270" height="36" rx="6"/>'
-            f'<text x="14" y="{y + 16}">{text}</text><text class="small" x="14" y="{y + 30}">{below}</text>'
+            f'<svg x="6" y="{y}" width="264" height="36">'  # an inner picture cuts off what does not fit its box
+            f'<text x="8" y="16">{text}</text><text class="small" x="8" y="30">{below}</text></svg>'
             f'<path class="line" d="M274 {y + 18} C 320 {y + 18}, 320 {middle}, 356 {middle}"/>'
         )
     parts.append(

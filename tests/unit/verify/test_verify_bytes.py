@@ -11,6 +11,7 @@ from gensafe.core.types import Conclusion, Modality, Outcome, Text
 from gensafe.media.labels import Aigc, LatentLabel, write_labels
 from gensafe.media.transform import resize
 from gensafe.provenance import TrustStore, containers, strip_a8
+from gensafe.provenance.types import InputFact
 from gensafe.verify import EXIT_CODES, VerifyContext, verify_bytes
 
 SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype"
@@ -334,3 +335,14 @@ def test_no_fingerprint_is_taken_where_nothing_could_use_it(outputs, deployment,
         context = replace(deployment.context, contained=False, records=records, log=None, detectors={})
         verify_bytes(outputs["image"].data, name="x", context=context)
         assert bool(taken) == (records is not None)
+
+
+def test_a_broken_ingredient_is_said_beside_the_proof(samples, deployment, outputs):
+    bare = replace(deployment.context, detectors={}, records=None, log=None)
+    damaged = bytearray(outputs["image"].data)
+    damaged[-40_000] ^= 1
+    inputs = (InputFact("sketch", "image/png", "sha256:" + "0" * 64, bytes(damaged)),)
+    data, _ = deployment.bench.sign(samples.image("PNG"), "image/png", inputs=inputs, soft_binding_alg="")
+    report = verify_bytes(data, name="x", context=bare)
+    assert report.conclusion is Conclusion.PROVED and outcome(report, "ingredients") is Outcome.FAIL
+    assert "made from carries credentials that do not hold" in report.explanation
