@@ -116,3 +116,32 @@ def test_a_folder_it_has_never_seen(tmp_path, capsys, monkeypatch):
 
 def test_intervals_are_written_with_their_bounds():
     assert interval([0.5, 0.25, 0.75]) == "0.500 [0.250, 0.750]"
+
+
+def test_thresholds_are_low_where_that_costs_nothing_and_high_where_it_would():
+    pytest.importorskip("scipy")
+    from benchmarks.text_training.thresholds import CATEGORIES, GRID, chosen, lowest
+
+    tox, vcr = CATEGORIES.index("tox"), CATEGORIES.index("vcr")
+    nothing = np.zeros((100, len(CATEGORIES)))
+    twins, alike = nothing.copy(), nothing.copy()
+    twins[:, tox], twins[:, vcr] = 0.7, 0.8
+    alike[:30, tox] = 0.75  # at a threshold that catches the twins by tox, 30 % of the look-alikes would go
+    own = [twins] * len(CATEGORIES)
+    found = chosen(alike, twins, nothing, own, (0.05, 0.002), lowest("block"))
+    assert found[tox] > 0.75 and found[vcr] <= 0.8
+    assert ((found >= lowest("block")) & (found <= GRID[-1])).all()
+
+
+def test_a_run_in_parts_goes_on_where_an_earlier_one_of_the_same_kind_stopped(tmp_path):
+    fresh = {"version": 3, "parameters": {"limit": 5}}
+    kept = tmp_path / "out.json"
+    assert text_safety._continued(fresh, kept) is fresh
+    kept.write_text(json.dumps({**fresh, "benign": {"n": 1}}))
+    assert text_safety._continued(fresh, kept)["benign"] == {"n": 1}
+    assert text_safety._continued({**fresh, "parameters": {"limit": 6}}, kept) == {
+        "version": 3,
+        "parameters": {"limit": 6},
+    }
+    kept.write_text("{")
+    assert text_safety._continued(fresh, kept) is fresh
