@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +80,19 @@ def levels(pictures: list[Pixels], key: bytes = KEY) -> dict[str, Any]:
     return {level.value: found.count(level) for level in MarkLevel if level is not MarkLevel.UNDECIDABLE}
 
 
-def null(pictures: list[Pixels], keys: int, plot: Path) -> dict[str, Any]:
+def null(pictures: list[Pixels], keys: int, plot: Path, until: float) -> dict[str, Any]:
     """Decode every alignment of every wrong key; compare the best comb score with its Gaussian union bound."""
     decodes, accepts = 0, 0
     best: dict[str, list[float]] = {"unmarked": [], "marked": []}
+    measured = []
     for number, picture in enumerate(pictures):
-        kind, pixels = ("marked", image.embed(picture, message(number), KEY)) if number % 2 else ("unmarked", picture)
+        pixels = image.embed(picture, message(number), KEY) if number % 2 else picture
         white = tiles.whiten(nominal_grids([perception.luma(pixels)], (4,))[0][0])
-        spectra = np.stack([tiles.from_grid(tiles.unorient(white, turn)) for turn in range(tiles.ORIENTATIONS)])
-        for trial in range(keys):
+        measured.append(np.stack([tiles.from_grid(tiles.unorient(white, turn)) for turn in range(tiles.ORIENTATIONS)]))
+    for trial in range(keys):
+        if time.monotonic() > until:
+            break
+        for number, spectra in enumerate(measured):
             key = prf.derive(KEY, "wrong", str(number), str(trial))
             words, highest = [], 0.0
             for layout in (tiles.carrier(key, image.MEDIUM, variant) for variant in range(tiles.VARIANTS)):
@@ -95,14 +101,14 @@ def null(pictures: list[Pixels], keys: int, plot: Path) -> dict[str, Any]:
                     highest = max(highest, float(z))
             accepts += sum(f is not None for f in coding.decode_many(np.stack(words), key, image.MEDIUM))
             decodes += len(words)
-            best[kind].append(highest)
+            best["marked" if number % 2 else "unmarked"].append(highest)
     scores = np.sort(np.array(best["unmarked"] + best["marked"]))
     tail = statistics.fit_gumbel(scores)
     hypotheses = float(_ALIGNMENTS)
     draw_null({kind: np.sort(values) for kind, values in best.items()}, tail, hypotheses, plot)
     return {
         "pictures": len(pictures),
-        "wrong_keys_per_picture": keys,
+        "wrong_keys_per_picture": len(scores) // len(pictures),
         "decodes": decodes,
         "payloads_accepted": accepts,
         "accept_rate_upper_95": statistics.proportion_interval(accepts, decodes)[1],
@@ -130,12 +136,15 @@ def exceedances(scores: NDArray[np.float64], hypotheses: float) -> dict[str, Any
     return out
 
 
-def cascade(pictures: list[Pixels], keys: int) -> dict[str, Any]:
+def cascade(pictures: list[Pixels], keys: int, until: float) -> dict[str, Any]:
     """The whole detector under wrong keys on marked pictures: levels, and the p-values it states."""
-    stated, found = [], []
-    for number, picture in enumerate(pictures):
-        pixels = image.embed(picture, message(number), KEY)
-        for trial in range(keys):
+    stated: list[float] = []
+    found: list[MarkLevel] = []
+    marked = [image.embed(picture, message(number), KEY) for number, picture in enumerate(pictures)]
+    for trial in range(keys):
+        for number, pixels in enumerate(marked):
+            if found and time.monotonic() > until:
+                break
             answer = image.detect(pixels, prf.derive(KEY, "wrong", "cascade", str(number), str(trial)))
             stated.append(answer.p_value)
             found.append(answer.level)
@@ -249,7 +258,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--keys", type=int, default=800, help="wrong keys per picture of the null experiment")
     parser.add_argument("--searches", type=int, default=12, help="wrong keys per picture given to the whole cascade")
     parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--minutes", type=float, default=30.0, help="the two null experiments end early after so long")
     options = parser.parse_args(arguments)
+    begun = time.monotonic()
     pictures = load(options.images, 26)
     marked = [image.embed(p, message(i), KEY) for i, p in enumerate(pictures)]
     quality = [perception.psnr(a, b) for a, b in zip(pictures, marked, strict=True)]
@@ -260,19 +271,29 @@ def main(arguments: list[str] | None = None) -> None:
         "version": VERSION,
         "scheme": image.SCHEME,
         "picture_size": list(pictures[0].shape[:2]),
+        "pictures": len(pictures),
         "psnr_mean": round(float(np.mean(quality)), 2),
         "psnr_worst": round(float(np.min(quality)), 2),
-        "average of 12, own payload each": average(marked[:12], marked[12:18], pictures[18:24]),
-        "average of 12, one payload in all": average(same, marked[12:18], pictures[18:24]),
-        "notch": [notch(marked[:12], marked[12:18], lines) for lines in (100, 400)],
-        "copy": copy(marked[12:18], pictures[18:24]),
-        "overwrite": overwrite(pictures[12:18]),
-        "oracle": oracle(marked[12:15]),
-        "whole cascade, wrong keys on marked pictures": cascade(pictures[8:16], options.searches),
-        "null": null(pictures[:8], options.keys, options.out.with_name("watermark_image_null.png")),
     }
+    experiments: dict[str, Callable[[], Any]] = {
+        "average of 12, own payload each": lambda: average(marked[:12], marked[12:18], pictures[18:24]),
+        "average of 12, one payload in all": lambda: average(same, marked[12:18], pictures[18:24]),
+        "notch": lambda: [notch(marked[:12], marked[12:18], lines) for lines in (100, 400)],
+        "copy": lambda: copy(marked[12:18], pictures[18:24]),
+        "overwrite": lambda: overwrite(pictures[12:18]),
+        "oracle": lambda: oracle(marked[12:15]),
+        "null": lambda: null(
+            pictures[:8], options.keys, options.out.with_name("watermark_image_null.png"), begun + 45 * options.minutes
+        ),
+        "whole cascade, wrong keys on marked pictures": lambda: cascade(
+            pictures[8:16], options.searches, begun + 55 * options.minutes
+        ),
+    }
+    for name, experiment in experiments.items():
+        report[name] = experiment()
+        options.out.write_text(json.dumps(report, indent=1) + "\n")  # a run may be cut short
+        print(name, flush=True)
     print(json.dumps(report, indent=1))
-    options.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

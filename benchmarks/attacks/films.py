@@ -92,3 +92,16 @@ def film_attacks() -> dict[str, FilmAttack]:
         "trim to 1 s": _trim,
         "two generations: h264 crf28, vp9 crf40": chain(h264(28), vp9),
     }
+
+
+def mid_shot_attacks() -> dict[str, FilmAttack]:
+    """Beyond the list: only the second half is kept, so that the coder begins in the middle of a shot."""
+
+    def second_half(frames: Frames, _: float, __: np.random.Generator) -> Frames:
+        return frames[len(frames) // 2 :]
+
+    return {
+        "second half, h264 crf30": chain(second_half, encode("libx264", 30)),
+        "second half, h264 crf40": chain(second_half, encode("libx264", 40)),
+        "second half, h265 crf35": chain(second_half, encode("libx265", 35, preset="fast")),
+    }

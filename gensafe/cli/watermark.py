@@ -40,8 +40,9 @@ def run(args: argparse.Namespace) -> int:
     from gensafe.core.ports import Watermarker
 
     key = read_key(Path(args.key))
+    data = _read(Path(args.input))
     try:
-        decoded = media.decode(_read(Path(args.input)))
+        decoded = media.decode(data)
     except MediaError as error:
         say(f"gensafe: {args.input}: {error}")
         return Exit.UNREADABLE
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     if args.verb == "embed":
         from gensafe.cli.generate import media_type_of, write_atomically
 
+        _refuse_animation(data, decoded.modality)
         if not 0.5 <= args.strength <= 2:
             raise InvalidRequest("must be between 0.5 and 2", field="--strength")
         target = Path(args.output)
@@ -75,6 +77,19 @@ def run(args: argparse.Namespace) -> int:
         payload = f" payload {found.payload.hex()}" if found.payload else ""
         say(f"{args.input}: {found.level.value}{payload} (p = {found.p_value:.2g}, {found.scheme})")
     return Exit.OK if found.level in (MarkLevel.RECORD, MarkLevel.PRESENT) else Exit.BLOCKED
+
+
+def _refuse_animation(data: bytes, modality: Modality) -> None:
+    """Only stills are written: marking the first frame alone would drop the others without a word."""
+    from gensafe import media
+    from gensafe.media.images import frame_count
+
+    if modality is Modality.IMAGE and (frames := frame_count(data, media.sniff(data))) > 1:
+        raise InvalidRequest(
+            f"an animation of {frames} frames, and only still pictures are written",
+            field="IN",
+            fix="convert it to a film (MP4, WebM), or choose one frame",
+        )
 
 
 def read_key(path: Path) -> bytes:

@@ -140,7 +140,7 @@ def test_odd_sizes(size):
 
 
 @pytest.mark.parametrize(
-    "bad", [np.zeros((100, 100), np.uint8), np.zeros((100, 100, 3)), np.zeros((0, 100, 3), np.uint8)]
+    "bad", [np.zeros((100, 100, 2), np.uint8), np.zeros((100, 100, 3)), np.zeros((0, 100, 3), np.uint8)]
 )
 def test_other_arrays_are_refused(bad):
     with pytest.raises(InvalidRequest):
@@ -158,3 +158,42 @@ def test_keys_are_checked():
         image.embed(shapes(0), PAYLOAD, b"short")
     with pytest.raises(KeyError_):
         image.detect(shapes(0), b"short")
+
+
+def other_forms() -> dict[str, np.ndarray]:
+    colour = shapes(3)
+    grey = np.asarray(Pillow.fromarray(colour).convert("L"))
+    alpha = np.full((256, 256, 1), 255, np.uint8)
+    alpha[:40] = 90
+    deep = colour.astype(np.uint16) * 257 + np.random.default_rng(0).integers(-100, 100, colour.shape).astype(np.int16)
+    return {
+        "grey": grey,
+        "RGBA": np.concatenate([colour, alpha], axis=2),
+        "16-bit": deep.astype(np.uint16),
+        "16-bit grey": grey.astype(np.uint16) * 257,
+        "16-bit RGBA": np.concatenate([colour, alpha], axis=2).astype(np.uint16) * 257,
+    }
+
+
+@pytest.mark.parametrize("form", other_forms())
+def test_other_forms_keep_shape_type_and_transparency(form):
+    before = other_forms()[form]
+    after = image.embed(before, PAYLOAD, KEY)
+    assert after.shape == before.shape and after.dtype == before.dtype
+    assert image.detect(after, KEY).payload == PAYLOAD
+    assert image.forms.seen(before).shape == (256, 256, 3)
+    assert perception.psnr(image.forms.seen(before), image.forms.seen(after)) >= 40
+    if before.ndim == 3 and before.shape[2] == 4:
+        assert np.array_equal(after[..., 3], before[..., 3])
+    if before.dtype == np.uint16:  # the mark is finer than 8 bits, and the picture's own fine steps stay
+        assert len(np.unique(after)) > 300
+        assert image.detect((after >> 8).astype(np.uint8), KEY).payload == PAYLOAD
+
+
+def test_a_cmyk_file_is_marked_as_it_is_shown():
+    from gensafe import media
+
+    data = io.BytesIO()
+    Pillow.fromarray(shapes(4)).convert("CMYK").save(data, "JPEG", quality=95)
+    shown = media.decode(data.getvalue()).pixels
+    assert image.detect(jpeg(image.embed(shown, PAYLOAD, KEY), 80), KEY).payload == PAYLOAD

@@ -118,3 +118,45 @@ def test_jpeg_imitation_follows_the_real_codec():
     Image.fromarray(plane.astype(np.uint8)).save(data, "JPEG", quality=50)
     real = np.asarray(Image.open(data), np.float32)
     assert np.abs(selfcheck.jpeg(plane, 50) - real).mean() < 0.6
+
+
+def test_blurred_reading_needs_no_fine_waves():
+    mark = tiles.carrier(KEY, "image", 0)
+    coded = coding.encode(PAYLOAD, KEY, "image")
+    rng = np.random.default_rng(0)
+    spectrum = mark.coefficients(coded)
+    spectrum /= np.abs(spectrum).mean()
+    spectrum[tiles.MAGNITUDE > 15] = 0  # a strong blur, then whitening: only noise is left of the fine waves
+    noise = rng.normal(size=(2, len(spectrum)))
+    noisy = (spectrum + 0.8 * (noise[0] + 1j * noise[1])).astype(np.complex64)
+    assert coding.decode(mark.chips(noisy), KEY, "image") is None
+    assert coding.decode(mark.chips(noisy, blurred=True), KEY, "image").payload == PAYLOAD
+
+
+def test_all_blocks_together_place_what_single_blocks_cannot():
+    mark = tiles.carrier(KEY, "image", 0)
+    warp = geometry.Warp.linear(np.eye(2) / 50.0, (300, 300))
+    u, v = warp.tile_coordinates()
+    spectrum = mark.coefficients(coding.encode(PAYLOAD, KEY, "image"))
+    drawn = sum(
+        (c * np.exp(2j * np.pi * (kx * u + ky * v))).real
+        for c, (kx, ky) in zip(spectrum, tiles.FREQUENCIES, strict=True)
+    )
+    noisy = (drawn + np.random.default_rng(1).normal(0, 14, drawn.shape)).astype(np.float32)
+    wrong = warp.plus(np.array([[0.0, 0.02, -0.01], [0.0, 0.01, 0.02]]))
+    centres = geometry.block_centres(warp.shape, 5)
+    grids = geometry.fold(noisy, wrong, 5)
+    found = wrong.plus(geometry.refine(grids, mark, (0.0, 0.0), centres, 1))
+    off = np.abs(found.coefficients[:, 1:3] - warp.coefficients[:, 1:3]).max()
+    assert off < 0.01
+    displacement, score = geometry.register(grids, mark, 0.0, 0.0)
+    alone = wrong.plus(geometry.fit_displacement(centres, displacement, score, 1))
+    assert np.abs(alone.coefficients[:, 1:3] - warp.coefficients[:, 1:3]).max() > 4 * off
+
+
+def test_a_map_without_a_turn_is_levelled():
+    turned = geometry.Warp.linear(np.array([[1.0, 0.004], [-0.003, 1.005]]) / 70, (200, 300))
+    level = turned.levelled()
+    assert level is not None
+    assert level.matrix()[0, 1] == 0 and level.matrix()[0, 0] == pytest.approx(level.matrix()[1, 1])
+    assert geometry.Warp.linear(np.array([[1.0, 0.03], [-0.03, 1.0]]) / 70, (200, 300)).levelled() is None

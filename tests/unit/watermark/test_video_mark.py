@@ -93,3 +93,38 @@ def test_unmarked_and_malformed():
         video.detect(np.zeros((0, 128, 128, 3), np.uint8), KEY)
     with pytest.raises(InvalidRequest):
         video.embed(clip(7), PAYLOAD, KEY, fps=0)
+
+
+FLAT = {
+    "one colour": np.full((6, 96, 128, 3), 90, np.uint8),
+    "a fade": np.stack([np.full((90, 120, 3), 20 * i, np.uint8) for i in range(6)]),
+    "one pixel": np.pad(np.full((6, 1, 1, 3), 255, np.uint8), ((0, 0), (60, 59), (80, 79), (0, 0))),
+    "half of it": np.pad(np.full((6, 96, 64, 3), 200, np.uint8), ((0, 0), (0, 0), (0, 64), (0, 0))),
+}
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_flat_films_show_nothing(name):
+    found = video.detect(FLAT[name], KEY)
+    assert found.level is MarkLevel.NONE and found.payload is None
+
+
+def test_a_shot_has_its_own_pattern_and_opens_stronger():
+    dark, bright = clip(8, 128, 12) // 3, 255 - clip(9, 128, 12) // 3
+    film = np.concatenate([dark, bright])
+    assert [(start, stop) for start, stop, _ in video._segments(film)] == [(0, 12), (12, 24)]
+    after = video.embed(film, PAYLOAD, KEY)
+    change = after.astype(int) - film
+    power = (change**2).mean(axis=(1, 2, 3))
+    assert power[0] > 1.5 * power[8] and power[12] > 1.5 * power[20]
+    assert abs(np.corrcoef(change[8].ravel(), change[20].ravel())[0, 1]) < 0.3
+    for shot in (after[:12], after[12:]):
+        assert video.detect(shot, KEY).payload == PAYLOAD
+
+
+def test_motion_leaves_the_mark_in_the_frames_coded_afresh():
+    """Later frames carry displaced copies; the reader must find the few that do not."""
+    still = video.embed(clip(2, 128, 8), PAYLOAD, KEY)
+    moved = [np.roll(still[7], (5 * i, 3 * i), axis=(0, 1)) for i in range(1, 17)]
+    film = np.concatenate([np.stack(moved[:9]), still[1:3], np.stack(moved[9:])])
+    assert video.detect(film, KEY).payload == PAYLOAD

@@ -9,12 +9,10 @@ beats it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Final
 
 from gensafe.core.errors import InvalidRequest
-from gensafe_watermark.image import detector, embedder, perception
+from gensafe_watermark.image import detector, embedder, forms, perception
 from gensafe_watermark.prf import check_key
 
 if TYPE_CHECKING:
@@ -26,35 +24,36 @@ SCHEME: Final = "gensafe-image-1"
 MEDIUM: Final = "image"
 
 
-def embed(pixels: NDArray[np.uint8], payload: bytes, key: bytes, strength: float = 1.0) -> NDArray[np.uint8]:
+def embed(pixels: NDArray[Any], payload: bytes, key: bytes, strength: float = 1.0) -> NDArray[Any]:
     """Mark a picture.
 
     Args:
-        pixels: uint8 (H, W, 3), sRGB.
+        pixels: uint8 (H, W, 3), sRGB; uint16, grey (H, W) and RGBA (H, W, 4) as well.
         payload: PAYLOAD_BYTES bytes (gensafe.core.ids.pack_payload).
         key: 32 bytes.
         strength: factor on the starting amplitude; the embedder raises it further where its own test asks for it.
 
     Returns:
-        A marked copy of the same shape.
+        A marked copy of the same shape and type; transparency is left alone.
 
     Raises:
         CannotCarry: too small, too flat, or saturated; nothing was embedded.
-        InvalidRequest: not uint8 (H, W, 3), or a bad strength.
+        InvalidRequest: not such an array, or a bad strength.
         KeyError_: the key is not 32 bytes.
     """
     check_key(key)
-    _check(pixels)
+    forms.check(pixels)
     if not 0.1 <= strength <= 10:
         raise InvalidRequest("strength lies between 0.1 and 10", field="strength")
-    return embedder.embed(pixels, payload, key, MEDIUM, strength)
+    change = embedder.change(perception.luma(forms.seen(pixels)), payload, key, MEDIUM, strength)
+    return forms.add(pixels, change)
 
 
-def detect(pixels: NDArray[np.uint8], key: bytes) -> Detection:
+def detect(pixels: NDArray[Any], key: bytes) -> Detection:
     """Search a picture for a mark under ``key``.
 
     Args:
-        pixels: uint8 (H, W, 3), sRGB; scaled, cropped, turned, re-encoded as it may be.
+        pixels: as ``embed`` takes them; scaled, cropped, turned, re-encoded as they may be.
         key: 32 bytes.
 
     Returns:
@@ -62,14 +61,9 @@ def detect(pixels: NDArray[np.uint8], key: bytes) -> Detection:
         the chance of this answer on an unmarked picture and holds every attempt made.
 
     Raises:
-        InvalidRequest: not uint8 (H, W, 3).
+        InvalidRequest: not such an array.
         KeyError_: the key is not 32 bytes.
     """
     check_key(key)
-    _check(pixels)
-    return detector.detect_planes([perception.luma(pixels)], key, MEDIUM, SCHEME)
-
-
-def _check(pixels: NDArray[np.uint8]) -> None:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
-        raise InvalidRequest(f"expected uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}", field="pixels")
+    forms.check(pixels)
+    return detector.detect_planes([perception.luma(forms.seen(pixels))], key, MEDIUM, SCHEME)

@@ -26,7 +26,7 @@ _CANDIDATES: Final = 8
 _FOLLOWED: Final = 2
 _BLOCKS: Final = 5
 _ORDERS: Final = (1, 1, 1, 2, 2, 2, 3)
-_REFINED: Final = (1,)
+_AS_GOOD: Final = 0.93  # a map of one parameter follows less of the noise: it may score a little less
 _SCALES: Final = 1 + 0.0008 * np.arange(-5, 6)
 _PROMISING: Final = 5.5
 _WHOLE: Final = (0.5, 0.5, 1.0)
@@ -166,17 +166,16 @@ class _Chase:
         if peak < _PROMISING:
             return
         # 2. all blocks together, from the best map so far; of few parameters where few will do
-        for order in _REFINED:
-            grids, here = look(fit)
-            change = geometry.refine(grids, layout, (here.px, here.py), centres, order)
-            refined = fit.plus(change)
-            if look(refined)[1].z < here.z:
-                break
-            fit = refined
+        grids, here = look(fit)
+        refined = fit.plus(geometry.refine(grids, layout, (here.px, here.py), centres, 1))
+        there = look(refined)[1]
+        if there.z >= here.z:
+            fit, here = refined, there
         level = fit.levelled()
         if level is not None:  # a crop, perhaps scaled: one parameter
-            fit = max((level.scaled(factor) for factor in _SCALES), key=lambda warp: self._score(warp, best.variant))
-            look(fit)
+            level = max((level.scaled(factor) for factor in _SCALES), key=lambda warp: self._score(warp, best.variant))
+            if look(level)[1].z > _AS_GOOD * here.z:
+                fit = level
         # 3. the front end tuned to the tile that was found
         tile = 1 / float(np.sqrt(abs(np.linalg.det(fit.matrix()))))
         grids = np.concatenate([geometry.fold(residual(plane, tile), fit) for plane in self.planes])

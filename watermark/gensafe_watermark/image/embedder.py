@@ -81,19 +81,18 @@ def plan(shape: tuple[int, int], payload: bytes, key: bytes, medium: str, segmen
     return Plan(payload, key, medium, coded, place, short / tile_count(short, medium))
 
 
-def embed(pixels: NDArray[np.uint8], payload: bytes, key: bytes, medium: str, strength: float) -> NDArray[np.uint8]:
-    """Mark one picture; see ``gensafe_watermark.image.embed``."""
+def change(plane: NDArray[np.float32], payload: bytes, key: bytes, medium: str, strength: float) -> NDArray[np.float32]:
+    """What to add to a luma plane (H, W), in grey levels; see ``gensafe_watermark.image.embed``."""
     # 1. refuse what cannot carry a mark
-    layout = plan(pixels.shape[:2], payload, key, medium)
-    plane = perception.luma(pixels)
+    layout = plan((plane.shape[0], plane.shape[1]), payload, key, medium)
     check_range(plane)
     # 2. mask and informed pattern
-    change = perception.mask(plane, layout.tile)
-    change *= np.float32(strength * start_level(change))
-    change *= informed(layout, [plane], [change])
+    mark = perception.mask(plane, layout.tile)
+    mark *= np.float32(strength * start_level(mark))
+    mark *= informed(layout, [plane], [mark])
     # 3. raise the strength as far as the detector's own view of attacked copies asks for
-    change *= np.float32(sufficient(lambda level: dimmed(layout, added(plane, np.float32(level) * change))))
-    return perception.add(pixels, change)
+    mark *= np.float32(sufficient(lambda factor: dimmed(layout, added(plane, np.float32(factor) * mark))))
+    return mark
 
 
 def sufficient(reached_at: Callable[[float], float]) -> float:
