@@ -4,6 +4,6 @@
 train-nano minutes="75":
     python -m gensafe_backends.symphony.train --config nano --minutes {{minutes}} --out build/nano --resume
 
-# Second stage: go on from a bundle's weights with a fresh optimiser. docs/symphony-training.md names the bundle that was used.
-train-nano-more from="build/nano/symphony-nano" minutes="79":
+# Second stage: go on from a bundle's weights with a fresh optimiser (about an hour and a quarter).
+train-nano-more from="build/nano/symphony-nano" minutes="73":
     python -m gensafe_backends.symphony.train --config nano --from {{from}} --peak 0.002 --minutes {{minutes}} --seed 2 --out build/nano-more --resume

@@ -25,6 +25,11 @@ def condense(log: list[dict[str, Any]]) -> dict[str, Any]:
     return {"entries": [{k: e[k] for k in KEPT} for e in log], "head_use_at_end": log[-1]["use"]}
 
 
+def smooth(values: list[float], width: int = 15) -> list[float]:
+    """Running mean over the last ``width`` values."""
+    return [sum(part) / len(part) for i in range(len(values)) if (part := values[max(0, i + 1 - width) : i + 1])]
+
+
 def plot(stages: list[dict[str, Any]], path: Path) -> None:
     """Losses by modality, and their gradient shares before and after normalisation; stages one after the other."""
     from matplotlib.figure import Figure
@@ -38,16 +43,18 @@ def plot(stages: list[dict[str, Any]], path: Path) -> None:
         for i, name in enumerate(MODALITIES):
             label = name if number == 0 else None
             left.plot(steps, [e["loss"][name] for e in entries], label=label, color=f"C{i}", linewidth=0.8)
-            right.plot(steps, [e["shares"]["raw"][i] for e in entries], color=f"C{i}", linewidth=0.6)
-            balanced = [e["shares"]["balanced"][i] for e in entries]
-            right.plot(steps, balanced, color=f"C{i}", linestyle="--", linewidth=0.8, label=label)
+            for kind, line in (("raw", "-"), ("balanced", "--")):
+                shares = smooth([e["shares"][kind][i] for e in entries])
+                named = label if kind == "balanced" else None
+                right.plot(steps, shares, color=f"C{i}", linestyle=line, linewidth=0.9, label=named)
         done += stage["entries"][-1]["step"]
-        for axes in (left, right):
+        for axes in (left, right) if number + 1 < len(stages) else ():
             axes.axvline(done, color="0.6", linewidth=0.8)
     left.set(yscale="log", xlabel="step", ylabel="nats per token", title="loss by modality")
-    right.set(xlabel="step", title="share of the gradient: raw (thin), normalised (dashed)")
+    right.set(xlabel="step", title="gradient shares: raw, normalised (dashed)")
     left.legend()
-    right.legend()
+    right.set_ylim(0, 0.75)
+    right.legend(ncols=4, loc="upper center", fontsize="small")
     figure.tight_layout()
     figure.savefig(path, dpi=90)
 
