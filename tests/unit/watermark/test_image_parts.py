@@ -95,7 +95,10 @@ def test_comb_scores_of_noise_stay_under_the_reported_bound():
         assert found.level is MarkLevel.NONE
         p.append(found.p_value)
     assert np.mean(np.array(p) < 0.3) <= 0.3
-    assert min(p) < 1
+    for z, level in ((7.5, MarkLevel.NONE), (9.5, MarkLevel.PRESENT)):  # wrong keys on marked photographs reach 6.7
+        reader = Reader(KEY, "image", "test")
+        reader.count("one grid", 16, z)
+        assert reader.give_up().level is level
     assert statistics.presence_threshold(16, roughness=tiles.ROUGHNESS) < 7.5
 
 
