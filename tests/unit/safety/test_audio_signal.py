@@ -151,3 +151,13 @@ def test_coverage_and_refusals():
         CHECK.assess(Image(np.zeros((4, 4, 3), np.uint8)), Stage.OUTPUT)
     with pytest.raises(SafetyUnavailable):
         CHECK.assess(Audio(np.zeros((1, 0), np.float32), 48000), Stage.OUTPUT)
+
+
+def test_every_second_with_a_carrier_is_named():
+    t = np.arange(5 * 48000) / 48000
+    sound = 0.05 * np.sin(2 * np.pi * 440 * t)
+    where = ((t >= 1) & (t < 3)) | (t >= 4)
+    sound += where * 0.02 * np.sin(2 * np.pi * 21000 * t)
+    found = CHECK.assess(Audio(sound.astype(np.float32)[None], 48000), Stage.OUTPUT).findings
+    (finding,) = [f for f in found if f.category == "hid"]
+    assert [(time.start_s, time.end_s) for time in finding.times] == [(1.0, 3.0), (4.0, 5.0)]
