@@ -1,6 +1,7 @@
 """The verify page in a real Chromium, driven over its debugging pipe: upload, verdict, hostile names, mobile width."""
 
 import base64
+import importlib.util
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +17,17 @@ import pytest
 import uvicorn
 from PIL import Image
 
+from gensafe import media
+from gensafe.audit import AuditLog
+from gensafe.media.transform import resize
+from gensafe.provenance.types import InputFact
+from gensafe.registry import Registry
 from gensafe.server.http import create_app
-from gensafe.verify import VerifyContext
+from gensafe.verify import VerifyContext, open_context
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+TESTS = Path(__file__).parents[1]
 NASTY = "<img src=x onerror=alert(1)>\u202egnp.png"
 
 
@@ -74,7 +82,7 @@ class Browser:
     def evaluate(self, expression):
         return self.page("Runtime.evaluate", {"expression": expression, "returnByValue": True})["result"].get("value")
 
-    def wait_until(self, expression, seconds=90):
+    def wait_until(self, expression, seconds=240):
         deadline = time.monotonic() + seconds
         while not self.evaluate(expression):
             assert time.monotonic() < deadline, expression
@@ -110,11 +118,18 @@ class Browser:
         return json.loads(message)
 
 
-@pytest.fixture(scope="module")
-def site():
-    config = uvicorn.Config(
-        create_app(VerifyContext(contained=False), per_minute=0), port=0, log_level="warning", lifespan="off", ws="none"
-    )
+def load_module(name, path):
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def served(context, **options):
+    app = create_app(context, per_minute=0, **options)
+    config = uvicorn.Config(app, port=0, log_level="warning", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -125,6 +140,12 @@ def site():
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def site():
+    with served(VerifyContext(contained=False)) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +193,38 @@ def test_fits_a_phone(site, browser, picture):
         assert browser.evaluate("document.querySelector('button').getBoundingClientRect().height") >= 44
         if shots():
             browser.screenshot(shots() / f"verify-phone-{step}.png")
+
+
+def test_ingredients_and_a_recovered_manifest_are_shown(browser, tmp_path):
+    """A real deployment: a file made from others with hostile titles, and a copy whose credentials were removed."""
+    parts = load_module("verify_parts", TESTS / "unit" / "verify" / "conftest.py")
+    bench = parts.samples_module.make_bench(tmp_path / "keys")
+    registry = Registry.open(tmp_path / "registry", kek=bench.ring.kek())
+    log = AuditLog.open(tmp_path / "log", origin=bench.ring.origin, key=bench.ring.checkpoint_private_key())
+    context = open_context(bench.ring, registry=registry, log=log, contained=False)
+    source = parts.Deployment(bench, registry, log, context).release(parts.picture(), "image/png")
+    inputs = (InputFact(NASTY + "W" * 200, "image/png", "sha256:" + "0" * 64, source.data),)
+    made, _ = bench.sign(parts.samples_module.image("PNG"), "image/png", inputs=inputs, soft_binding_alg="")
+    pixels = media.decode(source.data, "image/png")
+    files = {"made.png": made, "copy.jpg": media.encode(resize(pixels, 0.75), "image/jpeg", quality=80)}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    with log, served(context, public=False) as site:
+        browser.open(f"{site}/verify")
+        browser.upload(tmp_path / "made.png")
+        said = browser.evaluate("document.querySelector('svg.chain').getAttribute('aria-label')")
+        assert "<img src=x" in said and "trusted" in said and "\u202e" not in said
+        assert browser.evaluate("document.querySelectorAll('img').length") == 0
+        inner = "getComputedStyle(document.querySelector('svg.chain svg')).overflowX"
+        assert browser.evaluate(inner) == "hidden"  # a long title does not run over its box
+        if shots():
+            browser.screenshot(shots() / "verify-ingredients.png")
+        browser.open(f"{site}/verify")  # a fresh page: the old verdict must not be taken for the new one
+        browser.upload(tmp_path / "copy.jpg")
+        assert browser.evaluate("document.querySelector('h1').textContent").startswith("Proved by recovery")
+        assert "GenSafe development signer" in browser.evaluate("document.querySelector('dl').textContent")
+        if shots():
+            browser.screenshot(shots() / "verify-recovered.png")
 
 
 def test_works_from_the_keyboard(site, browser):
