@@ -276,7 +276,8 @@ def main() -> None:
         load = os.getloadavg()[0]
         with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as name:
             found = PARTS[part](Path(name), options)
-        machine: dict[str, Any] = {"python": platform.python_version(), "cpus": os.cpu_count(), "sqlite": sqlite3.sqlite_version}
+        machine: dict[str, Any] = {"python": platform.python_version(), "cpus": os.cpu_count()}
+        machine["sqlite"] = sqlite3.sqlite_version
         machine["load_before"], machine["load_after"] = round(load, 1), round(os.getloadavg()[0], 1)
         results[part] = {"version": __version__, "machine": machine, **found}
         document = {"benchmark": "audit", "results": results, "published": {"tessera_entries_per_s": TESSERA}}

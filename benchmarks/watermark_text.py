@@ -3,9 +3,9 @@
     python -m benchmarks.watermark_text [--text DIR] [--model DIR] [--only SECTION ...] [--out FILE]
 
 DIR is the data folder's ``safety_text``, for the null test and for the model learned from novels; without it those two
-sections are left out. ``--model`` takes a causal language model of transformers (a folder that ``save_pretrained`` wrote)
-and measures the mark in its texts. All true-positive rates are at a p-value of 1e-6 after correction for every window and all
-16 key ids. Sections that are not run stay in the results file.
+sections are left out. ``--model`` takes a causal language model of transformers (a folder ``save_pretrained`` wrote)
+and measures the mark in its texts. All true-positive rates are at a p-value of 1e-6 after correction for every window
+and all 16 key ids. Sections that are not run stay in the results file.
 """
 
 from __future__ import annotations

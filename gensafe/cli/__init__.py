@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from gensafe import __version__
 from gensafe.cli.common import Exit, Parser, report_error
@@ -59,4 +60,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.FAILED
 
 
-__all__ = ["COMMANDS", "main"]
+def program() -> NoReturn:
+    """The console script: run ``main`` and leave with its exit code.
+
+    A classifier that ran out of time may still be inside native code; the interpreter's shutdown would abort in it and
+    lose the exit code, so then the process leaves at once.
+    """
+    status = main()
+    runner = sys.modules.get("gensafe.safety.runner")
+    if runner is not None and runner.stuck_threads():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+__all__ = ["COMMANDS", "main", "program"]

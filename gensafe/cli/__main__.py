@@ -1,8 +1,6 @@
 """``python -m gensafe.cli``."""
 
-import sys
-
-from gensafe.cli import main
+from gensafe.cli import program
 
 if __name__ == "__main__":  # spawned worker processes import this module too
-    sys.exit(main())
+    program()

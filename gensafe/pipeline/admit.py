@@ -13,10 +13,18 @@ from gensafe.core.errors import Conflict, InvalidRequest, SafetyBlocked
 from gensafe.core.types import Admission, GenerationJob, GenerationRequest, Media, Stage, Text, Verdict
 from gensafe.pipeline.chain import Chain
 from gensafe.registry import Intent, IntentState
-from gensafe.safety import SafetyRunner
+from gensafe.safety import SafetyRunner, judge_parts
 
 LABEL_PROFILES = ("", "eu", "ca", "cn", "kr", "in")
 SEED_BITS = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A request in which every field is right, and every part of its inputs: tracks, subtitles, frames, covers."""
+
+    job: GenerationJob
+    inputs: tuple[tuple[codecs.Part, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +32,12 @@ class Claimed:
     """A request that holds its id: nobody else works on it, and recovery knows of it."""
 
     request: GenerationRequest
-    job: GenerationJob
+    checked: Checked
     record_id: int
     input_digests: tuple[str, ...]
 
 
-def check(chain: Chain, request: GenerationRequest) -> GenerationJob:
+def check(chain: Chain, request: GenerationRequest) -> Checked:
     """1. Check every field and decode the inputs in a worker process.
 
     Raises:
@@ -70,16 +78,21 @@ def check(chain: Chain, request: GenerationRequest) -> GenerationJob:
             f"this model makes no {request.modality}", field="modality", fix=", ".join(sorted(can.outputs))
         )
     inputs: list[Media] = []
+    parts: list[tuple[codecs.Part, ...]] = []
     for number, item in enumerate(request.inputs):
-        decoded = codecs.decode_untrusted(item.data, item.media_type or None)
-        if decoded.modality not in can.inputs:
-            raise InvalidRequest(f"this model reads no {decoded.modality}", field=f"inputs[{number}]")
-        inputs.append(decoded)
+        found = codecs.read_parts_untrusted(item.data, item.media_type or None)
+        medium = found[0].media
+        if medium is None or medium.modality not in can.inputs:
+            kind = medium.modality if medium else "such file"
+            raise InvalidRequest(f"this model reads no {kind}", field=f"inputs[{number}]")
+        inputs.append(medium)
+        parts.append(found)
     seed = request.seed if request.seed is not None else secrets.randbits(SEED_BITS)
-    return GenerationJob(request.prompt, request.modality, tuple(inputs), seed, request.max_tokens)
+    job = GenerationJob(request.prompt, request.modality, tuple(inputs), seed, request.max_tokens)
+    return Checked(job, tuple(parts))
 
 
-def claim(chain: Chain, request: GenerationRequest, job: GenerationJob) -> Claimed | Intent:
+def claim(chain: Chain, request: GenerationRequest, checked: Checked) -> Claimed | Intent:
     """2. Claim the request id. Returns the earlier intent when this very request was already released or is held.
 
     Raises:
@@ -105,19 +118,19 @@ def claim(chain: Chain, request: GenerationRequest, job: GenerationJob) -> Claim
             raise Conflict(f"this request {state}", field="request_id", fix="send a fresh UUID for a new request")
         # It failed, was cancelled or cut off without releasing anything: a retry may run.
         chain.registry.reopen_intent(request.request_id, record_id)
-    return Claimed(request, job, record_id, input_digests)
+    return Claimed(request, checked, record_id, input_digests)
 
 
 def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:
-    """3. Judge the prompt and every input; 4. make the intent durable.
+    """3. Judge the prompt and every part of every input; 4. make the intent durable.
 
     Raises:
         SafetyBlocked: policy refuses the prompt or an input.
     """
     request = claimed.request
     verdict = _require(safety.judge(Text(request.prompt), Stage.PROMPT))  # 3.
-    for item in claimed.job.inputs:
-        _require(safety.judge(item, Stage.INPUT))
+    for parts in claimed.checked.inputs:
+        _require(judge_parts(safety, parts, Stage.INPUT))
     chain.at("admitted")
     commitment = chain.registry.seal_prompt(claimed.record_id, request.tenant, request.prompt)
     appended = chain.log.append(  # 4.
@@ -138,7 +151,7 @@ def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:
     chain.at("opened")
     return Admission(
         request=request,
-        job=claimed.job,
+        job=claimed.checked.job,
         record_id=claimed.record_id,
         intent_index=appended.index,
         prompt_verdict=verdict,

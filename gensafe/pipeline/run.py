@@ -1,6 +1,6 @@
 """One request from prompt to released bytes.
 
-1.  check the request                         -> GenerationJob
+1.  check the request                         -> Checked
 2.  claim the request id                      -> Claimed, or replay what was released under it
 3.  judge prompt and inputs
 4.  durable intent in the log                 -> Admission
@@ -41,8 +41,8 @@ def run(chain: Chain, request: GenerationRequest, control: CallControl) -> Itera
     Raises:
         GensafeError: see the steps. A policy stop is not an error: it ends the run with ``Stopped``.
     """
-    job = check(chain, request)  # 1.
-    claimed = claim(chain, request, job)  # 2.
+    checked = check(chain, request)  # 1.
+    claimed = claim(chain, request, checked)  # 2.
     if isinstance(claimed, Intent):
         held = chain.registry.reviews.of_request(claimed.request_id) if claimed.state is IntentState.HELD else None
         yield held_event(held) if held else replay(chain, claimed)
@@ -53,7 +53,7 @@ def run(chain: Chain, request: GenerationRequest, control: CallControl) -> Itera
     stage = "admit"
     try:
         admission = admit(chain, claimed, safety)  # 3. 4.
-        yield Accepted(request.request_id, admission.record_id, admission.intent_index, job.seed)
+        yield Accepted(request.request_id, admission.record_id, admission.intent_index, checked.job.seed)
         stage = "generate"
         judged: Judged | None = None
         for event in produce(chain, admission, safety, control):  # 5. 6.

@@ -10,6 +10,7 @@ import json
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -227,6 +228,11 @@ def _checked(assessment: Assessment) -> Assessment:
     return Assessment(tuple(findings), tuple(assessment.coverage))
 
 
+def stuck_threads() -> int:
+    """Classifiers that are still running in this process, mostly because they ran out of time."""
+    return sum(workers.busy for workers in _ALL_WORKERS)
+
+
 class _Workers:
     """Daemon threads made on demand. A thread stuck in a classifier is left behind and counted; too many: refuse."""
 
@@ -236,6 +242,13 @@ class _Workers:
         self._lock = threading.Lock()
         self._idle = 0
         self._threads = 0
+        _ALL_WORKERS.add(self)
+
+    @property
+    def busy(self) -> int:
+        """Threads that are inside a classifier."""
+        with self._lock:
+            return self._threads - self._idle
 
     def submit(self, call: _Call) -> _Call:
         """Run ``call`` on an idle thread or a new one."""
@@ -256,3 +269,6 @@ class _Workers:
             self._queue.get()()
             with self._lock:
                 self._idle += 1
+
+
+_ALL_WORKERS: Final[weakref.WeakSet[_Workers]] = weakref.WeakSet()

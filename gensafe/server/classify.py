@@ -12,6 +12,7 @@ from gensafe import media as codecs
 from gensafe.core import errors
 from gensafe.core.types import Stage, Text
 from gensafe.pipeline import Chain
+from gensafe.safety import judge_parts
 from gensafe.safety.streaming import StreamGate
 from gensafe.server import convert
 from gensafe.server.access import caller
@@ -37,12 +38,13 @@ class SafetyServicer(safety_pb2_grpc.SafetyServiceServicer):
         return pb.ClassifyResponse(results=results)
 
     def _one(self, item: pb.ClassifyItem, tenant: str) -> pb.ClassifyResult:
+        safety = self._chain.safety(tenant)
         try:
             if item.WhichOneof("item") == "media":
-                judged = codecs.decode_untrusted(item.media.data, item.media.media_type or None)
+                parts = codecs.read_parts_untrusted(item.media.data, item.media.media_type or None)
+                verdict = judge_parts(safety, parts, Stage.STANDALONE)
             else:
-                judged = Text(item.text)
-            verdict = self._chain.safety(tenant).judge(judged, Stage.STANDALONE)
+                verdict = safety.judge(Text(item.text), Stage.STANDALONE)
         except errors.GensafeError as error:
             return pb.ClassifyResult(error_reason=error.reason, error_message=str(error))
         return pb.ClassifyResult(verdict=convert.verdict_to_pb(verdict))
