@@ -468,6 +468,10 @@ def main(arguments: list[str]) -> int:
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "versions": {name: version(name) for name in ("av", "numpy", "onnxruntime", "pdqhash", "pillow", "scipy")},
     }
+    unknown = [name for name in arguments if name not in SECTIONS]
+    if unknown:
+        print(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}, or --cards", file=sys.stderr)
+        return 64
     for name in arguments or SECTIONS:
         figures = SECTIONS[name]()
         print(f"\n## {name}")

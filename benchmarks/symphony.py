@@ -260,6 +260,8 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
+    if args.count < 1:
+        parser.error("--count must be at least 1")
     bench = Bench({"engine": args.engine} | ({"weights": args.bundle} if args.bundle else {}))
     model, digest = next(iter(bench.backend.models().items()))
     tasks: dict[str, Any] = {}

@@ -9,6 +9,7 @@ hostile files (``benchmarks.hostile_files``) are verified in workers. Writes ben
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -150,6 +151,7 @@ def hostile(files: dict[str, bytes], context: VerifyContext) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print a table, write JSON."""
+    argparse.ArgumentParser(prog="python -m benchmarks.verify", description=__doc__).parse_args()
     load = os.getloadavg()[0]  # on a machine that does other work the figures are lower bounds
     with tempfile.TemporaryDirectory() as folder:
         files, context = signed_files(Path(folder) / "keys")

@@ -26,6 +26,7 @@ from PIL import Image
 from scipy import ndimage
 
 from benchmarks.attacks.pictures import picture_attacks
+from benchmarks.inputs import find, read_all
 from gensafe.core.errors import CannotCarry
 from gensafe.core.types import MarkLevel
 from gensafe_watermark import image
@@ -147,10 +148,8 @@ def ssim(first: Pixels, second: Pixels) -> float:
 
 def load(folder: str, limit: int) -> list[Pixels]:
     """Evenly spaced pictures of a folder."""
-    paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in {".png", ".jpg", ".jpeg", ".webp", ".bmp"})
-    if limit and len(paths) > limit:
-        paths = [paths[i] for i in np.linspace(0, len(paths) - 1, limit).astype(int)]
-    return [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+    paths = find(folder, (".png", ".jpg", ".jpeg", ".webp", ".bmp"), limit)
+    return read_all(paths, lambda path: np.asarray(Image.open(path).convert("RGB")))
 
 
 def run(
@@ -239,6 +238,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args(arguments)
+    if options.limit < 0 or options.small < 0:
+        parser.error("--limit and --small must not be negative")
     sets = {}
     if options.small:
         sets["synthetic 256x256"] = [synthetic(seed) for seed in range(options.small)]

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from scipy import ndimage
 
+from benchmarks.inputs import find, read_all
 from gensafe.core.types import Detection, Image, MarkLevel
 from gensafe.media.fingerprint import fingerprint, matches
 from gensafe_watermark import image, prf, statistics
@@ -46,7 +47,8 @@ _ALIGNMENTS = tiles.ORIENTATIONS * tiles.VARIANTS
 
 def load(folder: str, count: int) -> list[Pixels]:
     """The first ``count`` landscape pictures of the most common size."""
-    pictures = [np.asarray(Pillow.open(p).convert("RGB")) for p in sorted(Path(folder).rglob("*.jpg"))]
+    paths = find(folder, (".jpg", ".jpeg", ".png", ".webp"))
+    pictures = read_all(paths, lambda path: np.asarray(Pillow.open(path).convert("RGB")))
     wide = [p for p in pictures if p.shape[1] >= p.shape[0]]
     if len(wide) < count:
         raise SystemExit(f"need {count} landscape pictures, found {len(wide)}")

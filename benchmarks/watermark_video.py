@@ -24,6 +24,7 @@ from scipy import ndimage
 
 from benchmarks.attacks import pictures
 from benchmarks.attacks.films import FilmAttack, film_attacks, mid_shot_attacks
+from benchmarks.inputs import find, read_all
 from gensafe.core.errors import CannotCarry
 from gensafe_watermark import video
 from gensafe_watermark.image import perception
@@ -65,6 +66,8 @@ def load(path: Path, limit: int, side: int, skip: int = 0) -> tuple[Frames, floa
             )
             if len(out) == limit:
                 break
+    if not out:
+        raise ValueError(f"no frame after the first {skip}")
     return np.stack(out), fps
 
 
@@ -126,10 +129,12 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     sets: dict[str, list[tuple[Frames, float]]] = {}
     if options.videos:
-        paths = [
-            p for p in sorted(Path(options.videos).rglob("*")) if p.suffix.lower() in {".mp4", ".mkv", ".webm", ".mov"}
-        ]
-        sets["films"] = [load(p, options.frames, options.side, skip) for p in paths for skip in (0, options.frames)]
+        stretches = [(p, skip) for p in find(options.videos, (".mp4", ".mkv", ".webm", ".mov")) for skip in (0, 1)]
+
+        def stretch(chosen: tuple[Path, int]) -> tuple[Frames, float]:
+            return load(chosen[0], options.frames, options.side, chosen[1] * options.frames)
+
+        sets["films"] = read_all(stretches, stretch, lambda chosen: chosen[0].name)
     if options.small:
         sets["synthetic"] = [(synthetic(n, (128, 192, 256)[n % 3]), 8.0) for n in range(options.small)]
     av.logging.set_level(av.logging.PANIC)
