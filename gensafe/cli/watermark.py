@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
-from gensafe.cli.common import Commands, Exit, print_json, say
+from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
 from gensafe.core.errors import InvalidRequest, MediaError
 from gensafe.core.types import PAYLOAD_BYTES, MarkLevel, Modality
 
 KEY_BYTES = 32
+REJECT_BELOW = 0.01  # of a Kolmogorov-Smirnov test: one key id in a hundred is refused for nothing
+ENOUGH_TEXTS = 20_000
+MIN_TOKENS = 20  # shorter texts have too few scored tokens for a p-value of any value
 
 
 def add_parser(commands: Commands) -> None:
@@ -18,7 +22,8 @@ def add_parser(commands: Commands) -> None:
         "watermark",
         help="embed or detect a watermark",
         description="Embed or detect an invisible watermark in an image, sound or video. "
-        "Exit: 0 embedded or found, 2 nothing found, 1 failed, 3 unreadable, 64 usage.",
+        "test-keys says which key ids of the text mark may be used. "
+        "Exit: 0 embedded, found or all usable, 2 nothing found, 1 failed, 3 unreadable, 64 usage.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     embed = verbs.add_parser("embed", help="write a marked copy")
@@ -29,6 +34,12 @@ def add_parser(commands: Commands) -> None:
     detect = verbs.add_parser("detect", help="look for a mark")
     detect.add_argument("input", metavar="FILE")
     detect.add_argument("--json", action="store_true")
+    test = verbs.add_parser("test-keys", help="test this installation's text key on texts known to be unmarked")
+    test.add_argument(
+        "texts", nargs="+", metavar="FILE", help="UTF-8; an empty line ends a text, short ones do not count"
+    )
+    test.add_argument("--json", action="store_true")
+    add_config_arguments(test)
     for verb in (embed, detect):
         verb.add_argument("--key", required=True, metavar="FILE", help="32 bytes, raw or as 64 hex digits")
 
@@ -39,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     from gensafe.core import plugins
     from gensafe.core.ports import Watermarker
 
+    if args.verb == "test-keys":
+        return _test_keys(args)
     key = read_key(Path(args.key))
     data = _read(Path(args.input))
     try:
@@ -77,6 +90,40 @@ def run(args: argparse.Namespace) -> int:
         payload = f" payload {found.payload.hex()}" if found.payload else ""
         say(f"{args.input}: {found.level.value}{payload} (p = {found.p_value:.2g}, {found.scheme})")
     return Exit.OK if found.level in (MarkLevel.RECORD, MarkLevel.PRESENT) else Exit.BLOCKED
+
+
+def _test_keys(args: argparse.Namespace) -> int:
+    """Say which key ids give uniform p-values on unmarked texts: one that does not would accuse too often."""
+    from gensafe.core import plugins
+    from gensafe.core.ports import SamplingWatermark
+    from gensafe.pipeline.assemble import open_keys, text_tokenizer
+
+    config = read_config(args)
+    tokenizer = text_tokenizer(config)
+    if tokenizer is None:
+        raise InvalidRequest("this backend has no tokenizer, so its texts carry no mark", field="generation.backend")
+    try:
+        whole = "\n\n".join(_read(Path(name)).decode("utf-8") for name in args.texts)
+    except UnicodeDecodeError:
+        raise InvalidRequest("not UTF-8", field="FILE") from None
+    pieces = (tokenizer.encode(text) for text in re.split(r"\r?\n[ \t]*\r?\n", whole))
+    texts = [tokens for tokens in pieces if len(tokens) >= MIN_TOKENS]
+    scheme: SamplingWatermark = plugins.load("gensafe.watermarks", "text", config.watermark.text)
+    found = scheme.test_keys(texts, open_keys(config).watermark_key(Modality.TEXT))
+    usable = [key_id for key_id, p in found.items() if p >= REJECT_BELOW]
+    if args.json:
+        print_json({"texts": len(texts), "p_values": {str(k): p for k, p in found.items()}, "usable": usable})
+    else:
+        for key_id, p in found.items():
+            say(f"key id {key_id:2d}: p = {p:.3g}{'' if p >= REJECT_BELOW else '  do not use'}")
+        if len(texts) < ENOUGH_TEXTS:
+            note(f"{len(texts)} texts: {ENOUGH_TEXTS:,} are enough to see a small leaning")
+        if usable and len(usable) < len(found):
+            joined = ",".join(map(str, usable))
+            note("to use the others only, configure:")
+            note("[watermark.text]")
+            note(f'key_ids = "{joined}"')
+    return Exit.OK if len(usable) == len(found) else Exit.FAILED
 
 
 def _refuse_animation(data: bytes, modality: Modality) -> None:

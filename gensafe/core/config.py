@@ -73,6 +73,16 @@ class LabelConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class WatermarkConfig:
+    """``[watermark.image]`` and so on: options of the watermark plugins, as each documents them."""
+
+    image: Mapping[str, str] = field(default_factory=dict)
+    audio: Mapping[str, str] = field(default_factory=dict)
+    video: Mapping[str, str] = field(default_factory=dict)
+    text: Mapping[str, str] = field(default_factory=dict)  # e.g. key_ids = "0,3", as `watermark test-keys` found
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything a deployment can choose."""
 
@@ -84,6 +94,7 @@ class Config:
     safety: SafetyConfig = field(default_factory=SafetyConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     labels: LabelConfig = field(default_factory=LabelConfig)
+    watermark: WatermarkConfig = field(default_factory=WatermarkConfig)
 
 
 def load_config(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:

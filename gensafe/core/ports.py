@@ -149,6 +149,13 @@ class SamplingWatermark(Protocol):
     def detect(self, token_ids: Sequence[int], key: bytes) -> Detection:
         """Test the token ids of one text. Too little evidence is UNDECIDABLE, never "unmarked"."""
 
+    def test_keys(self, texts: Sequence[Sequence[int]], key: bytes) -> Mapping[int, float]:
+        """For each key id in use, how probable the p-values of these unmarked texts are if they are uniform.
+
+        Raises:
+            InvalidRequest: too few texts.
+        """
+
 
 class ClaimSigner(Protocol):
     """Signs C2PA claims; the key may live in a file, PKCS#11 or a KMS."""

@@ -208,7 +208,7 @@ class WorkerPool:
         calls_each: A worker is replaced after so many calls, so that what one file left behind does not pile up.
     """
 
-    def __init__(self, size: int = 2, calls_each: int = 200) -> None:
+    def __init__(self, size: int = 2, calls_each: int = 1000) -> None:
         self._slots = threading.BoundedSemaphore(size)
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []

@@ -50,9 +50,11 @@ def open_chain(config: Config, *, at: Callable[[str], None] = no_fault) -> Chain
         previous_keys=keys.checkpoint_public_keys(),
     )
     watermarkers: dict[Modality, Watermarker] = {
-        m: plugins.load("gensafe.watermarks", m.value) for m in (Modality.IMAGE, Modality.AUDIO, Modality.VIDEO)
+        Modality.IMAGE: plugins.load("gensafe.watermarks", "image", config.watermark.image),
+        Modality.AUDIO: plugins.load("gensafe.watermarks", "audio", config.watermark.audio),
+        Modality.VIDEO: plugins.load("gensafe.watermarks", "video", config.watermark.video),
     }
-    text_scheme: SamplingWatermark = plugins.load("gensafe.watermarks", Modality.TEXT.value)
+    text_scheme: SamplingWatermark = plugins.load("gensafe.watermarks", "text", config.watermark.text)
     models = dict.fromkeys(backend.models(), backend)
     if not models:
         raise PluginError(f"backend {backend.name} serves no model")

@@ -173,6 +173,13 @@ class SamplingScheme:
             token_ids, key, h=self.h, key_ids=self.key_ids, bits_per_token=self.bits_per_token, common=self.common
         )
 
+    def test_keys(self, texts: Sequence[Sequence[int]], key: bytes) -> Mapping[int, float]:
+        """Kolmogorov-Smirnov p-value per key id in use, on unmarked texts; see ``text.check_keys``."""
+        from gensafe_watermark.text.keys import check_keys
+
+        tested = check_keys(texts, key, h=self.h, key_ids=self.key_ids, common=self.common)
+        return {one.key_shift: one.ks_p for one in tested}
+
 
 def create_sampling(options: Mapping[str, str]) -> SamplingScheme:
     """Plugin factory.
