@@ -32,6 +32,27 @@ _LABELS = {
     "read_s_median": "read, s per clip (median)",
     "unmarked_accepted": "unmarked accepted",
 }
+_PEER_LABELS = {
+    "bits": "bits carried",
+    **{key: _LABELS[key] for key in ("pictures", "psnr_mean", "psnr_worst", "ssim_mean", "embed_ms_per_megapixel")},
+    "read_ms_per_megapixel_unattacked": "read, ms per megapixel",
+    "unmarked_accepted": "unmarked accepted",
+}
+_KINDS = {
+    "none, JPEG 90 to 30, WebP 50, AVIF 50": ("none", "jpeg90", "jpeg70", "jpeg50", "jpeg30", "webp50", "avif50"),
+    "blur, median, sharpening, noise": (
+        *("blur1", "blur2", "median3", "median5", "noise.02", "noise.05", "saltpepper1%", "sharpen2", "denoise"),
+    ),
+    "brightness, contrast, colour": (
+        *("bright.5", "bright1.5", "contrast.5", "contrast1.5", "gamma.7", "saturation.3", "hue.1", "grey"),
+        "posterize4",
+    ),
+    "resizing, aspect ratio": ("resize.5", "resize.5back", "resize1.5", "aspect.8"),
+    "crops": ("crop.9", "crop.5", "crop.25", "crop.5back"),
+    "turns, mirror, perspective": ("rotate2", "rotate10", "rotate45", "rotate90", "mirror", "perspective.2"),
+    "caption, erased part, collage": ("caption", "erase.25", "collage.5"),
+    "chains (screenshot, social, combo)": ("screenshot", "social", "combo"),
+}
 
 
 def rows(head: list[str], body: list[list[str]]) -> str:
@@ -57,23 +78,26 @@ def table(columns: dict[str, dict[str, Any]], noun: str) -> str:
 
 
 def pictures() -> str:
-    """This project's mark on every set."""
+    """This project's mark on every set it ran on alone."""
     sets = read("watermark_image")["sets"]
-    return table({name: methods["gensafe"] for name, methods in sets.items()}, "pictures")
+    return table({name: methods["gensafe"] for name, methods in sets.items() if len(methods) == 1}, "pictures")
 
 
 def peers() -> str:
-    """Every method of the sets on which others ran too."""
-    sets = read("watermark_image")["sets"]
-    body = [
-        [group, name, str(m["bits"]), str(m["pictures"]), f"{m['psnr_mean']:.2f}", f"{m['recovery_mean']:.3f}"]
-        for group, methods in sets.items()
-        if len(methods) > 1
-        for name, m in methods.items()
-    ]
-    if not body:
+    """Every method of the sets on which others ran too: quality, times, and recovery by kind of attack."""
+    found = {name: methods for name, methods in read("watermark_image")["sets"].items() if len(methods) > 1}
+    if not found:
         return "No other tool was run on these pictures."
-    return rows(["set", "tool", "bits", "pictures", "PSNR mean, dB", "mean recovery"], body)
+    parts = []
+    for name, methods in found.items():
+        columns = list(methods.values())
+        body = [[label, *(str(c[key]) for c in columns)] for key, label in _PEER_LABELS.items()]
+        rates = [c["recovery"] for c in columns]
+        body.append(["**mean recovery, 45 attacks**", *(f"**{c['recovery_mean']:.3f}**" for c in columns)])
+        for kind, names in _KINDS.items():
+            body.append([f"{kind} ({len(names)})", *(f"{sum(r[n] for n in names) / len(names):.2f}" for r in rates)])
+        parts.append(rows([name, *methods], body))
+    return "\n\n".join(parts)
 
 
 def films() -> str:

@@ -4,8 +4,8 @@
 
 Each folder is one set; ``--small N`` adds N synthetic 256 x 256 pictures like those of the bundled generator.
 ``--peers`` runs invisible-watermark (dwtDct, dwtDctSvd, rivaGan) and blind-watermark on the same pictures where they
-can be imported (64 payload bits, RivaGAN 32; ours carries 96). Recovery counts a payload only if every bit is right.
-Prints a table and writes JSON with versions and parameters.
+can be imported (64 payload bits, RivaGAN 32; ours carries 96); such a set is stored apart, as "NAME, beside other
+tools". Recovery counts a payload only if every bit is right. Prints a table and writes JSON with versions.
 """
 
 from __future__ import annotations
@@ -68,6 +68,25 @@ def peers() -> list[Method]:
         return lambda rng: tuple(int(b) for b in rng.integers(0, 2, bits))
 
     try:
+        from blind_watermark import WaterMark, bw_notes  # type: ignore[import-not-found]
+
+        bw_notes.close()
+
+        def embed(pixels: Pixels, message: Any) -> Pixels:
+            mark = WaterMark(password_wm=1, password_img=1)
+            mark.read_img(img=np.ascontiguousarray(pixels[..., ::-1]))
+            mark.read_wm(np.array(message, bool), mode="bit")
+            return np.ascontiguousarray(np.clip(np.round(mark.embed()), 0, 255).astype(np.uint8)[..., ::-1])
+
+        def read(pixels: Pixels) -> Any:
+            mark = WaterMark(password_wm=1, password_img=1)
+            out = mark.extract(embed_img=np.ascontiguousarray(pixels[..., ::-1]), wm_shape=64, mode="bit")
+            return tuple(int(b > 0.5) for b in out)
+
+        found.append(Method("blind-watermark", 64, draw(64), embed, read))
+    except Exception as error:
+        print(f"blind-watermark: {error}", file=sys.stderr)
+    try:
         from imwatermark import WatermarkDecoder, WatermarkEncoder  # type: ignore[import-not-found]
 
         def make(name: str, bits: int) -> Method:
@@ -90,25 +109,6 @@ def peers() -> list[Method]:
         found.append(make("rivaGan", 32))
     except Exception as error:
         print(f"invisible-watermark: {error}", file=sys.stderr)
-    try:
-        from blind_watermark import WaterMark, bw_notes  # type: ignore[import-not-found]
-
-        bw_notes.close()
-
-        def embed(pixels: Pixels, message: Any) -> Pixels:
-            mark = WaterMark(password_wm=1, password_img=1)
-            mark.read_img(img=np.ascontiguousarray(pixels[..., ::-1]))
-            mark.read_wm(np.array(message, bool), mode="bit")
-            return np.ascontiguousarray(np.clip(np.round(mark.embed()), 0, 255).astype(np.uint8)[..., ::-1])
-
-        def read(pixels: Pixels) -> Any:
-            mark = WaterMark(password_wm=1, password_img=1)
-            out = mark.extract(embed_img=np.ascontiguousarray(pixels[..., ::-1]), wm_shape=64, mode="bit")
-            return tuple(int(b > 0.5) for b in out)
-
-        found.append(Method("blind-watermark", 64, draw(64), embed, read))
-    except Exception as error:
-        print(f"blind-watermark: {error}", file=sys.stderr)
     return found
 
 
@@ -245,6 +245,8 @@ def main(arguments: list[str] | None = None) -> None:
         sets["synthetic 256x256"] = [synthetic(seed) for seed in range(options.small)]
     sets |= {Path(folder).name: load(folder, options.limit) for folder in options.images}
     methods = [ours(), *(peers() if options.peers else [])]
+    if options.peers:
+        sets = {f"{name}, beside other tools": chosen for name, chosen in sets.items()}
     attacks = picture_attacks()
     results: dict[str, dict[str, Any]] = {}
     for group, pictures in sets.items():
@@ -253,13 +255,13 @@ def main(arguments: list[str] | None = None) -> None:
 
             def save(figures: dict[str, Any], group: str = group, name: str = method.name) -> None:
                 results[group][name] = figures
-                write(options.out, results, options.limit)
+                write(options.out, results)
 
             run(method, pictures, attacks, save)
     print(table(results))
 
 
-def write(path: Path, results: dict[str, dict[str, Any]], limit: int) -> None:
+def write(path: Path, results: dict[str, dict[str, Any]]) -> None:
     """Write the report, keeping sets of an earlier run of the same version that were not run again."""
     earlier: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     kept = (
@@ -271,7 +273,6 @@ def write(path: Path, results: dict[str, dict[str, Any]], limit: int) -> None:
         "scheme": image.SCHEME,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "limit": limit,
         "attacks": len(picture_attacks()),
         "level_reported_for_a_recovered_payload": MarkLevel.RECORD.value,
         "sets": {**kept, **results},

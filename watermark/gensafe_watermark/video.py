@@ -29,6 +29,7 @@ SEGMENT: Final = 64
 """Most frames under one pattern; a segment also ends where the shot does."""
 
 START_PSNR: Final = 43.2  # dB over a segment, before the check raises it
+_MARGIN: Final = 1.0  # as the picture's MARGIN; more, because no imitation of a coder here compensates motion
 _ONSET: Final = np.array([1.5, 1.5, 1.35, 1.2], np.float32)
 """Amplitude of a shot's first frames. A coder codes them afresh and predicts the rest of the shot from them, and for
 about a tenth of a second after a cut the eye sees little (Seyler and Budrikis, "Detail perception after scene changes
@@ -119,9 +120,9 @@ def _embed_segment(
         marked = [embedder.added(p, np.float32(factor) * c) for p, c in zip(planes, changes, strict=True)]
         coded = [selfcheck.jpeg(plane, _QUALITY) for plane in marked]
         first = embedder.margin(layout.soft(coded[:1]))
-        return first if first >= embedder.MARGIN else max(first, embedder.margin(layout.soft(coded)))
+        return first if first >= _MARGIN else max(first, embedder.margin(layout.soft(coded)))
 
-    pattern *= level * np.float32(embedder.sufficient(reached))
+    pattern *= level * np.float32(embedder.sufficient(reached, _MARGIN))
     # 4. every frame under its own mask
     out = np.empty_like(frames)
     for i, frame in enumerate(frames):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 START_PSNR: Final = 43.0  # dB at strength 1, before the check raises it
 MOST_RAISE: Final = 1.38  # 2.8 dB
-MARGIN: Final = 1.0  # soft-bit mean / deviation asked for after the test attack; decoding needs 0.55
+MARGIN: Final = 0.9  # soft-bit mean / deviation asked for after the test attack; decoding needs 0.55
 LEAST: Final = 0.6  # what the highest strength must reach, or the picture is refused
 _MOST_SATURATED: Final = 0.8
 _PULL: Final = 0.8
@@ -95,8 +95,8 @@ def change(plane: NDArray[np.float32], payload: bytes, key: bytes, medium: str, 
     return mark
 
 
-def sufficient(reached_at: Callable[[float], float]) -> float:
-    """The factor 1 .. MOST_RAISE on the strength at which ``reached_at(factor)`` comes to MARGIN.
+def sufficient(reached_at: Callable[[float], float], wanted: float = MARGIN) -> float:
+    """The factor 1 .. MOST_RAISE on the strength at which ``reached_at(factor)`` comes to ``wanted``.
 
     The margin grows about in proportion to the strength, so one look tells how far to go.
 
@@ -104,9 +104,9 @@ def sufficient(reached_at: Callable[[float], float]) -> float:
         CannotCarry: less than LEAST even at MOST_RAISE.
     """
     reached = reached_at(1.0)
-    if reached >= MARGIN:
+    if reached >= wanted:
         return 1.0
-    raised = min(MOST_RAISE, MARGIN / max(reached, 1e-3))
+    raised = min(MOST_RAISE, wanted / max(reached, 1e-3))
     if raised == MOST_RAISE and reached < LEAST:
         reached = reached_at(MOST_RAISE)
         if reached < LEAST:
