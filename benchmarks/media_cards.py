@@ -13,6 +13,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "image_hashlist": ("block_lists",),
     "image_text": ("ocr",),
     "image_likeness": ("likeness",),
+    "image_symbols": ("symbols",),
     "audio_likeness": ("likeness",),
     "audio_hashlist": ("recordings",),
     "audio_signal": ("ultrasound", "loudness", "ordinary"),

@@ -24,6 +24,7 @@ import numpy as np
 from benchmarks import media_sets as sets
 from benchmarks.media_labels import FACES, LARGE
 from benchmarks.media_reference import reference_loudness
+from benchmarks.media_symbols import symbols
 from gensafe.core.types import Audio, Image, Media, Stage, Video
 from gensafe.media import decode, encode
 from gensafe.media.fingerprint import MATCH_THRESHOLD, fingerprint, similarity
@@ -455,7 +456,7 @@ SECTIONS = {
     f.__name__: f
     for f in (
         *(flash, insertions, block_lists, recordings, likeness, ocr, ultrasound, loudness, fingerprints, speech),
-        *(ordinary, cost),
+        *(symbols, ordinary, cost),
     )
 }
 

@@ -41,7 +41,7 @@ CLIPS = (
 )
 
 
-@pytest.mark.parametrize("name", ["image_signal", "image_hashlist", "image_text", "image_likeness"])
+@pytest.mark.parametrize("name", ["image_signal", "image_hashlist", "image_text", "image_likeness", "image_symbols"])
 def test_images(name: str):
     check_classifier(plugins.load("gensafe.classifiers", name), IMAGES)
 
