@@ -63,7 +63,7 @@ class Symbol:
 
 
 class SymbolEngine:
-    """Thread-safe; about 60 ms a picture on one core, whatever its size.
+    """Thread-safe; about 50 ms for 481 x 321 on one core, 1.7 s for twelve megapixels (the shrinking).
 
     Raises:
         SafetyUnavailable: the weights are missing or not the pinned ones.
