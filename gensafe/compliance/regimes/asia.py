@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gensafe.compliance.duty import Duty, Regime, by_facts, by_share, outages_closed, outside
-from gensafe.compliance.regimes.common import log_facts
+from gensafe.compliance.regimes.common import log_facts, notices
 
 _SECONDARY: Final = "Read in secondary sources and samples, not in the official text."
 
@@ -82,7 +82,11 @@ KOREA: Final = Regime(
             "Deep fakes carry a clear label",
             "AI Basic Act art. 31",
             "drawn, sounded or written notice",
-            by_share(lambda e: e.visible, "carried a visible or audible notice (needed for deep fakes)"),
+            by_facts(
+                notices,
+                "how many outputs carry a visible or audible notice; deep fakes need one",
+                needs=lambda e: e.outputs > 0,
+            ),
             "Whether an output is a deep fake.",
             _SECONDARY,
         ),

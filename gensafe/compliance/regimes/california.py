@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gensafe.compliance.duty import Duty, Regime, by_facts, by_share, outside
-from gensafe.compliance.regimes.common import verifications
+from gensafe.compliance.regimes.common import notices, verifications
 
 CALIFORNIA: Final = Regime(
     key="ca-sb942",
@@ -44,7 +44,11 @@ CALIFORNIA: Final = Regime(
             "The user has the option of a manifest disclosure",
             "§ 22757.3(a)",
             "request flag for a visible notice",
-            by_share(lambda e: e.visible, "carried a visible or audible notice (it is an option of the user)"),
+            by_facts(
+                notices,
+                "every request could ask for a visible or audible notice; how many outputs carry one",
+                needs=lambda e: e.outputs > 0,
+            ),
             "That the option was offered in every user interface.",
         ),
         Duty(

@@ -38,3 +38,8 @@ def erasures(evidence: Evidence) -> Mapping[str, Any]:
 def reviews(evidence: Evidence) -> Mapping[str, Any]:
     """Outputs held for a person, and the decisions of the period (on outputs held in it or before it)."""
     return {name: evidence.reviews.get(name, 0) for name in ("held", "released", "rejected")}
+
+
+def notices(evidence: Evidence) -> Mapping[str, Any]:
+    """Outputs with a visible or audible notice, where that is an option of the caller and its absence no fault."""
+    return {"with_notice": evidence.visible.met, "without": evidence.visible.of - evidence.visible.met}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gensafe.compliance.duty import Duty, Regime, by_facts, by_share, outages_closed, outside
-from gensafe.compliance.regimes.common import changes, log_facts, models, verifications
+from gensafe.compliance.regimes.common import changes, log_facts, models, notices, verifications
 
 _SECONDARY: Final = (
     "Read in digests of the Official Journal text, the Guidelines and the Code, not in the PDFs themselves."
@@ -75,7 +75,11 @@ EU: Final = Regime(
             "Deep fakes and texts on public matters are disclosed",
             "Art. 50(4), (5): the deployer's duty",
             "optional drawn, sounded or written notice",
-            by_share(lambda e: e.visible, "outputs with a visible or audible notice (only needed where 50(4) applies)"),
+            by_facts(
+                notices,
+                "how many outputs carry a visible or audible notice; those under 50(4) need one",
+                needs=lambda e: e.outputs > 0,
+            ),
             "Whether an output is a deep fake, and whether the deployer kept the notice.",
             _SECONDARY,
         ),

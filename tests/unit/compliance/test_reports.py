@@ -96,6 +96,12 @@ def test_a_label_counts_only_if_all_its_fields_are_there(log: AuditLog):
     assert after.exceptions == ("0000000000385: without provider", "0000000000386: without content_id")
 
 
+def test_an_option_nobody_took_is_not_a_fault(log: AuditLog):
+    found = duty(make_report(log, "ca-sb942"), "ca-manifest")
+    assert found.status is Status.RECORDED
+    assert found.facts["with_notice"] + found.facts["without"] > found.facts["with_notice"]
+
+
 def test_a_small_label_and_a_missing_aigc_element_are_exceptions(log: AuditLog):
     small = {"kind": "drawn", "text": "AI", "position": "bottom-right", "height_permille": 31, "duration_ms": 0}
     release(log, 901, labels={"profile": "cn", "fields": ["aigc"], "visible": small})
