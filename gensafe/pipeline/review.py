@@ -102,11 +102,17 @@ def _carry_out(chain: Chain, item: HeldOutput) -> None:
 
 
 def _release(chain: Chain, item: HeldOutput) -> None:
-    data = chain.registry.get_blob(item.draft)
-    if data is None:  # the subject was erased meanwhile
+    try:
+        data = chain.registry.get_blob(item.draft)
+        held = None if data is None else unpack(data)
+    except RegistryError as error:  # the tables answered just now, so it is the draft: it must not stop the server
+        log.warning("the held output %s cannot be opened: %s", item.review_id, error)
+        _fail(chain, item, error.reason)
+        return
+    if held is None:  # the subject was erased meanwhile
         _fail(chain, item, "ERASED")
         return
-    judged = replace(unpack(data), review=_review(chain, item))
+    judged = replace(held, review=_review(chain, item))
     request = judged.admission.request
     try:
         marked = chain.marker.mark(judged, chain.backends[request.model or chain.default_model])

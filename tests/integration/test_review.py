@@ -182,6 +182,21 @@ def test_a_crash_while_a_decision_is_carried_out_loses_and_doubles_nothing(point
     assert [e["event"] for e in entries_of(server.data_dir)].count("generation.released") == 1
 
 
+def test_a_damaged_draft_is_closed_as_failed_and_does_not_keep_the_server_from_starting(config, start_server):
+    server = start_server("--config", str(config))
+    with Client(server.address) as client:
+        held = hold(client, "image")
+    assert server.stop() == 0
+    with Registry.open(server.data_dir / "registry") as registry:
+        item = registry.reviews.decide(held.review_id, ReviewDecision.RELEASED, "Ada", "fine")
+    digest = item.draft.removeprefix("sha256:")
+    blob = server.data_dir / "registry" / "blobs" / digest[:2] / digest[2:]
+    blob.write_bytes(blob.read_bytes()[:-20])
+    server = start_server("--config", str(config))
+    assert "generation.failed" in [e["event"] for e in entries_of(server.data_dir)]
+    assert "generation.released" not in [e["event"] for e in entries_of(server.data_dir)]
+
+
 def test_erasing_the_tenant_erases_what_waits(config, start_server, capsys):
     server = start_server("--config", str(config))
     with Client(server.address) as client:
