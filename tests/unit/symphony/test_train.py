@@ -20,7 +20,7 @@ from gensafe_backends.symphony.tokenizers.universal import UniversalTokenizer  #
 from gensafe_backends.symphony.train.coder_training import TorchCoder  # noqa: E402
 from gensafe_backends.symphony.train.data import LONG_EVERY, LONG_ROW, ExampleSource  # noqa: E402
 from gensafe_backends.symphony.train.losses import GradientBalancer, modality_losses  # noqa: E402
-from gensafe_backends.symphony.train.mix import PHASES, phase_at  # noqa: E402
+from gensafe_backends.symphony.train.mix import STAGES, phase_at  # noqa: E402
 from gensafe_backends.symphony.train.tokenizers import coder_configs  # noqa: E402
 from gensafe_backends.symphony.train.trainer import Trainer, TrainSettings  # noqa: E402
 from gensafe_backends.symphony.weights import ASSETS, load_model  # noqa: E402
@@ -95,7 +95,7 @@ def test_training_never_draws_a_held_out_board(source: ExampleSource) -> None:
 
 def test_every_task_lays_out_and_packs(source: ExampleSource) -> None:
     rng = np.random.default_rng(1)
-    for name in {n for p in PHASES for n in (*p.tasks, *p.long)}:
+    for name in {n for s in STAGES.values() for p in s for n in (*p.tasks, *p.long)}:
         task = source.draw(name, rng)
         assert len(task.spans.ids) > 4 and (any(task.spans.loss) or name == "memory")  # its recall may be cut off
         assert name == "story" or len(task.spans.ids) <= 384  # this tokenizer has few merges
@@ -107,7 +107,9 @@ def test_every_task_lays_out_and_packs(source: ExampleSource) -> None:
 
 
 def test_phases_follow_one_another() -> None:
-    assert [phase_at(s) for s in (0, PHASES[1].start - 1, PHASES[1].start, 10**9)] == [*PHASES[:1] * 2, *PHASES[1:]]
+    phases = STAGES["words"]
+    at = (0, phases[1].start - 1, phases[1].start, 10**9)
+    assert [phase_at(s, phases) for s in at] == [*phases[:1] * 2, *phases[1:]]
 
 
 def test_sounds_from_parts_have_the_ids_of_the_whole(shipped_source: ExampleSource) -> None:

@@ -21,7 +21,7 @@ from gensafe_backends.symphony.config import CONFIGS
 from gensafe_backends.symphony.tokenizers.universal import UniversalTokenizer
 from gensafe_backends.symphony.train.bundle import write_bundle
 from gensafe_backends.symphony.train.data import ExampleSource
-from gensafe_backends.symphony.train.mix import PHASES
+from gensafe_backends.symphony.train.mix import STAGES
 from gensafe_backends.symphony.train.tokenizers import train_tokenizer
 from gensafe_backends.symphony.train.trainer import Trainer, TrainSettings
 from gensafe_backends.symphony.weights import load_model, weights_digest
@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tokenizer", type=Path, help="a bundle whose tokenizer is kept")
     parser.add_argument("--from", dest="start", type=Path, help="a bundle whose weights and tokenizer to start from")
     parser.add_argument("--peak", type=float, default=3e-3, help="largest learning rate")
+    parser.add_argument("--stage", choices=sorted(STAGES), default="words", help="which mix of tasks (train/mix.py)")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-balance", action="store_true", help="do not normalise gradients between modalities")
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     else:
         tokenizer = train_tokenizer(config, seconds=seconds / 5, report=report)
         seconds *= 0.8
-    source = ExampleSource(config, tokenizer)
+    source = ExampleSource(config, tokenizer, phases=STAGES[args.stage])
     settings = TrainSettings(
         seed=args.seed, seconds=seconds, steps=args.steps, learning_rate=args.peak, balance=not args.no_balance
     )
@@ -74,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     def save() -> None:
         facts = {
             "name": config.name, "steps": trainer.step, "tokens": trainer.tokens, "seconds": round(trainer.spent),
-            "seed": args.seed, "mix": [asdict(p) for p in PHASES], **before,
+            "seed": args.seed, "mix": [asdict(p) for p in STAGES[args.stage]], **before,
             "stored_as": "matrices float16, the rest float32; computed in float32",
         }  # fmt: skip
         write_bundle(bundle, config, trainer.averaged().state(), tokenizer, facts)

@@ -15,7 +15,7 @@ from gensafe_backends.symphony.positions import positions
 from gensafe_backends.symphony.sequence import Example, TokenSpan, example, next_turn
 from gensafe_backends.symphony.tokenizers.universal import UniversalTokenizer
 from gensafe_backends.symphony.train.media import MediaIds
-from gensafe_backends.symphony.train.mix import phase_at
+from gensafe_backends.symphony.train.mix import STAGES, Phase, phase_at
 from gensafe_backends.symphony.vocab import EOA, EOI, EOV, PAD, ModalityId, vocabulary
 from gensafe_backends.symphony.world import captions, clip, edits, questions, sample, scene, sound, stories
 
@@ -45,12 +45,17 @@ class ExampleSource:
         config: Model config.
         tokenizer: The trained tokenizer.
         mix: How often each task is drawn; None = what the phase of a step says.
+        phases: The stage's phases.
     """
 
     def __init__(
-        self, config: SymphonyConfig, tokenizer: UniversalTokenizer, mix: Mapping[str, float] | None = None
+        self,
+        config: SymphonyConfig,
+        tokenizer: UniversalTokenizer,
+        mix: Mapping[str, float] | None = None,
+        phases: tuple[Phase, ...] = STAGES["words"],
     ) -> None:
-        self.config, self.tokenizer, self.mix = config, tokenizer, mix
+        self.config, self.tokenizer, self.mix, self.phases = config, tokenizer, mix, phases
         self.media = MediaIds(config, tokenizer)
 
     def _text(self, text: str) -> TokenSpan:
@@ -156,7 +161,7 @@ class ExampleSource:
         Every ``LONG_EVERY``-th batch holds about as many tokens in longer rows, and stories.
         """
         rng = np.random.default_rng((seed, step))
-        phase = phase_at(step)
+        phase = phase_at(step, self.phases)
         mix, tones = (phase.tasks, phase.tones) if self.mix is None else (self.mix, 0.0)
         if step % LONG_EVERY == LONG_EVERY - 1 and length < LONG_ROW:
             count, length, mix = max(1, count * length // LONG_ROW), LONG_ROW, phase.long
