@@ -71,8 +71,8 @@ def search(content: Media | None, context: VerifyContext) -> MarkSearch:
     return MarkSearch(True, "", _adjusted(best[0], tried), best[1])
 
 
-def check(found: MarkSearch) -> Check:
-    """The report's line."""
+def check(found: MarkSearch, modality: Modality | None) -> Check:
+    """The report's line. ``modality`` is that of the content, None where it could not be decoded."""
     if found.detection is None:
         return Check("watermark", Outcome.ERROR if found.failed else Outcome.UNSUPPORTED, found.problem)
     detection = found.detection
@@ -90,9 +90,10 @@ def check(found: MarkSearch) -> Check:
             evidence["record_id"] = record_id_text(found.record_id)
             return Check("watermark", Outcome.PASS, f"record {record_id_text(found.record_id)} ({bound})", evidence)
         case MarkLevel.PRESENT:
-            return Check(
-                "watermark", Outcome.PASS, f"our mark is present, its payload cannot be read ({bound})", evidence
+            no_payload = (
+                "a text's mark carries no payload" if modality is Modality.TEXT else "its payload is unreadable"
             )
+            return Check("watermark", Outcome.PASS, f"our mark is present; {no_payload} ({bound})", evidence)
         case MarkLevel.UNDECIDABLE:
             return Check("watermark", Outcome.ABSENT, f"too little material to tell ({bound})", evidence)
     return Check("watermark", Outcome.ABSENT, "not found; that does not mean the content is not AI-made", evidence)

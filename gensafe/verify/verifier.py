@@ -90,7 +90,14 @@ def verify_bytes(data: bytes, *, name: str, context: VerifyContext, sidecar: byt
         recovered = Recovered.EXACT if recovered is Recovered.NONE else recovered
     # 7.
     claims, binding, binding_line = _claims_and_binding(found, mark, reading)
-    lines += [binding_line, marks.check(mark), record_line, likeness_line, recovered_line, *log_lines]
+    lines += [
+        binding_line,
+        marks.check(mark, found.content.modality if found.content else None),
+        record_line,
+        likeness_line,
+        recovered_line,
+        *log_lines,
+    ]
     lines.append(checks.labels(found))
     rule = conclude(
         Facts(
