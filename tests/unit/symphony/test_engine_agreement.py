@@ -17,7 +17,7 @@ from gensafe_backends.symphony.config import PICO
 from gensafe_backends.symphony.generate import DecodeParams, Tally, decode
 from gensafe_backends.symphony.grammar import AnswerGrammar
 from gensafe_backends.symphony.model.engine import Feeder
-from gensafe_backends.symphony.model.numpy_engine import NumpyEngine
+from gensafe_backends.symphony.model.numpy_engine import NumpyEngine, rms
 from gensafe_backends.symphony.model.random_init import random_tensors
 from gensafe_backends.symphony.sampler import Sampler, SamplingParams, probabilities
 from gensafe_backends.symphony.vocab import ASST, BOS, EOS, USER, ModalityId, vocabulary
@@ -174,3 +174,26 @@ def test_the_shared_sampler_ignores_differences_in_the_last_bits():
     assert np.abs(probabilities(logits, params) - probabilities(near, params)).max() < 1e-5
     same = sum(Sampler(s, params).choose(logits) == Sampler(s, params).choose(near) for s in range(500))
     assert same == 500
+
+
+def test_states_of_native_and_numpy_agree_and_lead_to_the_logits(tensors):
+    prompt = [BOS, USER, *(V.text.start + n % len(V.text) for n in range(300)), ASST]  # more than one pass of native
+    oracle = NumpyEngine(PICO, tensors)
+    want = oracle.states(Feeder(PICO).push(prompt), oracle.new_cache())
+    native = make("native", tensors)
+    got = native.states(Feeder(PICO).push(prompt), native.new_cache())
+    assert got.shape == want.shape == (PICO.layers, len(prompt), PICO.dim)
+    assert np.abs(got - want).max() < 1e-4
+    last = rms(got[-1], tensors["final_norm.weight"], PICO.norm_eps) @ tensors["embed.weight"].T
+    logits = native.forward(Feeder(PICO).push(prompt), native.new_cache(), last_only=False)
+    assert np.abs(last - logits).max() < 1e-4
+
+
+def test_states_leave_the_cache_as_a_pass_does(tensors):
+    for engine in (NumpyEngine(PICO, tensors), make("native", tensors)):
+        asked, read = engine.new_cache(), engine.new_cache()
+        feeders = Feeder(PICO), Feeder(PICO)
+        engine.forward(feeders[0].push(PROMPT[:-1]), asked)
+        engine.states(feeders[1].push(PROMPT[:-1]), read)
+        after = [engine.forward(f.push(PROMPT[-1:]), c) for f, c in zip(feeders, (asked, read), strict=True)]
+        assert np.array_equal(*after)

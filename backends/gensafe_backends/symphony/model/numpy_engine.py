@@ -134,21 +134,32 @@ class NumpyEngine:
 
     def forward(self, batch: TokenBatch, cache: Cache, *, live: range | None = None, last_only: bool = True) -> F32:
         """See ``Engine.forward``."""
+        h = self.states(batch, cache)[-1]
+        blocks, cut = live_blocks(self.config, live)
+        final = rms(h[-1:] if last_only else h, self._w("final_norm.weight"), self.config.norm_eps)
+        logits = np.concatenate([self._head(final, block) for block in blocks], axis=-1)  # 3
+        return logits[:, cut]
+
+    def states(self, batch: TokenBatch, cache: Cache) -> F32:
+        """Append ``batch`` to ``cache`` and return h of equation 2i after every layer: float32 (layers, T, dim).
+
+        Raises:
+            BackendError: empty batch, or ids outside the vocabulary.
+        """
         check_batch(batch, self.config)
         kv = cast("NumpyCache", cache)
         kv.reserve(len(batch))
         kv.modalities[kv.length : kv.length + len(batch)] = batch.modalities
         cos_sin = self._rope(batch.tyx)
         h = self._w("embed.weight")[batch.ids] + self._w("slot.weight")[batch.slots]  # 1
+        found = []
         for layer in range(self.config.layers):
             h = h + self._attention(layer, h, batch, kv, cos_sin)
             h = h + self._feed_forward(layer, h, batch.modalities)
+            found.append(h)
         kv.length += len(batch)
         self.activity.tokens += len(batch)
-        blocks, cut = live_blocks(self.config, live)
-        final = rms(h[-1:] if last_only else h, self._w("final_norm.weight"), self.config.norm_eps)
-        logits = np.concatenate([self._head(final, block) for block in blocks], axis=-1)  # 3
-        return logits[:, cut]
+        return np.stack(found)
 
     def _head(self, final: F32, block: range) -> F32:
         rows = self._w("embed.weight")[block.start : block.stop]

@@ -23,7 +23,7 @@ from typing import Final
 from gensafe.core.errors import BackendUnavailable
 
 SOURCE: Final = Path(__file__).with_name("symphony.c")
-ABI: Final = 5  # of the structs in symphony.c
+ABI: Final = 6  # of the structs in symphony.c
 _BASE: Final = ("-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC")
 _TUNING: Final = (("-march=native",), ("-mcpu=native",), ())  # the first the compiler takes
 _TIMEOUT_S: Final = 120

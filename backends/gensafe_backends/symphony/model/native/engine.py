@@ -73,7 +73,7 @@ class _Call(ctypes.Structure):
     _fields_ = (
         ("count", _I),
         *((n, _P) for n in ("ids", "slots", "modalities", "index", "cos", "sin", "scale", "pages", "seen", "work")),
-        *((n, _P) for n in ("logits", "live_panel", "live_panels")),
+        *((n, _P) for n in ("logits", "live_panel", "live_panels", "states")),
         *((n, _I) for n in ("weight_bytes", "heads_run", "heads_skipped")),
     )
 
@@ -94,7 +94,7 @@ class _Step:
         self.call = _Call(
             1, ints, ints + 8, ints + 16, ints + 24, angles, angles + self.angles.strides[0], self.scale.ctypes.data,
             ctypes.addressof(self.pages), ctypes.addressof(self.seen), self.work.ctypes.data,
-            ctypes.addressof(self.out), ints + 32, ints + 40, 0, 0, 0,
+            ctypes.addressof(self.out), ints + 32, ints + 40, None, 0, 0, 0,
         )  # fmt: skip
 
 
@@ -277,6 +277,22 @@ class NativeEngine:
             self._prepare(modality)
         return self._run(rows, whole, total)
 
+    def states(self, batch: TokenBatch, cache: Cache) -> F32:
+        """Append ``batch`` to ``cache`` and return h of equation 2i after every layer: float32 (layers, T, dim).
+
+        Raises:
+            BackendError: empty batch, or ids outside the vocabulary.
+        """
+        check_batch(batch, self.config)
+        for modality in ModalityId if not self.sparse else present(batch.modalities):
+            self._prepare(modality)
+        found = []
+        for i in range(0, len(batch), MAX_BATCH):
+            part = batch.part(i, i + MAX_BATCH)
+            found.append(np.empty((self.config.layers, len(part), self.config.dim), np.float32))
+            self._run([Row(part, cache, range(PANEL))], part, len(part), found[-1])
+        return np.concatenate(found, axis=1)
+
     def _step(self, batch: TokenBatch, kv: NativeCache, live: range) -> F32:
         """One token of one sequence: what ``_run`` does, with buffers that were made once per cache."""
         self._check_live(live)
@@ -325,7 +341,7 @@ class NativeEngine:
         done.heads_skipped += call.heads_skipped
         done.tokens += tokens
 
-    def _run(self, rows: Sequence[Row], whole: TokenBatch, total: int) -> list[F32]:
+    def _run(self, rows: Sequence[Row], whole: TokenBatch, total: int, states: F32 | None = None) -> list[F32]:
         cos, sin = self._rope(whole.tyx)
         pages, seen, out = (_P * total)(), (_P * total)(), (_P * total)()
         index, first, panels = (np.zeros(total, np.int64) for _ in range(3))
@@ -356,7 +372,8 @@ class NativeEngine:
         call = _Call(
             total, *(x.ctypes.data for x in arrays),
             ctypes.addressof(pages), ctypes.addressof(seen), work.ctypes.data,
-            ctypes.addressof(out), first.ctypes.data, panels.ctypes.data, 0, 0, 0,
+            ctypes.addressof(out), first.ctypes.data, panels.ctypes.data,
+            None if states is None else states.ctypes.data, 0, 0, 0,
         )  # fmt: skip
         if self._library.symphony_forward(ctypes.byref(self._model), ctypes.byref(call)) != 0:
             raise BackendError("the native engine cannot hold a model of this size")

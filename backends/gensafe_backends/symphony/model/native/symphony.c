@@ -50,7 +50,7 @@ typedef float weight;
 INLINE vf load_weight(const weight *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 #endif
 
-enum { PANEL = 16, PV = PANEL / VL, PAGE = 64, FOLD = 16, MODALITIES = 4, ABI = 5 };
+enum { PANEL = 16, PV = PANEL / VL, PAGE = 64, FOLD = 16, MODALITIES = 4, ABI = 6 };
 
 INLINE vf load(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 INLINE void store(float *p, vf v) { memcpy(p, &v, sizeof v); }
@@ -184,6 +184,7 @@ typedef struct {
     float *work;                        /* symphony_work() floats */
     float *const *logits;               /* per row: live_panels[row] * 16 floats */
     const int64_t *live_panel, *live_panels; /* per row: 0 panels = no logits wanted */
+    float *states;                      /* NULL, or [layers][count][dim] for h after every layer */
     int64_t weight_bytes, heads_run, heads_skipped; /* out */
 } Call;
 
@@ -411,6 +412,8 @@ int symphony_forward(const Model *m, Call *c) {
             for (int t = 0; t < n; t++) any |= wanted[t] = c->modalities[t] == x;
             if (any || !m->sparse) swiglu(m, &layer->own[x], (int)m->ffn_modality, c, a, h, u, g, y, wanted, 0.0f);
         }
+        for (int t = 0; c->states && t < n; t++)
+            for (int j = 0; j < d; j++) c->states[((int64_t)l * n + t) * d + j] = h[t * ldd + j];
     }
     for (int t = 0; t < n; t++) {
         if (!c->live_panels[t]) continue;
