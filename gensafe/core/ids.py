@@ -49,6 +49,19 @@ def unpack_payload(payload: bytes) -> tuple[int, int]:
     return value & _MASK, value >> RECORD_ID_BITS
 
 
+_KEY_ID = "watermark-epoch-"
+
+
+def watermark_key_id(epoch: int) -> str:
+    """How log and receipts name the watermark key of an epoch."""
+    return f"{_KEY_ID}{epoch}"
+
+
+def watermark_epoch(key_id: str) -> int:
+    """Inverse of ``watermark_key_id``."""
+    return int(key_id.removeprefix(_KEY_ID))
+
+
 def new_request_id() -> str:
     """Draw a request id (UUID v4)."""
     return str(uuid.uuid4())

@@ -50,9 +50,9 @@ class Marker:
     epoch: int
     label: Labeller
 
-    def sampling_mark(self) -> SamplingMark:
-        """A fresh sampling mark for one text."""
-        return self.text_scheme.sampler(self.key_for(Modality.TEXT, self.epoch))
+    def sampling_mark(self, epoch: int) -> SamplingMark:
+        """A fresh sampling mark for one text, under the key of the epoch it was admitted in."""
+        return self.text_scheme.sampler(self.key_for(Modality.TEXT, epoch))
 
     def mark(self, judged: Judged, backend: Backend) -> Marked:
         """Turn a judged draft into marked bytes.
@@ -89,12 +89,16 @@ class Marker:
         if not refusal:  # 7.
             raise WatermarkNotDetected(f"the {media.modality} mark did not survive encoding as {media_type}")
         data = self.label(judged, codecs.encode(media, media_type), media_type)
-        receipt = WatermarkReceipt("", payload, _key_id(self.epoch), MarkLevel.NONE, 1.0, note=refusal)
+        receipt = WatermarkReceipt("", payload, ids.watermark_key_id(self.epoch), MarkLevel.NONE, 1.0, note=refusal)
         return Marked(judged, data, media_type, receipt, fingerprint(codecs.decode(data, media_type)), visible)
 
     def _mark_text(self, judged: Judged, media: Text, backend: Backend) -> Marked:
-        """Text was marked, if at all, while it was sampled; here the mark is looked for again in the final text."""
-        record = judged.draft.record
+        """Text was marked, if at all, while it was sampled; here the mark is looked for again in the final text.
+
+        A held text may be released after the key was rotated, so the key is that of its admission; a medium, marked
+        only now, takes the present one.
+        """
+        record, epoch = judged.draft.record, judged.admission.key_epoch
         labelled, visible = _visible(judged, media)
         if isinstance(labelled, Text) and visible:
             media = labelled
@@ -102,10 +106,12 @@ class Marker:
         data = self.label(judged, codecs.encode(media, "text/plain"), "text/plain")
         tokenizer = backend.tokenizer()
         if tokenizer is None or record.sampling_mark.startswith("not marked"):
-            receipt = WatermarkReceipt("", b"", _key_id(self.epoch), MarkLevel.NONE, 1.0, note=record.sampling_mark)
+            receipt = WatermarkReceipt(
+                "", b"", ids.watermark_key_id(epoch), MarkLevel.NONE, 1.0, note=record.sampling_mark
+            )
         else:
-            detection = self.text_scheme.detect(tokenizer.encode(media.text), self.key_for(Modality.TEXT, self.epoch))
-            receipt = _receipt(detection, self.epoch)
+            detection = self.text_scheme.detect(tokenizer.encode(media.text), self.key_for(Modality.TEXT, epoch))
+            receipt = _receipt(detection, epoch)
         return Marked(judged, data, "text/plain", receipt, fingerprint(media), visible)
 
 
@@ -128,12 +134,8 @@ def _receipt(detection: Detection, epoch: int) -> WatermarkReceipt:
     return WatermarkReceipt(
         scheme=detection.scheme,
         payload=detection.payload or b"",
-        key_id=_key_id(epoch),
+        key_id=ids.watermark_key_id(epoch),
         level=detection.level,
         p_value=detection.p_value,
         note=note,
     )
-
-
-def _key_id(epoch: int) -> str:
-    return f"watermark-epoch-{epoch}"

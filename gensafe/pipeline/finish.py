@@ -81,7 +81,7 @@ def store_record(chain: Chain, signed: Signed, log_index: int, leaf_hash: str) -
             manifest_label=signed.manifest.label,
             watermark_scheme=receipt.scheme,
             watermark_payload=receipt.payload,
-            key_epoch=chain.marker.epoch,
+            key_epoch=ids.watermark_epoch(receipt.key_id),
             fingerprint=signed.marked.fingerprint,
             log_index=log_index,
             leaf_hash=leaf_hash,

@@ -50,6 +50,7 @@ def pack(judged: Judged) -> bytes:
         "prompt_verdict": to_plain(admission.prompt_verdict),
         "prompt_commitment": admission.prompt_commitment,
         "input_digests": list(admission.input_digests),
+        "key_epoch": admission.key_epoch,
         "generation": to_plain(judged.draft.record),
         "verdict": to_plain(judged.verdict),
         "medium": medium,
@@ -83,6 +84,7 @@ def unpack(data: bytes) -> Judged:
             prompt_verdict=from_plain(Verdict, facts["prompt_verdict"]),
             prompt_commitment=facts["prompt_commitment"],
             input_digests=tuple(facts["input_digests"]),
+            key_epoch=facts["key_epoch"],
         )
         draft = Draft(media, from_plain(GenerationRecord, facts["generation"]))
         return Judged(admission, draft, from_plain(Verdict, facts["verdict"]))

@@ -145,7 +145,7 @@ def _events(chain: Chain, admission: Admission, control: CallControl) -> Iterato
     """The backend's events, with strays converted at the port."""
     backend = chain.backends[admission.request.model or chain.default_model]
     wants_mark = admission.request.modality is Modality.TEXT and backend.capabilities().sampling_marks
-    mark = chain.marker.sampling_mark() if wants_mark else None
+    mark = chain.marker.sampling_mark(admission.key_epoch) if wants_mark else None
     try:
         yield from backend.generate(admission.job, mark, control.cancelled)
     except GensafeError:

@@ -91,7 +91,7 @@ def _record(chain: Chain, logged: LoggedEntry, intent: Intent) -> Record:
         manifest_label=entry["manifest"]["label"],
         watermark_scheme=entry["watermark"]["scheme"],
         watermark_payload=bytes.fromhex(entry["watermark"]["payload"]),
-        key_epoch=chain.marker.epoch,
+        key_epoch=ids.watermark_epoch(entry["watermark"]["key_id"]),
         fingerprint=fingerprint(codecs.decode(data, media_type)) if data is not None else {},
         log_index=logged.index,
         leaf_hash=logged.leaf_hash,

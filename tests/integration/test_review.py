@@ -197,6 +197,33 @@ def test_a_damaged_draft_is_closed_as_failed_and_does_not_keep_the_server_from_s
     assert "generation.released" not in [e["event"] for e in entries_of(server.data_dir)]
 
 
+def test_a_text_held_across_a_key_rotation_is_found_under_the_key_it_was_sampled_with(
+    tmp_path, write_config, start_server, capsys
+):
+    policy = tmp_path / "policy.toml"
+    default = files("gensafe.safety").joinpath("policies/default.toml").read_text("utf-8")
+    words = '\n[custom.words]\nkeywords = ["the"]\n[categories.words]\nreview = 0.5\nblock_action = "review"\n'
+    policy.write_text(default + words)
+    config = write_config(tmp_path, backend="symphony")
+    config.write_text(config.read_text() + f'[safety]\npolicy = "{policy}"\n')
+    server = start_server("--config", str(config))
+    with Client(server.address) as client:
+        with pytest.raises(HeldForReview) as caught:
+            client.generate("tell me a story", "text", seed=5)
+        held = caught.value.held
+    assert server.stop() == 0
+    arguments = ("--config", str(config), "--data-dir", str(server.data_dir))
+    assert main(["keys", "rotate", "watermark", *arguments]) == 0
+    capsys.readouterr()
+    finished = tmp_path / "finished.txt"
+    assert decide(capsys, config, server.data_dir, "release", held.review_id, "-o", str(finished))[0] == 0
+    (released,) = [e for e in entries_of(server.data_dir) if e["event"] == "generation.released"]
+    assert released["watermark"]["level"] == "present"
+    assert released["watermark"]["key_id"] == "watermark-epoch-0"
+    with Registry.open(server.data_dir / "registry", readonly=True) as registry:
+        assert registry.by_record_id(ids.parse_record_id(held.record_id)).key_epoch == 0
+
+
 def test_erasing_the_tenant_erases_what_waits(config, start_server, capsys):
     server = start_server("--config", str(config))
     with Client(server.address) as client:

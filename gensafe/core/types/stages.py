@@ -57,6 +57,9 @@ class Admission:
     prompt_verdict: Verdict
     prompt_commitment: str  # "hmac-sha256:<hex>"
     input_digests: tuple[str, ...] = ()
+    key_epoch: int = (
+        0  # of the watermark key in use then: a text is sampled under it, however long it waits for a person
+    )
 
 
 @dataclass(frozen=True, slots=True)

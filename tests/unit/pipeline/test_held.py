@@ -60,7 +60,7 @@ def judged(media) -> Judged:
     inputs = (InputMedia(b"bytes", "image/png", "a.png"),)
     request = GenerationRequest("id", "a secret prompt", media.modality, inputs, seed=None, label_profile="eu")
     job = GenerationJob(request.prompt, media.modality, (Text("in"),), 2**62 + 1, 9)
-    admission = Admission(request, job, 2**51 + 3, 17, verdict, "hmac-sha256:" + "c" * 64, ("sha256:" + "d" * 64,))
+    admission = Admission(request, job, 2**51 + 3, 17, verdict, "hmac-sha256:" + "c" * 64, ("sha256:" + "d" * 64,), 3)
     record = GenerationRecord("b", "m", "1", "sha256:" + "e" * 64, 5, 9, "none", {"t": 1, "x": "y", "z": True}, ("n",))
     return Judged(admission, Draft(media, record), verdict)
 
