@@ -24,6 +24,7 @@ class ServerConfig:
 
     listen: str = "127.0.0.1:50051"
     http: str = ""  # "" = no HTTP app
+    http_classify: bool = False  # /classify on it: what the classifiers say about a file, for holders of an API key
     tls_certificate: str = ""  # PEM files; both or neither
     tls_key: str = ""
     tls_client_ca: str = ""  # set = mutual TLS, the identity is the client certificate's SAN or CN
@@ -155,11 +156,28 @@ def check_config(config: Config) -> None:
                 field="server.listen",
                 fix="set server.tls_client_ca or server.api_keys",
             )
+    if server.http_classify:
+        _check_http_classify(server)
     for name in ("max_request_bytes", "max_concurrent", "default_deadline_s"):
         if getattr(server, name) <= 0:
             raise ConfigError("must be positive", field=f"server.{name}")
     if config.audit.keep_days < 0:
         raise ConfigError("must not be negative", field="audit.keep_days", fix="0 keeps all")
+
+
+def _check_http_classify(server: ServerConfig) -> None:
+    if not server.http or not is_loopback(server.http):
+        raise ConfigError(
+            "callers' keys would cross the network in plain text",
+            field="server.http_classify",
+            fix="set server.http to 127.0.0.1:PORT and let a proxy with TLS stand before it",
+        )
+    if not server.api_keys:
+        raise ConfigError(
+            "strangers could try what gets past the classifiers",
+            field="server.http_classify",
+            fix="set server.api_keys; keys need the role classify",
+        )
 
 
 def is_loopback(address: str) -> bool:

@@ -76,6 +76,19 @@ def load_api_keys(path: Path) -> dict[str, Identity]:
     return keys
 
 
+def identity_by_key(keys: Mapping[str, Identity], header: str) -> Identity | None:
+    """Whose key an ``authorization: Bearer KEY`` header carries; None = nobody's."""
+    scheme, _, key = header.partition(" ")
+    if scheme.lower() != "bearer" or not key:
+        return None
+    digest = "sha256:" + hashlib.sha256(key.encode()).hexdigest()
+    found = None
+    for known, identity in keys.items():
+        if hmac.compare_digest(known, digest):
+            found = identity
+    return found
+
+
 class AccessInterceptor(grpc.aio.ServerInterceptor):
     """Establishes the identity before a handler runs; health and reflection stay open."""
 
@@ -105,7 +118,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
     def _identify(
         self, context: grpc.aio.ServicerContext[Any, Any], metadata: Mapping[str, Any], role: str
     ) -> Identity:
-        identity = self._by_key(str(metadata.get("authorization", ""))) or self._by_certificate(context)
+        identity = identity_by_key(self._keys, str(metadata.get("authorization", ""))) or self._by_certificate(context)
         if identity is None:
             if not self._anonymous:
                 raise Unauthenticated(
@@ -115,16 +128,6 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         if role not in identity.roles:
             raise PermissionDenied(f"tenant {identity.tenant} lacks the role {role!r}")
         return identity
-
-    def _by_key(self, header: str) -> Identity | None:
-        scheme, _, key = header.partition(" ")
-        if scheme.lower() != "bearer" or not key:
-            return None
-        digest = "sha256:" + hashlib.sha256(key.encode()).hexdigest()
-        for known, identity in self._keys.items():
-            if hmac.compare_digest(known, digest):
-                return identity
-        return None
 
     def _by_certificate(self, context: grpc.aio.ServicerContext[Any, Any]) -> Identity | None:
         if not self._mutual_tls:
