@@ -23,7 +23,7 @@ from gensafe.audit.retention import expire
 from gensafe.core.config import Config, check_config
 from gensafe.core.errors import ConfigError, GensafeError
 from gensafe.pipeline import Chain, carry_out_decisions
-from gensafe.server.access import AccessInterceptor
+from gensafe.server.access import AccessInterceptor, load_api_keys
 from gensafe.server.audit import AuditServicer
 from gensafe.server.classify import SafetyServicer
 from gensafe.server.generation import GenerationServicer
@@ -82,7 +82,7 @@ async def serve(chain: Chain, verify_context: VerifyContext, on_ready: Callable[
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = _bind(server, config)
     await server.start()
-    http, http_address = await _start_http(config, verify_context)
+    http, http_address = await _start_http(chain, verify_context)
     for name in ("", *SERVICES):
         await healths.set(name, health_pb2.HealthCheckResponse.SERVING)
     host = config.server.listen.rpartition(":")[0]
@@ -161,15 +161,20 @@ def _bind(server: grpc.aio.Server, config: Config) -> int:
 
 
 async def _start_http(
-    config: Config, verify_context: VerifyContext
+    chain: Chain, verify_context: VerifyContext
 ) -> tuple[tuple[uvicorn.Server, asyncio.Task[None]] | None, str]:
+    config = chain.config
     if not config.server.http:
         return None, ""
-    from gensafe.server.http import create_app
+    from gensafe.server.http import Classifying, create_app
+
+    classifying = None
+    if config.server.http_classify:
+        classifying = Classifying(load_api_keys(Path(config.server.api_keys)), chain.safety)
 
     host, _, port = config.server.http.rpartition(":")
     settings = uvicorn.Config(
-        create_app(verify_context),
+        create_app(verify_context, classifying=classifying),
         host=host.strip("[]"),
         port=int(port),
         log_level="warning",

@@ -1,6 +1,7 @@
 """The verify page in a real Chromium, driven over its debugging pipe: upload, verdict, hostile names, mobile width."""
 
 import base64
+import hashlib
 import importlib.util
 import json
 import os
@@ -22,7 +23,9 @@ from gensafe.audit import AuditLog
 from gensafe.media.transform import resize
 from gensafe.provenance.types import InputFact
 from gensafe.registry import Registry
-from gensafe.server.http import create_app
+from gensafe.safety import SafetyRunner, load_policy
+from gensafe.server.access import load_api_keys
+from gensafe.server.http import Classifying, create_app
 from gensafe.verify import VerifyContext, open_context
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -225,6 +228,38 @@ def test_ingredients_and_a_recovered_manifest_are_shown(browser, tmp_path):
         assert "GenSafe development signer" in browser.evaluate("document.querySelector('dl').textContent")
         if shots():
             browser.screenshot(shots() / "verify-recovered.png")
+
+
+def test_the_classifiers_page_asks_for_a_key_and_shows_the_verdict(browser, tmp_path):
+    """The browser answers the challenge by itself, sends the file, fetches the picture: seen wide and on a phone."""
+    classify = load_module("classify_parts", TESTS / "unit" / "verify" / "test_http_classify.py")
+    digest = hashlib.sha256(b"alpha").hexdigest()
+    (tmp_path / "keys.txt").write_text(f"sha256:{digest} acme classify\n")
+    (tmp_path / "letter.png").write_bytes(classify.letter())
+    runner = SafetyRunner.from_policy(load_policy())
+    classifying = Classifying(load_api_keys(tmp_path / "keys.txt"), runner.for_tenant)
+    desktop = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    with served(VerifyContext(contained=False), classifying=classifying) as site:
+        browser.events.clear()
+        browser.open(f"{site}/verify")
+        assert browser.evaluate("document.querySelector('a[href=\"/classify\"]') !== null")
+        browser.page("Page.navigate", {"url": f"{site.replace('//', '//me:alpha@')}/classify"})
+        browser.wait_until("document.readyState === 'complete' && location.pathname === '/classify'")
+        for name, size in (("desktop", desktop), ("phone", phone)):
+            browser.page("Emulation.setDeviceMetricsOverride", size)
+            browser.evaluate("document.getElementById('verdict')?.removeAttribute('id')")  # wait for the new verdict
+            browser.upload(tmp_path / "letter.png")
+            shown = "document.querySelector('img.shown')"
+            browser.wait_until(f"{shown}.complete")
+            assert browser.evaluate(f"{shown}.naturalWidth") == 960
+            assert "personal data (pii)" in browser.evaluate(f"{shown}.alt")
+            assert "pixels" in browser.evaluate("document.querySelector('tbody').textContent")
+            assert browser.evaluate("document.documentElement.scrollWidth") <= size["width"]
+            assert browser.evaluate("document.querySelectorAll('h1').length") == 1
+            if shots():
+                browser.screenshot(shots() / f"classify-{name}.png")
+    assert not [e for e in browser.events if e.get("method") == "Log.entryAdded" and "Content Security" in str(e)]
 
 
 def test_works_from_the_keyboard(site, browser):

@@ -1,4 +1,4 @@
-"""Routes. Every answer is made from a ``VerifyContext``: the app reaches neither pipeline nor keys of its own."""
+"""Routes. Answers come from a ``VerifyContext`` and a ``Classifying``: the app reaches neither pipeline nor keys."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
 from gensafe.core.errors import GensafeError
-from gensafe.server.http import page, sbr
+from gensafe.server.http import classify, page, sbr
 from gensafe.server.http.guard import Guard, RateLimiter
+from gensafe.server.http.upload import read_upload
 from gensafe.verify import VerifyContext, verify_bytes
 from gensafe.verify.render import public_report, report_dict
 
@@ -27,7 +28,12 @@ _ASSETS: Final = {"verify.css": "text/css; charset=utf-8", "verify.js": "text/ja
 
 
 def create_app(
-    context: VerifyContext, *, max_bytes: int = MAX_BODY, per_minute: int = PER_MINUTE, public: bool = True
+    context: VerifyContext,
+    *,
+    max_bytes: int = MAX_BODY,
+    per_minute: int = PER_MINUTE,
+    public: bool = True,
+    classifying: classify.Classifying | None = None,
 ) -> Starlette:
     """Build the HTTP app.
 
@@ -36,30 +42,36 @@ def create_app(
         max_bytes: Largest request body.
         per_minute: Requests a minute per client address; 0 = no limit.
         public: Strangers may reach it: no scores, no personal assertions.
+        classifying: Who may see what the classifiers say about a file; None = nobody, there is no such page.
     """
     slots = asyncio.Semaphore(AT_ONCE)
+    links = classifying is not None
 
     async def verify_upload(request: Request) -> Response:
         """Verify one uploaded file; a page for browsers, JSON for those who ask for it."""
         wants_json = "application/json" in request.headers.get("accept", "")
         try:
-            name, data = await _upload(request, max_bytes)
+            name, data = await read_upload(request, max_bytes)
         except MultiPartException:
             name, data = "", None
         except ClientDisconnect:
             return Response(status_code=400)
         if data is None:
             problem = "choose a file first"
-            return JSONResponse({"error": problem}, 400) if wants_json else HTMLResponse(page.form(problem), 400)
+            return (
+                JSONResponse({"error": problem}, 400)
+                if wants_json
+                else HTMLResponse(page.form(problem, links=links), 400)
+            )
         async with slots:
             report = await asyncio.to_thread(verify_bytes, data, name=name, context=context)
         shown = public_report(report) if public else report
         if wants_json:
             return JSONResponse(report_dict(shown))
-        return HTMLResponse(page.result(shown))
+        return HTMLResponse(page.result(shown, links=links))
 
     async def verify_page(_: Request) -> Response:
-        return HTMLResponse(page.form())
+        return HTMLResponse(page.form(links=links))
 
     async def asset(request: Request) -> Response:
         name = request.path_params["name"]
@@ -79,6 +91,7 @@ def create_app(
             Route("/", home),
             Route("/verify", verify_page, methods=["GET"]),
             Route("/verify", verify_upload, methods=["POST"]),
+            *(classify.routes(classifying, max_bytes) if classifying else ()),
             Route("/static/{name}", asset),
             Route("/healthz", health),
             sbr.well_known_route(),
@@ -100,22 +113,3 @@ async def _not_served(request: Request, error: Exception) -> Response:
     if request.url.path.startswith("/v1/"):
         return JSONResponse({"error": error.detail.lower()}, error.status_code, error.headers)
     return PlainTextResponse(error.detail, error.status_code, error.headers)
-
-
-async def _upload(request: Request, max_bytes: int) -> tuple[str, bytes | None]:
-    """(file name, content) of a form with one file, or of a plain body. Kept in memory: nothing touches the disk."""
-    kind = request.headers.get("content-type", "")
-    if not kind.startswith("multipart/form-data"):
-        body = await request.body()
-        return request.headers.get("x-file-name", "")[:200], body or None
-    parser = MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=4)
-    parser.spool_max_size = max_bytes + 1
-    form = await parser.parse()
-    try:
-        item = form.get("file")
-        if item is None or isinstance(item, str):
-            return "", None
-        data = await item.read()
-        return (item.filename or "")[:200], data or None
-    finally:
-        await form.close()

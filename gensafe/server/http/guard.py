@@ -117,7 +117,9 @@ class Guard:
 
 
 def _costs_work(scope: Scope) -> bool:
-    return scope["method"] not in ("GET", "HEAD") or str(scope["path"]).startswith(("/v1/matches", "/v1/manifests"))
+    return scope["method"] not in ("GET", "HEAD") or str(scope["path"]).startswith(
+        ("/v1/matches", "/v1/manifests", "/classify")
+    )
 
 
 def _declared(scope: Scope) -> int:

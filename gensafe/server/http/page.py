@@ -52,15 +52,15 @@ _FORM: Final = """<form id="form" method="post" action="/verify" enctype="multip
 </form>"""
 
 
-def form(problem: str = "") -> str:
-    """The page before a file was sent."""
+def form(problem: str = "", *, links: bool = False) -> str:
+    """The page before a file was sent; with ``links``, one to the classifiers' page."""
     alert = f'<p class="alert" role="alert">{escape_html(problem)}</p>' if problem else ""
     intro = "<p>See what can be proved about a file: who signed it, whether it was changed, and if AI made it here.</p>"
-    return _page("Verify a file", f"<h1>Verify a file</h1>{intro}{alert}{_FORM}{_limits()}")
+    return frame("Verify a file", f"<h1>Verify a file</h1>{intro}{alert}{_FORM}{_link(links)}{_limits()}")
 
 
-def result(report: VerificationReport) -> str:
-    """The page with a verdict."""
+def result(report: VerificationReport, *, links: bool = False) -> str:
+    """The page with a verdict; ``links`` as for ``form``."""
     tone, headline = _TONES[report.conclusion], _HEADLINES[report.conclusion]
     name = f'<p class="file">{escape_html(report.name)}</p>' if report.name else ""
     verdict = (
@@ -74,8 +74,8 @@ def result(report: VerificationReport) -> str:
         '<th scope="col">Layer</th><th scope="col">Result</th><th scope="col">What was seen</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )
-    body = f"{verdict}{_chain(report)}{_recovered(report)}{layers}{_limits()}<h2>Another file</h2>{_FORM}"
-    return _page(headline, body)
+    body = f"{verdict}{_chain(report)}{_recovered(report)}{layers}{_limits()}<h2>Another file</h2>{_FORM}{_link(links)}"
+    return frame(headline, body)
 
 
 def _row(check: Check) -> str:
@@ -140,7 +140,12 @@ def _limits() -> str:
     return f'<aside class="limits" aria-labelledby="limits">{heading}<ul>{items}</ul></aside>'
 
 
-def _page(title: str, body: str) -> str:
+def _link(links: bool) -> str:
+    return '<p>With a key: <a href="/classify">what would the classifiers say?</a></p>' if links else ""
+
+
+def frame(title: str, body: str) -> str:
+    """A whole page around ``body``, which is markup; the title is text."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -1,0 +1,173 @@
+"""``/classify``: what the classifiers would say about a file, as a picture and a table. For callers with a key only.
+
+A classifier that answers strangers tells them when they have got past it, so these routes exist only where the
+configuration asks for them, and every request needs an API key with the role ``classify``: as the password of HTTP
+Basic, which browsers ask for by themselves, or as a bearer token.
+
+The page's picture is fetched by a second request. It waits in memory for it: a few pictures, a few minutes, under
+names that cannot be guessed and only for the tenant that they were made for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from gensafe.core.errors import MediaError
+from gensafe.core.types import Stage, Text, Verdict
+from gensafe.media import encode, read_parts_untrusted
+from gensafe.media.verdict_picture import draw_verdict
+from gensafe.safety import SafetyRunner, judge_parts, verdict_dict
+from gensafe.server.access import Identity, identity_by_key
+from gensafe.server.http import verdict_page
+from gensafe.server.http.guard import RateLimiter
+from gensafe.server.http.upload import read_upload
+
+ROLE: Final = "classify"
+PER_MINUTE: Final = 12  # files a minute and tenant: one costs up to some seconds of every core
+KEPT: Final = 8
+KEPT_S: Final = 300.0
+_CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="GenSafe: the password is an API key", charset="UTF-8"'}
+
+Handler = Callable[[Request, Identity], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Classifying:
+    """Who may ask, and under which policy a tenant's files are judged.
+
+    Args:
+        keys: Callers by the digest of their key, as ``load_api_keys`` reads them.
+        runner: The policy in force for a tenant.
+        clock: Seconds, monotonic.
+    """
+
+    keys: Mapping[str, Identity]
+    runner: Callable[[str], SafetyRunner]
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(slots=True)
+class _Pictures:
+    """Verdict pictures that wait for the browser: at most KEPT, each for at most KEPT_S seconds."""
+
+    clock: Callable[[], float]
+    _waiting: OrderedDict[str, tuple[float, str, bytes]] = field(default_factory=OrderedDict)
+
+    def put(self, tenant: str, png: bytes) -> str:
+        name = secrets.token_urlsafe(16)
+        self._forget()
+        self._waiting[name] = (self.clock(), tenant, png)
+        while len(self._waiting) > KEPT:
+            self._waiting.popitem(last=False)
+        return name
+
+    def get(self, tenant: str, name: str) -> bytes | None:
+        self._forget()
+        _, owner, png = self._waiting.get(name, (0.0, "", b""))
+        return png if png and owner == tenant else None
+
+    def _forget(self) -> None:
+        old = self.clock() - KEPT_S
+        for name in [n for n, (made, _, _) in self._waiting.items() if made < old]:
+            del self._waiting[name]
+
+
+def routes(classifying: Classifying, max_bytes: int) -> list[Route]:
+    """``/classify`` (the form, and its answer) and ``/classify/{name}.png``."""
+    pictures = _Pictures(classifying.clock)
+    limiter = RateLimiter(PER_MINUTE, classifying.clock)
+    slot = asyncio.Semaphore(1)  # the classifiers use every core by themselves, and verification goes on beside them
+
+    async def show_form(_: Request, __: Identity) -> Response:
+        return HTMLResponse(verdict_page.form())
+
+    async def show_verdict(request: Request, identity: Identity) -> Response:
+        wants_json = "application/json" in request.headers.get("accept", "")
+        wait = limiter.admit(identity.tenant)
+        if wait:
+            return JSONResponse({"error": "too many requests"}, 429, {"Retry-After": str(int(wait) + 1)})
+        try:
+            name, data = await read_upload(request, max_bytes)
+        except MultiPartException:
+            name, data = "", None
+        except ClientDisconnect:
+            return Response(status_code=400)
+        if data is None:
+            return _problem("choose a file first", 400, wants_json=wants_json)
+        try:
+            async with slot:
+                runner = classifying.runner(identity.tenant)
+                verdict, png = await asyncio.to_thread(_judge, runner, data)
+        except MediaError as error:
+            return _problem(error.message, 422, wants_json=wants_json)
+        if wants_json:
+            return JSONResponse(verdict_dict(verdict))
+        picture = f"/classify/{pictures.put(identity.tenant, png)}.png" if png else ""
+        return HTMLResponse(verdict_page.result(verdict, name, picture))
+
+    async def show_picture(request: Request, identity: Identity) -> Response:
+        png = pictures.get(identity.tenant, request.path_params["name"])
+        return PlainTextResponse("Not Found", 404) if png is None else Response(png, media_type="image/png")
+
+    def guarded(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+                return PlainTextResponse("asked for by another site", 403)  # browsers send the key along by themselves
+            identity = _identify(classifying.keys, request.headers.get("authorization", ""))
+            if identity is None:
+                return PlainTextResponse("an API key is needed", 401, _CHALLENGE)
+            if ROLE not in identity.roles:
+                return PlainTextResponse(f"this key lacks the role {ROLE!r}", 403)
+            return await handler(request, identity)
+
+        return answer
+
+    return [
+        Route("/classify", guarded(show_form), methods=["GET"]),
+        Route("/classify", guarded(show_verdict), methods=["POST"]),
+        Route("/classify/{name}.png", guarded(show_picture), methods=["GET"]),
+    ]
+
+
+def _problem(message: str, status: int, *, wants_json: bool) -> Response:
+    if wants_json:
+        return JSONResponse({"error": message}, status)
+    return HTMLResponse(verdict_page.form(message), status)
+
+
+def _identify(keys: Mapping[str, Identity], header: str) -> Identity | None:
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() != "basic":
+        return identity_by_key(keys, header)
+    try:
+        _, _, key = base64.b64decode(value, validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return identity_by_key(keys, f"Bearer {key}")
+
+
+def _judge(runner: SafetyRunner, data: bytes) -> tuple[Verdict, bytes]:
+    """The verdict over every part of a file, and its picture as PNG (empty for a text).
+
+    Raises:
+        MediaError: it cannot be read within the limits.
+    """
+    parts = read_parts_untrusted(data)  # in a worker process
+    verdict = judge_parts(runner, parts, Stage.STANDALONE)
+    main = parts[0].media
+    if main is None or isinstance(main, Text):
+        return verdict, b""
+    return verdict, encode(draw_verdict(main, verdict), "image/png")
