@@ -73,7 +73,7 @@ def corpus_audio() -> dict[str, Audio]:
 def real_clips() -> dict[str, Video]:
     """Camera and film footage that is not a flash test: one film excerpt and the clips of the C2PA fixtures."""
     paths = [SHARED / "video" / "bigbuckbunny.mp4"]
-    paths += [SHARED / "c2pa" / "c2pa-rs" / name for name in ("video1_no_manifest.mp4", "legacy.mp4", "test.avi")]
+    paths += [SHARED / "c2pa" / "c2pa-rs" / name for name in ("video1_no_manifest.mp4", "test.avi")]
     found = {}
     for path in paths:
         if path.exists():
