@@ -21,6 +21,7 @@ from gensafe_backends.symphony.config import CONFIGS
 from gensafe_backends.symphony.tokenizers.universal import UniversalTokenizer
 from gensafe_backends.symphony.train.bundle import write_bundle
 from gensafe_backends.symphony.train.data import ExampleSource
+from gensafe_backends.symphony.train.heard import Heard
 from gensafe_backends.symphony.train.mix import STAGES
 from gensafe_backends.symphony.train.tokenizers import train_tokenizer
 from gensafe_backends.symphony.train.trainer import Trainer, TrainSettings
@@ -45,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--from", dest="start", type=Path, help="a bundle whose weights and tokenizer to start from")
     parser.add_argument("--peak", type=float, default=3e-3, help="largest learning rate")
     parser.add_argument("--stage", choices=sorted(STAGES), default="words", help="which mix of tasks (train/mix.py)")
+    parser.add_argument("--heard", type=Path, help="what becomes of ids in files (benchmarks/symphony_heard.py)")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-balance", action="store_true", help="do not normalise gradients between modalities")
@@ -60,7 +62,8 @@ def main(argv: list[str] | None = None) -> int:
     else:
         tokenizer = train_tokenizer(config, seconds=seconds / 5, report=report)
         seconds *= 0.8
-    source = ExampleSource(config, tokenizer, phases=STAGES[args.stage])
+    heard = Heard.load(args.heard) if args.heard else None
+    source = ExampleSource(config, tokenizer, phases=STAGES[args.stage], heard=heard)
     settings = TrainSettings(
         seed=args.seed, seconds=seconds, steps=args.steps, learning_rate=args.peak, balance=not args.no_balance
     )

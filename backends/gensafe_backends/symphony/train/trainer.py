@@ -17,8 +17,10 @@ from torch import nn
 
 from gensafe_backends.symphony.config import SymphonyConfig
 from gensafe_backends.symphony.model.torch_model import PackedRows, SymphonyModel
-from gensafe_backends.symphony.train.data import ROW, ExampleSource
+from gensafe_backends.symphony.train.data import ExampleSource
 from gensafe_backends.symphony.train.losses import GradientBalancer, modality_losses
+from gensafe_backends.symphony.train.mix import phase_at
+from gensafe_backends.symphony.train.tasks import ROW
 from gensafe_backends.symphony.vocab import ModalityId
 
 BALANCE_WEIGHT = 0.01
@@ -115,6 +117,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
+        self.balancer.shares = phase_at(self.step, self.source.phases).shares or s.shares
         facts = self._backward(rows)
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), s.clip))
         self.optimiser.step()

@@ -7,6 +7,8 @@ No learned part takes part, so a model cannot please them by accident.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from gensafe.core.types import Audio, Video
 from gensafe_backends.symphony.world import captions
-from gensafe_backends.symphony.world.clip import FPS, RATE, Clip
+from gensafe_backends.symphony.world.clip import FPS, LANES, MOTIONS, RATE, STARTS, Clip
 from gensafe_backends.symphony.world.questions import GLYPH_OF
 from gensafe_backends.symphony.world.reading import in_sync, read_film, read_picture, read_sound
 from gensafe_backends.symphony.world.scene import (
@@ -121,6 +123,26 @@ def parse_svg(text: str) -> Board | None:
             return None
         things.append(Thing(centres[int(y), int(x)], colour, shapes[glyph]))
     return Board(tuple(sorted(things)))
+
+
+@lru_cache(maxsize=1)
+def _ways() -> dict[str, Clip]:
+    """What a caption of a film says after its colour and shape -> a red circle that moves so; the first that fits."""
+    ways: dict[str, Clip] = {}
+    for motion in MOTIONS:
+        for lane in LANES:
+            for start in STARTS if motion.startswith("bounce") else STARTS[:1]:
+                for forward in (True, False):
+                    film = Clip("red", "circle", motion, lane, start, forward)
+                    ways.setdefault(captions.describe_clip(film).removeprefix("a red circle "), film)
+    return ways
+
+
+def parse_clip(text: str) -> Clip | None:
+    """A film a caption of ``captions.describe_clip`` describes; None if it is not such a caption."""
+    found = re.fullmatch(rf"an? ({_C}) ({_S}) (.+)", text)
+    way = _ways().get(found[3]) if found else None
+    return replace(way, colour=found[1], shape=found[2]) if found and way else None
 
 
 def parse_sound(text: str) -> Sound | None:

@@ -70,6 +70,15 @@ def _ask_chart(chart: Bars, rng: np.random.Generator) -> tuple[str, str]:
     return f"how high is the {colour} bar", str(height)
 
 
+def ask_bars(chart: Bars, rng: np.random.Generator) -> tuple[str, str]:
+    """Which of two bars is the higher one; a question as ``ask_scene`` has them if all are equally high."""
+    pairs = [(a, b) for a in chart.bars for b in chart.bars if a[1] != b[1]]
+    if not pairs:
+        return _ask_chart(chart, rng)
+    one, two = pairs[int(rng.integers(len(pairs)))]
+    return f"which is higher {one[0]} or {two[0]}", max(one, two, key=lambda b: b[1])[0]
+
+
 def ask_sound(sound: Sound, rng: np.random.Generator) -> tuple[str, str]:
     """A question about a sound and its answer, one word."""
     unit = _UNITS[sound.kind]
@@ -111,6 +120,7 @@ def picture_questions() -> frozenset[str]:
         | {f"is there {article(s)} {s}" for s in SHAPES}
         | {f"what is {p}" for p in PLACE_PHRASES}
         | {f"how high is the {c} bar" for c in COLOURS}
+        | {f"which is higher {a} or {b}" for a in COLOURS for b in COLOURS if a != b}
     )
 
 

@@ -58,6 +58,16 @@ def sample_board(rng: np.random.Generator) -> Board:
     return Board(things)
 
 
+def sample_crowd(rng: np.random.Generator) -> Board:
+    """Four to six different shapes: many combinations at once, for learning what, how coloured and where apart."""
+    places = sorted(int(p) for p in rng.choice(len(PLACES), size=int(rng.integers(4, 7)), replace=False))
+    sizes = ("medium", "medium", "medium", "small")
+    things = [
+        Thing(p, str(rng.choice(COLOUR_NAMES)), str(rng.choice(SHAPES)), sizes[int(rng.integers(4))]) for p in places
+    ]
+    return Board(tuple(things))
+
+
 def sample_sign(rng: np.random.Generator) -> Sign:
     """A number or a short word."""
     text = str(rng.choice(WORDS)) if rng.random() < 0.3 else str(rng.integers(0, 100))

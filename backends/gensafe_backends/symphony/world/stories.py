@@ -7,7 +7,8 @@ import numpy as np
 from gensafe_backends.symphony.world.captions import NUMBERS, pick
 from gensafe_backends.symphony.world.scene import COLOURS, SHAPES
 
-_NAMES = ("Mira", "Tom", "Ada", "Nils", "Ruth", "Omar", "Lena", "Hugo", "Iris", "Paul", "Zoe", "Finn")
+NAMES = ("Mira", "Tom", "Ada", "Nils", "Ruth", "Omar", "Lena", "Hugo", "Iris", "Paul", "Zoe", "Finn")
+HEROINES = ("Mira", "Ada", "Ruth", "Lena", "Iris", "Zoe")
 _ROLES = (
     "painter",
     "sailor",
@@ -123,8 +124,8 @@ def _article(word: str) -> str:
 
 def story(rng: np.random.Generator, name: str = "", animal: str = "") -> str:
     """A story of about 200 to 260 words. Name, pronoun, animal and thing stay the same throughout."""
-    name = name or pick(rng, _NAMES)
-    she = name in ("Mira", "Ada", "Ruth", "Lena", "Iris", "Zoe")
+    name = name or pick(rng, NAMES)
+    she = name in HEROINES
     animal, thing, role = animal or pick(rng, _ANIMALS), pick(rng, THINGS), pick(rng, _ROLES)
 
     def fill(template: str) -> str:
@@ -175,7 +176,7 @@ def story_exchange(rng: np.random.Generator) -> tuple[str, str]:
     kind = rng.random()
     if kind < 0.5:
         return pick(rng, STORY_PROMPTS), story(rng)
-    name, animal = pick(rng, _NAMES), pick(rng, _ANIMALS)
+    name, animal = pick(rng, NAMES), pick(rng, _ANIMALS)
     if kind < 0.7:
         return f"{pick(rng, STORY_PROMPTS)} about {name.lower()}", story(rng, name=name)
     if kind < 0.85:
@@ -266,7 +267,7 @@ def recall(name: str) -> str:
 
 def sample_facts(rng: np.random.Generator, count: int) -> list[tuple[str, str]]:
     """``count`` (name, thing) facts about different names, at most twelve."""
-    names = rng.choice(_NAMES, size=count, replace=False)
+    names = rng.choice(NAMES, size=count, replace=False)
     return [(str(n), pick(rng, THINGS)) for n in names]
 
 
