@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
 from gensafe.core.errors import InvalidRequest, MediaError
-from gensafe.core.types import PAYLOAD_BYTES, MarkLevel, Modality
+from gensafe.core.types import PAYLOAD_BYTES, Detection, Image, MarkLevel, Media, Modality, Video
 
 KEY_BYTES = 32
 REJECT_BELOW = 0.01  # of a Kolmogorov-Smirnov test: one key id in a hundred is refused for nothing
@@ -21,17 +22,30 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "watermark",
         help="embed or detect a watermark",
-        description="Embed or detect an invisible watermark in an image, sound or video. "
+        description="Embed or detect an invisible watermark in a picture (animated ones too), sound or film. "
         "test-keys says which key ids of the text mark may be used. "
         "Exit: 0 embedded, found or all usable, 2 nothing found, 1 failed, 3 unreadable, 64 usage.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    embed = verbs.add_parser("embed", help="write a marked copy")
+    embed = verbs.add_parser(
+        "embed",
+        help="write a marked copy",
+        description="Write a marked copy, once its mark has been read back from the encoded bytes; otherwise nothing. "
+        "The suffix of OUT picks the container: .png .jpg .webp (animations: .png .webp .gif), .wav .mp3 .flac .ogg, "
+        ".mp4 .webm. The copy holds what is seen and heard: the first picture and sound track, no metadata, no "
+        "Content Credentials.",
+    )
     embed.add_argument("input", metavar="IN")
-    embed.add_argument("output", metavar="OUT")
+    embed.add_argument("output", metavar="OUT", help="replaced where it exists; not IN itself")
     embed.add_argument("--payload", required=True, metavar="HEX", help=f"{2 * PAYLOAD_BYTES} hex digits")
     embed.add_argument("--strength", type=float, default=1.0, help="1 = the scheme's default (0.5 to 2)")
-    detect = verbs.add_parser("detect", help="look for a mark")
+    embed.add_argument("--json", action="store_true")
+    detect = verbs.add_parser(
+        "detect",
+        help="look for a mark",
+        description="Look for a mark under one key: record (payload read), present, none, or undecidable. A picture "
+        "is searched as a frame of a film too, and a film as an animated picture.",
+    )
     detect.add_argument("input", metavar="FILE")
     detect.add_argument("--json", action="store_true")
     test = verbs.add_parser("test-keys", help="test this installation's text key on texts known to be unmarked")
@@ -46,35 +60,28 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Embed or detect."""
-    from gensafe import media
-    from gensafe.core import plugins
-    from gensafe.core.ports import Watermarker
-
     if args.verb == "test-keys":
         return _test_keys(args)
-    key = read_key(Path(args.key))
-    data = _read(Path(args.input))
-    try:
-        decoded = media.decode(data)
-    except MediaError as error:
-        say(f"gensafe: {args.input}: {error}")
-        return Exit.UNREADABLE
-    if decoded.modality is Modality.TEXT:
-        raise InvalidRequest("text is marked while it is written, not afterwards", field="IN")
-    scheme: Watermarker = plugins.load("gensafe.watermarks", decoded.modality.value)
     if args.verb == "embed":
-        from gensafe.cli.generate import media_type_of, write_atomically
+        from gensafe.cli import watermark_embed
 
-        _refuse_animation(data, decoded.modality)
-        if not 0.5 <= args.strength <= 2:
-            raise InvalidRequest("must be between 0.5 and 2", field="--strength")
-        target = Path(args.output)
-        container = media_type_of(target, decoded.modality) or media.DEFAULT_MEDIA_TYPE[decoded.modality]
-        marked = scheme.embed(decoded, read_payload(args.payload), key, args.strength)
-        write_atomically(target, media.encode(marked, container))
-        say(f"{target}: {scheme.scheme}")
-        return Exit.OK
-    found = scheme.detect(decoded, key)
+        return watermark_embed.run(args)
+    return _detect(args)
+
+
+def _detect(args: argparse.Namespace) -> int:
+    from gensafe import media
+    from gensafe.media.animations import decode_animation
+
+    key, data = read_key(Path(args.key)), read_file(Path(args.input), "FILE")
+    try:
+        animation = decode_animation(data)
+        decoded = media.decode(data) if animation is None else animation.shown()
+    except MediaError as error:
+        note(f"gensafe: {args.input}: {error}")
+        return Exit.UNREADABLE
+    no_text(decoded.modality)
+    found = _search(decoded, animation is not None, key)
     if args.json:
         print_json(
             {
@@ -88,8 +95,46 @@ def run(args: argparse.Namespace) -> int:
         )
     else:
         payload = f" payload {found.payload.hex()}" if found.payload else ""
-        say(f"{args.input}: {found.level.value}{payload} (p = {found.p_value:.2g}, {found.scheme})")
+        reason = f", {found.detail['reason']}" if "reason" in found.detail else ""
+        say(f"{args.input}: {found.level.value}{payload} (p = {found.p_value:.2g}, {found.scheme}{reason})")
     return Exit.OK if found.level in (MarkLevel.RECORD, MarkLevel.PRESENT) else Exit.BLOCKED
+
+
+def _search(decoded: Media, animated: bool, key: bytes) -> Detection:
+    """Ask the medium's own scheme; where it finds nothing, a picture may be a film's frame, a film an animation.
+
+    Two schemes asked: the p-value is doubled (union bound).
+    """
+    from gensafe.core import plugins
+    from gensafe.core.ports import Watermarker
+
+    def ask(modality: Modality, medium: Media) -> Detection:
+        scheme: Watermarker = plugins.load("gensafe.watermarks", modality.value)
+        return scheme.detect(medium, key)
+
+    if not isinstance(decoded, Image | Video):
+        return ask(decoded.modality, decoded)
+    frames = decoded.frames if isinstance(decoded, Video) else decoded.pixels[None]
+    silent = Video(frames, decoded.fps if isinstance(decoded, Video) else 1.0)
+    own = Modality.IMAGE if animated else decoded.modality
+    first = ask(own, decoded)
+    if first.level in (MarkLevel.RECORD, MarkLevel.PRESENT):
+        return first
+    second = ask(Modality.VIDEO if own is Modality.IMAGE else Modality.IMAGE, silent)
+    better = second if second.level in (MarkLevel.RECORD, MarkLevel.PRESENT) else first
+    return replace(better, p_value=min(1.0, 2 * better.p_value), attempts=first.attempts + second.attempts)
+
+
+def no_text(modality: Modality) -> None:
+    """Refuse texts.
+
+    Raises:
+        InvalidRequest: a text.
+    """
+    if modality is Modality.TEXT:
+        raise InvalidRequest(
+            "text is marked while it is written, not afterwards", fix="gensafe generate marks, gensafe verify reads it"
+        )
 
 
 def _test_keys(args: argparse.Namespace) -> int:
@@ -103,7 +148,7 @@ def _test_keys(args: argparse.Namespace) -> int:
     if tokenizer is None:
         raise InvalidRequest("this backend has no tokenizer, so its texts carry no mark", field="generation.backend")
     try:
-        whole = "\n\n".join(_read(Path(name)).decode("utf-8") for name in args.texts)
+        whole = "\n\n".join(read_file(Path(name), "FILE").decode("utf-8") for name in args.texts)
     except UnicodeDecodeError:
         raise InvalidRequest("not UTF-8", field="FILE") from None
     pieces = (tokenizer.encode(text) for text in re.split(r"\r?\n[ \t]*\r?\n", whole))
@@ -126,26 +171,13 @@ def _test_keys(args: argparse.Namespace) -> int:
     return Exit.OK if len(usable) == len(found) else Exit.FAILED
 
 
-def _refuse_animation(data: bytes, modality: Modality) -> None:
-    """Only stills are written: marking the first frame alone would drop the others without a word."""
-    from gensafe import media
-    from gensafe.media.images import frame_count
-
-    if modality is Modality.IMAGE and (frames := frame_count(data, media.sniff(data))) > 1:
-        raise InvalidRequest(
-            f"an animation of {frames} frames, and only still pictures are written",
-            field="IN",
-            fix="convert it to a film (MP4, WebM), or choose one frame",
-        )
-
-
 def read_key(path: Path) -> bytes:
     """Read a watermark key.
 
     Raises:
         InvalidRequest: not 32 raw bytes or 64 hex digits.
     """
-    data = _read(path)
+    data = read_file(path, "--key")
     if len(data) == KEY_BYTES:
         return data
     try:
@@ -157,23 +189,13 @@ def read_key(path: Path) -> bytes:
     return key
 
 
-def read_payload(text: str) -> bytes:
-    """Parse a payload.
+def read_file(path: Path, field: str) -> bytes:
+    """All of a file.
 
     Raises:
-        InvalidRequest: not PAYLOAD_BYTES bytes in hex.
+        InvalidRequest: there is none, or it cannot be read.
     """
-    try:
-        payload = bytes.fromhex(text)
-    except ValueError:
-        payload = b""
-    if len(payload) != PAYLOAD_BYTES:
-        raise InvalidRequest(f"{text!r} is not {2 * PAYLOAD_BYTES} hex digits", field="--payload")
-    return payload
-
-
-def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InvalidRequest(f"cannot read {path}: {error.strerror}") from None
+        raise InvalidRequest(f"cannot read {path}: {error.strerror}", field=field) from None

@@ -22,7 +22,7 @@ from gensafe.core.errors import MediaError, MediaLimitExceeded, UnreadableMedia,
 from gensafe.core.types import Image
 from gensafe.media.limits import Limits
 
-_FORMATS: Final = {
+FORMATS: Final = {
     "image/png": "PNG",
     "image/jpeg": "JPEG",
     "image/webp": "WEBP",
@@ -46,7 +46,7 @@ def decode_image(data: bytes, media_type: str, limits: Limits) -> Image:
         warnings.simplefilter("ignore")  # Pillow warns about odd but legal metadata; our own limits apply
         warnings.simplefilter("error", PilImage.DecompressionBombWarning)
         try:
-            with PilImage.open(io.BytesIO(data), formats=(_FORMATS[media_type],)) as picture:
+            with PilImage.open(io.BytesIO(data), formats=(FORMATS[media_type],)) as picture:
                 limits.check_picture(*picture.size)
                 limits.check("max_decoded_bytes", 4 * picture.size[0] * picture.size[1])
                 picture.load()
@@ -68,7 +68,7 @@ def frame_count(data: bytes, media_type: str) -> int:
         UnreadableMedia: not a readable picture.
     """
     try:
-        with PilImage.open(io.BytesIO(data), formats=(_FORMATS[media_type],)) as picture:
+        with PilImage.open(io.BytesIO(data), formats=(FORMATS[media_type],)) as picture:
             return int(getattr(picture, "n_frames", 1))
     except Exception:
         raise UnreadableMedia(f"{media_type} could not be opened") from None
@@ -88,7 +88,7 @@ def decode_frames(data: bytes, media_type: str, limits: Limits) -> tuple[list[ND
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", PilImage.DecompressionBombWarning)
         try:
-            with PilImage.open(io.BytesIO(data), formats=(_FORMATS[media_type],)) as picture:
+            with PilImage.open(io.BytesIO(data), formats=(FORMATS[media_type],)) as picture:
                 for index in range(int(getattr(picture, "n_frames", 1))):
                     picture.seek(index)
                     limits.check_picture(*picture.size)
@@ -132,22 +132,28 @@ def encode_image(media: Image, media_type: str, quality: int | None) -> bytes:
             options["subsampling"] = 0 if q >= 90 else 2
     out = io.BytesIO()
     try:
-        PilImage.fromarray(np.ascontiguousarray(pixels)).save(out, _FORMATS[media_type], **options)
+        PilImage.fromarray(np.ascontiguousarray(pixels)).save(out, FORMATS[media_type], **options)
     except Exception as error:
         raise UnsupportedMedia(f"{media_type} cannot hold this picture: {error}") from None
     return out.getvalue()
 
 
-def _to_srgb(picture: PilImage.Image) -> NDArray[np.uint8]:
-    """Orientation, bit depth, profile and transparency, in that order."""
+def in_srgb(picture: PilImage.Image) -> PilImage.Image:
+    """Orientation, then profile; transparency, where there is any, in an alpha channel."""
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        return _deep_grey(picture)
     if "transparency" in picture.info or picture.mode in ("LA", "PA", "La", "RGBa"):
         picture = picture.convert("RGBA")
     profile = picture.info.get("icc_profile")
     if profile and picture.mode in ("RGB", "RGBA", "CMYK", "L"):
         picture = _apply_profile(picture, profile)
+    return picture
+
+
+def _to_srgb(picture: PilImage.Image) -> NDArray[np.uint8]:
+    """As ``in_srgb``, of any bit depth, on white."""
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        return _deep_grey(ImageOps.exif_transpose(picture))
+    picture = in_srgb(picture)
     if picture.mode == "RGBA":
         white = PilImage.new("RGBA", picture.size, (255, 255, 255, 255))
         picture = PilImage.alpha_composite(white, picture)

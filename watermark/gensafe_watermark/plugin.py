@@ -45,16 +45,20 @@ class ImageWatermarker:
     modality: Modality = Modality.IMAGE
 
     def embed(self, media: Media, payload: bytes, key: bytes, strength: float = 1.0) -> Media:
-        """Mark an ``Image``; see ``gensafe_watermark.image.embed``."""
-        from gensafe_watermark import image
+        """Mark an ``Image``, or the frames of an animated picture as a ``Video`` without sound."""
+        from gensafe_watermark import animation, image
 
+        if isinstance(media, Video) and media.audio is None:
+            return replace(media, frames=animation.embed(media.frames, payload, key, self.strength * strength))
         item = _expect(media, Image)
         return Image(image.embed(item.pixels, payload, key, strength=self.strength * strength))
 
     def detect(self, media: Media, key: bytes) -> Detection:
-        """Search an ``Image``; see ``gensafe_watermark.image.detect``."""
-        from gensafe_watermark import image
+        """Search an ``Image``, or the frames of an animated picture as a ``Video`` without sound."""
+        from gensafe_watermark import animation, image
 
+        if isinstance(media, Video) and media.audio is None:
+            return animation.detect(media.frames, key)
         return image.detect(_expect(media, Image).pixels, key)
 
 

@@ -11,6 +11,7 @@ out.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,9 +19,13 @@ import numpy as np
 from gensafe.core.errors import CannotCarry, InvalidRequest
 from gensafe.core.types import Detection, MarkLevel
 from gensafe_watermark.image import detector, embedder, perception, selfcheck
+from gensafe_watermark.image.layout import MIN_SIDE, tile_counts
+from gensafe_watermark.image.reading import Reader
 from gensafe_watermark.prf import check_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 SCHEME: Final = "gensafe-video-1"
@@ -30,14 +35,14 @@ SEGMENT: Final = 64
 
 START_PSNR: Final = 43.2  # dB over a segment, before the check raises it
 _MARGIN: Final = 1.0  # as the picture's MARGIN; more, because no imitation of a coder here compensates motion
-_ONSET: Final = np.array([1.5, 1.5, 1.35, 1.2], np.float32)
-"""Amplitude of a shot's first frames. A coder codes them afresh and predicts the rest of the shot from them, and for
+_ONSET: Final = np.array([2.5, 1.5, 1.3, 1.1], np.float32)
+"""Amplitude of a shot's first frames. A coder codes the first afresh and predicts the rest of the shot from it, and for
 about a tenth of a second after a cut the eye sees little (Seyler and Budrikis, "Detail perception after scene changes
 in television image presentations", IEEE Trans. IT 11(1), 1965)."""
 _CUT: Final = 20.0  # mean change of luma, in grey levels, that begins a shot
 _SHORTEST: Final = 8  # frames
 
-_HEAD: Final = 4  # frames: looked at first, because every coded film begins with a frame coded afresh
+_HEADS: Final = 8  # first frames of shots looked at alone: coded afresh, and marked most strongly
 _WINDOW: Final = 48  # frames the detector looks at together
 _WINDOWS: Final = 8
 _FRAMES: Final = 24  # of a window, evenly spaced
@@ -65,16 +70,27 @@ def embed(
         InvalidRequest: not uint8 (n, H, W, 3), or a bad strength.
         KeyError_: the key is not 32 bytes.
     """
+    if fps <= 0:
+        raise InvalidRequest("fps lies above 0", field="fps")
+    return mark(frames, payload, key, MEDIUM, strength)
+
+
+def mark(frames: NDArray[np.uint8], payload: bytes, key: bytes, medium: str, strength: float) -> NDArray[np.uint8]:
+    """``embed`` for frames of any medium: those of an animated picture are marked as pictures are."""
     check_key(key)
     _check(frames)
-    if not 0.1 <= strength <= 10 or fps <= 0:
-        raise InvalidRequest("strength lies between 0.1 and 10, fps above 0", field="strength")
+    if not 0.1 <= strength <= 10:
+        raise InvalidRequest("strength lies between 0.1 and 10", field="strength")
     out, refusals = np.empty_like(frames), []
     segments = _segments(frames)
     for number, (start, stop, opens_a_shot) in enumerate(segments):
         part = frames[start:stop]
+        onset = np.ones(stop - start, np.float32)
+        if opens_a_shot and medium == MEDIUM:  # an animated picture is repeated: its beginning would flicker
+            onset[: len(_ONSET)] = _ONSET[: stop - start]
         try:
-            out[start:stop] = _embed_segment(part, payload, key, number, strength, opens_a_shot)
+            layout = embedder.plan((frames.shape[1], frames.shape[2]), payload, key, medium, number)
+            out[start:stop] = _mark_segment(part, layout, strength, onset)
         except CannotCarry as refusal:  # a black or white stretch in a film that carries elsewhere
             out[start:stop] = part
             refusals.append(refusal)
@@ -96,20 +112,24 @@ def _segments(frames: NDArray[np.uint8]) -> list[tuple[int, int, bool]]:
     return list(zip(starts, [*starts[1:], len(frames)], opens, strict=True))
 
 
-def _embed_segment(
-    frames: NDArray[np.uint8], payload: bytes, key: bytes, number: int, strength: float, opens_a_shot: bool
+def _mark_segment(
+    frames: NDArray[np.uint8], layout: embedder.Plan, strength: float, onset: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
-    # 1. lay out; look at a few frames
-    layout = embedder.plan(frames.shape[1:3], payload, key, MEDIUM, number)
-    chosen = np.unique(np.linspace(0, len(frames) - 1, _CHECKED).astype(int))
-    planes = [perception.luma(frames[i]) for i in chosen]
-    for plane in planes:
-        embedder.check_range(plane)
+    # 1. look at a few frames, black and white ones (a fade) left out
+    chosen, planes, refusal = [], [], None
+    for i in np.unique(np.linspace(0, len(frames) - 1, _CHECKED).astype(int)).tolist():
+        plane = perception.luma(frames[i])
+        try:
+            embedder.check_range(plane)
+        except CannotCarry as error:
+            refusal = error
+            continue
+        chosen.append(i)
+        planes.append(plane)
+    if refusal and not planes:
+        raise refusal
     masks = [perception.mask(plane, layout.tile) for plane in planes]
     # 2. a pattern informed by those frames together
-    onset = np.ones(len(frames), np.float32)
-    if opens_a_shot:
-        onset[: len(_ONSET)] = _ONSET[: len(frames)]
     start = float(np.mean([embedder.start_level(mask, START_PSNR) for mask in masks]))
     level = np.float32(strength * start / np.sqrt(np.mean(onset**2)))
     pattern = embedder.informed(layout, planes, [level * mask for mask in masks])
@@ -147,24 +167,39 @@ def detect(frames: NDArray[np.uint8], key: bytes) -> Detection:
         InvalidRequest: not uint8 (n, H, W, 3).
         KeyError_: the key is not 32 bytes.
     """
+    return search(frames, key, MEDIUM, SCHEME)
+
+
+def search(frames: NDArray[np.uint8], key: bytes, medium: str, scheme: str) -> Detection:
+    """``detect`` for frames of any medium."""
     check_key(key)
     _check(frames)
-    best: Detection | None = None
-    attempts, windows = 0, _windows(len(frames))
-    done = 0
-    for chosen in windows:
-        done += 1
-        planes = [perception.luma(frames[i]) for i in chosen]
-        found = detector.detect_planes(planes, key, MEDIUM, SCHEME)
-        attempts += found.attempts
-        if best is None or _order(found) > _order(best):
-            best = found
-        if found.level is MarkLevel.RECORD:
+    if min(frames.shape[1:3]) < MIN_SIDE // 2:
+        return detector.detect_planes([perception.luma(frames[0])], key, medium, scheme)
+    attempts, found = 0, list[Detection]()
+    heads, stretches = [[i] for i in _heads(frames)], _stretches(len(frames))
+    # 1. the unchanged grid everywhere: cheap, and enough for most films
+    for chosen in heads + stretches:
+        reader = Reader(key, medium, scheme)
+        read = reader.read(detector.nominal_grids(_planes(frames, chosen), tile_counts(medium)), "nominal")
+        attempts += reader.attempts
+        found.append(read or reader.give_up())
+        if read is not None:
             break
-    assert best is not None
-    p = min(1.0, best.p_value * (attempts / best.attempts if best.level is MarkLevel.RECORD else done))
-    detail = {**best.detail, "windows": done}
-    return Detection(best.level, best.payload, p, SCHEME, attempts, detail)
+    else:
+        # 2. crops, turns, stretches, perspective: the very first frame, then the stretches
+        for chosen in [[0], *stretches]:
+            found.append(detector.detect_planes(_planes(frames, chosen), key, medium, scheme))
+            attempts += found[-1].attempts
+            if found[-1].level is MarkLevel.RECORD:
+                break
+    best = max(found, key=_order)
+    p = min(1.0, best.p_value * (attempts / best.attempts if best.level is MarkLevel.RECORD else len(found)))
+    return replace(best, p_value=p, attempts=attempts, detail={**best.detail, "windows": len(found)})
+
+
+def _planes(frames: NDArray[np.uint8], chosen: Iterable[int]) -> list[NDArray[np.float32]]:
+    return [perception.luma(frames[i]) for i in chosen]
 
 
 def _order(found: Detection) -> tuple[int, float]:
@@ -172,16 +207,21 @@ def _order(found: Detection) -> tuple[int, float]:
     return levels.index(found.level), -found.p_value
 
 
-def _windows(count: int) -> list[NDArray[np.intp]]:
-    """Indices of the frames of each window: the first few; then all of a short film, or up to eight stretches."""
+def _heads(frames: NDArray[np.uint8]) -> list[int]:
+    """First frames of up to eight shots, the film's own among them."""
+    starts = [start for start, _, opens in _segments(frames) if opens]
+    return [starts[i] for i in np.unique(np.linspace(0, len(starts) - 1, _HEADS).astype(int))]
+
+
+def _stretches(count: int) -> list[list[int]]:
+    """Indices of the frames looked at together: all of a short film, or up to eight stretches, thinned out."""
     if count <= SEGMENT + _WINDOW // 2:
         spans = [(0, count)]
     else:
         number = min(_WINDOWS, count // _WINDOW)
         starts = np.linspace(0, count - _WINDOW, number).astype(int)
         spans = [(int(s), int(s) + _WINDOW) for s in starts]
-    stretches = [np.unique(np.linspace(a, b - 1, min(_FRAMES, b - a)).astype(np.intp)) for a, b in spans]
-    return [np.arange(_HEAD), *stretches] if count > 2 * _HEAD else stretches
+    return [np.unique(np.linspace(a, b - 1, min(_FRAMES, b - a)).astype(int)).tolist() for a, b in spans]
 
 
 def _check(frames: NDArray[np.uint8]) -> None:
