@@ -1,9 +1,12 @@
 """Film mark: exact-payload recovery over 19 attacks, and over some that keep only the end of a shot.
 
-    python -m benchmarks.watermark_video --videos DIR [--frames 48] [--side 640] [--small 6] [--out FILE]
+    python -m benchmarks.watermark_video --videos DIR [--unseen DIR] [--photos DIR] [--frames 48] [--side 640]
+                                         [--small 6] [--out FILE]
 
-``--small N`` adds N synthetic clips of 20 frames at 8 frames per second, in turn 128, 192 and 256 pixels square, like
-those of the bundled generator. Recovery counts a payload only if all 96 bits are right. Prints a table and writes JSON.
+``--videos``: films on which settings were chosen. ``--unseen``: films on which none was. ``--photos``: films made of
+photographs (benchmarks.clips_photos), of every second one in the folder: settings were chosen on the others. ``--small
+N``: N synthetic clips of 20 frames at 8 frames per second, in turn 128, 192 and 256 pixels square, like those of the
+bundled generator. Recovery counts a payload only if all 96 bits are right. Prints a table and writes JSON.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from benchmarks import clips_photos
 from benchmarks.attacks import pictures
 from benchmarks.attacks.films import FilmAttack, film_attacks, mid_shot_attacks
 from benchmarks.inputs import find, read_all
@@ -29,7 +33,7 @@ from gensafe.core.errors import CannotCarry
 from gensafe_watermark import video
 from gensafe_watermark.image import perception
 
-VERSION = 2
+VERSION = 3
 RESULT = Path(__file__).parent / "results" / "watermark_video.json"
 KEY = bytes(range(32))
 Frames = NDArray[np.uint8]
@@ -66,8 +70,8 @@ def load(path: Path, limit: int, side: int, skip: int = 0) -> tuple[Frames, floa
             )
             if len(out) == limit:
                 break
-    if not out:
-        raise ValueError(f"no frame after the first {skip}")
+    if len(out) < limit / 2:
+        raise ValueError(f"{len(out)} frames after the first {skip}")
     return np.stack(out), fps
 
 
@@ -122,19 +126,27 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", help="folder of films; two stretches of each are used")
+    parser.add_argument("--unseen", help="the same, of films on which no setting was chosen")
+    parser.add_argument("--photos", help="folder of photographs to make films of")
     parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--side", type=int, default=640)
     parser.add_argument("--small", type=int, default=6)
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args(arguments)
     sets: dict[str, list[tuple[Frames, float]]] = {}
-    if options.videos:
-        stretches = [(p, skip) for p in find(options.videos, (".mp4", ".mkv", ".webm", ".mov")) for skip in (0, 1)]
 
-        def stretch(chosen: tuple[Path, int]) -> tuple[Frames, float]:
-            return load(chosen[0], options.frames, options.side, chosen[1] * options.frames)
+    def stretch(chosen: tuple[Path, int]) -> tuple[Frames, float]:
+        return load(chosen[0], options.frames, options.side, chosen[1] * options.frames)
 
-        sets["films"] = read_all(stretches, stretch, lambda chosen: chosen[0].name)
+    for name, folder in (("films", options.videos), ("other films", options.unseen)):
+        if folder:
+            paths = find(folder, (".mp4", ".mkv", ".webm", ".mov", ".avi"))
+            stretches = [(path, skip) for path in paths for skip in (0, 1)]
+            sets[name] = read_all(stretches, stretch, lambda chosen: chosen[0].name)
+    if options.photos:
+        photos = find(options.photos, (".png", ".jpg", ".jpeg"))[1::2]
+        made = clips_photos.make(photos, options.frames)
+        sets["photographs in motion"] = [(frames, clips_photos.FPS) for frames in made.values()]
     if options.small:
         sets["synthetic"] = [(synthetic(n, (128, 192, 256)[n % 3]), 8.0) for n in range(options.small)]
     av.logging.set_level(av.logging.PANIC)
