@@ -202,6 +202,8 @@ def _track(data: bytes, demuxer: str, index: int, name: str, limits: Limits) -> 
                 video = read_picture_track(container, stream, None, limits)
                 return Part(name, Image(video.frames[0]) if len(video.frames) == 1 else video)
             if stream.type == "subtitle":
+                if not stream.codec_context.codec.properties & av.codec.codec.Properties.TEXT_SUB.value:
+                    return Part(name, None, "subtitles drawn as pictures cannot be examined")
                 return _subtitles(name, _cues(container, stream), limits)
             return Part(name, None, f"{stream.type or 'unknown'} tracks cannot be examined")
     except MediaError as error:
@@ -219,7 +221,7 @@ def _cues(container: Any, stream: Any) -> Iterator[tuple[str, float, float]]:  #
         for item in packet.decode():
             dialogue = getattr(item, "dialogue", None) or getattr(item, "text", None)
             if dialogue is None:
-                raise UnreadableMedia("subtitles drawn as pictures cannot be examined")
+                raise UnreadableMedia("a line of these subtitles is not text")
             raw = dialogue.decode("utf-8", "replace") if isinstance(dialogue, bytes) else str(dialogue)
             text = _STYLE.sub("", raw.replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ")).strip()
             if text:
