@@ -12,7 +12,7 @@ from gensafe.pipeline.events import (
     ReleasedText,
     Stopped,
 )
-from gensafe.pipeline.review import carry_out_decisions
+from gensafe.pipeline.review import carry_out_decisions, standing
 from gensafe.pipeline.run import run
 
 __all__ = [
@@ -28,4 +28,5 @@ __all__ = [
     "carry_out_decisions",
     "open_chain",
     "run",
+    "standing",
 ]

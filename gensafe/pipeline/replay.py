@@ -20,6 +20,7 @@ from gensafe.core.types import (
     Manifest,
     Marked,
     MarkLevel,
+    Modality,
     Recorded,
     Signed,
     Stage,
@@ -65,7 +66,7 @@ def _rebuild(chain: Chain, record: Record, data: bytes, manifest_data: bytes, lo
     request = GenerationRequest(
         record.request_id, "", record.modality, tenant=record.tenant, media_type=record.media_type
     )
-    verdicts = [_verdict(v, record) for v in logged["verdicts"]]
+    verdicts = [logged_verdict(v, record.modality) for v in logged["verdicts"]]
     admission = Admission(
         request=request,
         job=GenerationJob("", record.modality, (), 0, 0),
@@ -113,10 +114,11 @@ def _rebuild(chain: Chain, record: Record, data: bytes, manifest_data: bytes, lo
     return Released(recorded, chain.log.tlog_proof(record.log_index), replayed=True)
 
 
-def _verdict(logged: Mapping[str, Any], record: Record) -> Verdict:
+def logged_verdict(logged: Mapping[str, Any], modality: Modality) -> Verdict:
+    """A verdict as far as the log knows it: without findings."""
     return Verdict(
         stage=Stage(logged["stage"]),
-        modality=record.modality,
+        modality=modality,
         action=Action(logged["action"]),
         decisions=(),
         coverage=(),

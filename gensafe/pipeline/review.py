@@ -20,9 +20,10 @@ from gensafe.core.digest import sha256
 from gensafe.core.errors import GensafeError, LogUnavailable, RegistryError
 from gensafe.core.types import Judged, Review
 from gensafe.pipeline.chain import Chain
-from gensafe.pipeline.events import Held
+from gensafe.pipeline.events import Held, Released, Stopped
 from gensafe.pipeline.finish import record, sign
 from gensafe.pipeline.held import pack, unpack
+from gensafe.pipeline.replay import logged_verdict, replay
 from gensafe.registry import HeldOutput, IntentState, ReviewDecision, new_review_id
 from gensafe.safety.receipt import verdict_dict
 
@@ -72,6 +73,29 @@ def held_event(item: HeldOutput) -> Held:
         log_index=item.held_index,
         retract_from=item.retract_from,
     )
+
+
+def standing(chain: Chain, held: Held) -> Held | Released | Stopped | None:
+    """How a held output stands by now: it waits, was released, or was rejected.
+
+    None: it came to nothing, the log says why, and asking for it again under its request id generates anew.
+
+    Raises:
+        NotFound: it was released, and its copy was erased since.
+    """
+    intent = chain.registry.intent(held.request_id)
+    if intent is None or intent.record_id != held.record_id:
+        return None
+    match intent.state:
+        case IntentState.HELD:
+            return held
+        case IntentState.RELEASED:
+            return replay(chain, intent)
+        case IntentState.BLOCKED:
+            item = chain.registry.reviews.get(held.review_id)
+            logged = chain.log.entry(intent.final_index).entry["verdicts"][-1]
+            return Stopped(held.request_id, logged_verdict(logged, item.modality), intent.final_index)
+    return None
 
 
 def carry_out_decisions(chain: Chain) -> int:

@@ -12,8 +12,9 @@ from typing import Any
 import grpc
 
 from gensafe.core import errors, ids
+from gensafe.core.digest import sha256
 from gensafe.core.types import GenerationRequest, Progress
-from gensafe.pipeline import CallControl, Chain, Held, PipelineEvent, Released, Stopped, run
+from gensafe.pipeline import CallControl, Chain, Held, PipelineEvent, Released, Stopped, run, standing
 from gensafe.pipeline.replay import load_output
 from gensafe.server import convert
 from gensafe.server.access import caller
@@ -33,6 +34,8 @@ class _Job:
 
     control: CallControl
     state: pb.Job
+    body: str  # digest of the request
+    held: Held | None = None
     task: asyncio.Task[None] | None = None
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -71,16 +74,22 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
     # --- long jobs ---------------------------------------------------------------------------------------------------
 
     async def StartGeneration(self, request: pb.StartGenerationRequest, context: Context) -> pb.StartGenerationResponse:
-        """Start a job, or return the one already running under this request id."""
+        """Start a job, or return the one under this request id. One that failed or was cancelled is tried again."""
         wanted = convert.request_from_pb(request.request, caller().tenant)
+        body = sha256(request.request.SerializeToString(deterministic=True))
         key = (wanted.tenant, wanted.request_id)
-        if key not in self._jobs:
+        job = self._jobs.get(key)
+        if job is not None and job.body != body:
+            raise errors.Conflict("the id belongs to another request", field="request_id", fix="send a fresh UUID")
+        if job is not None:
+            await self._look_again(job)
+        if job is None or job.state.state in (pb.JOB_STATE_FAILED, pb.JOB_STATE_CANCELLED):
             self._forget_old_jobs()
             limit = time.monotonic() + self._chain.config.server.default_deadline_s
             state = pb.Job(request_id=wanted.request_id, state=pb.JOB_STATE_RUNNING)
-            job = self._jobs[key] = _Job(CallControl(limit), state)
+            job = self._jobs[key] = _Job(CallControl(limit), state, body)
             job.task = asyncio.create_task(self._work(job, wanted))
-        return pb.StartGenerationResponse(job=self._jobs[key].state)
+        return pb.StartGenerationResponse(job=job.state)
 
     def _forget_old_jobs(self) -> None:
         """Keep the newest ended jobs; older outputs are still found by FetchOutput and by repeating the request."""
@@ -91,17 +100,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
     async def _work(self, job: _Job, wanted: GenerationRequest) -> None:
         try:
             async for event in self._run(wanted, job.control):
-                if isinstance(event, Progress):
-                    job.state.progress.CopyFrom(convert.progress_to_pb(event))
-                elif isinstance(event, Stopped):
-                    job.state.blocked.CopyFrom(convert.blocked_to_pb(event))
-                    job.state.state = pb.JOB_STATE_BLOCKED
-                elif isinstance(event, Held):
-                    job.state.held.CopyFrom(convert.held_to_pb(event))
-                    job.state.state = pb.JOB_STATE_HELD
-                elif isinstance(event, Released):
-                    job.state.completed.CopyFrom(convert.completed_to_pb(event))
-                    job.state.state = pb.JOB_STATE_COMPLETED
+                _note(job, event)
         except errors.Cancelled:
             job.state.state = pb.JOB_STATE_CANCELLED
         except errors.GensafeError as error:
@@ -114,6 +113,20 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         finally:
             job.done.set()
 
+    async def _look_again(self, job: _Job) -> None:
+        """A person may have decided about a held output since: then the job has ended after all."""
+        if job.held is None:
+            return
+        stands = await asyncio.to_thread(standing, self._chain, job.held)
+        if stands is not None:
+            _note(job, stands)
+        else:
+            job.state.state = pb.JOB_STATE_FAILED
+            job.state.error_reason = "REVIEW_FAILED"
+            job.state.error_message = "the held output could not be finished; the log says why; start it again"
+        if job.state.state != pb.JOB_STATE_HELD:
+            job.held = None
+
     def _job(self, request_id: str) -> _Job:
         job = self._jobs.get((caller().tenant, request_id))
         if job is None:
@@ -124,7 +137,9 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
 
     async def GetGeneration(self, request: pb.GetGenerationRequest, context: Context) -> pb.GetGenerationResponse:
         """Report a job."""
-        return pb.GetGenerationResponse(job=self._job(request.request_id).state)
+        job = self._job(request.request_id)
+        await self._look_again(job)
+        return pb.GetGenerationResponse(job=job.state)
 
     async def WaitGeneration(self, request: pb.WaitGenerationRequest, context: Context) -> pb.WaitGenerationResponse:
         """Wait for a job, at most until shortly before the caller's deadline."""
@@ -135,6 +150,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
             await asyncio.wait_for(job.done.wait(), limit)
         except TimeoutError:
             pass  # still running: the answer says so
+        await self._look_again(job)
         return pb.WaitGenerationResponse(job=job.state)
 
     async def CancelGeneration(
@@ -187,6 +203,22 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
             job.control.cancel()
         for job in running:
             await job.done.wait()
+
+
+def _note(job: _Job, event: PipelineEvent) -> None:
+    """Keep of an event what a job reports."""
+    if isinstance(event, Progress):
+        job.state.progress.CopyFrom(convert.progress_to_pb(event))
+    elif isinstance(event, Stopped):
+        job.state.blocked.CopyFrom(convert.blocked_to_pb(event))
+        job.state.state = pb.JOB_STATE_BLOCKED
+    elif isinstance(event, Held):
+        job.held = event
+        job.state.held.CopyFrom(convert.held_to_pb(event))
+        job.state.state = pb.JOB_STATE_HELD
+    elif isinstance(event, Released):
+        job.state.completed.CopyFrom(convert.completed_to_pb(event))
+        job.state.state = pb.JOB_STATE_COMPLETED
 
 
 def _chunks(data: bytes, offset: int = 0) -> list[pb.MediaChunk]:

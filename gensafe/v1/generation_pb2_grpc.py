@@ -85,14 +85,15 @@ class GenerationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StartGeneration(self, request, context):
-        """Starts a generation that outlives the call. Same request_id and body: the same job.
+        """Starts a generation that outlives the call. Same request_id and body: the same job; one that failed or was
+        cancelled is tried again. Same request_id, other body: ALREADY_EXISTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetGeneration(self, request, context):
-        """Reports the state of a job.
+        """Reports the state of a job. A held one reports what a person decided, once it was carried out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,9 +38,11 @@ class GenerationServiceStub:
     or end with blocked or held. Cancelling the call stops generation.
     """
     StartGeneration: _grpc.UnaryUnaryMultiCallable[_generation_pb2.StartGenerationRequest, _generation_pb2.StartGenerationResponse]
-    """Starts a generation that outlives the call. Same request_id and body: the same job."""
+    """Starts a generation that outlives the call. Same request_id and body: the same job; one that failed or was
+    cancelled is tried again. Same request_id, other body: ALREADY_EXISTS.
+    """
     GetGeneration: _grpc.UnaryUnaryMultiCallable[_generation_pb2.GetGenerationRequest, _generation_pb2.GetGenerationResponse]
-    """Reports the state of a job."""
+    """Reports the state of a job. A held one reports what a person decided, once it was carried out."""
     WaitGeneration: _grpc.UnaryUnaryMultiCallable[_generation_pb2.WaitGenerationRequest, _generation_pb2.WaitGenerationResponse]
     """Waits until a job ends or the call's deadline nears."""
     CancelGeneration: _grpc.UnaryUnaryMultiCallable[_generation_pb2.CancelGenerationRequest, _generation_pb2.CancelGenerationResponse]
@@ -60,9 +62,11 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     or end with blocked or held. Cancelling the call stops generation.
     """
     StartGeneration: _aio.UnaryUnaryMultiCallable[_generation_pb2.StartGenerationRequest, _generation_pb2.StartGenerationResponse]  # type: ignore[assignment]
-    """Starts a generation that outlives the call. Same request_id and body: the same job."""
+    """Starts a generation that outlives the call. Same request_id and body: the same job; one that failed or was
+    cancelled is tried again. Same request_id, other body: ALREADY_EXISTS.
+    """
     GetGeneration: _aio.UnaryUnaryMultiCallable[_generation_pb2.GetGenerationRequest, _generation_pb2.GetGenerationResponse]  # type: ignore[assignment]
-    """Reports the state of a job."""
+    """Reports the state of a job. A held one reports what a person decided, once it was carried out."""
     WaitGeneration: _aio.UnaryUnaryMultiCallable[_generation_pb2.WaitGenerationRequest, _generation_pb2.WaitGenerationResponse]  # type: ignore[assignment]
     """Waits until a job ends or the call's deadline nears."""
     CancelGeneration: _aio.UnaryUnaryMultiCallable[_generation_pb2.CancelGenerationRequest, _generation_pb2.CancelGenerationResponse]  # type: ignore[assignment]
@@ -91,7 +95,9 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generation_pb2.StartGenerationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generation_pb2.StartGenerationResponse, _abc.Awaitable[_generation_pb2.StartGenerationResponse]]:
-        """Starts a generation that outlives the call. Same request_id and body: the same job."""
+        """Starts a generation that outlives the call. Same request_id and body: the same job; one that failed or was
+        cancelled is tried again. Same request_id, other body: ALREADY_EXISTS.
+        """
 
     @_abc_1.abstractmethod
     def GetGeneration(
@@ -99,7 +105,7 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generation_pb2.GetGenerationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generation_pb2.GetGenerationResponse, _abc.Awaitable[_generation_pb2.GetGenerationResponse]]:
-        """Reports the state of a job."""
+        """Reports the state of a job. A held one reports what a person decided, once it was carried out."""
 
     @_abc_1.abstractmethod
     def WaitGeneration(

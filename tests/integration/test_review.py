@@ -143,15 +143,30 @@ def test_a_rejected_output_is_destroyed_and_its_request_stays_blocked(config, st
     assert last["review"]["decision"] == "rejected"
 
 
-def test_a_job_ends_as_held(config, start_server):
+@pytest.mark.parametrize(
+    ("decision", "state"),
+    [("release", generation_pb2.JOB_STATE_COMPLETED), ("reject", generation_pb2.JOB_STATE_BLOCKED)],
+)
+def test_a_job_ends_as_held_and_reports_what_was_decided(decision, state, config, start_server, capsys):
     server = start_server("--config", str(config))
     request = generate_request("a garden", "image", seed=1)
+    start = generation_pb2.StartGenerationRequest(request=request)
+    asked = generation_pb2.GetGenerationRequest(request_id=request.request_id)
     with Client(server.address) as client:
-        client.unary(client.generation.StartGeneration, generation_pb2.StartGenerationRequest(request=request))
+        client.unary(client.generation.StartGeneration, start)
         waited = generation_pb2.WaitGenerationRequest(request_id=request.request_id)
         job = client.unary(client.generation.WaitGeneration, waited).job
-    assert job.state == generation_pb2.JOB_STATE_HELD
-    assert job.held.review_id
+        assert job.state == generation_pb2.JOB_STATE_HELD
+        assert client.unary(client.generation.GetGeneration, asked).job == job
+        assert decide(capsys, config, server.data_dir, decision, job.held.review_id)[0] == 0
+        assert client.unary(client.generation.GetGeneration, asked).job.state == state
+        job = client.unary(client.generation.StartGeneration, start).job
+        assert job.state == state
+        if decision == "release":
+            fetch = generation_pb2.FetchOutputRequest(record_id=job.completed.record_id)
+            assert list(client.generation.FetchOutput(fetch))[-1].digest == job.completed.digest
+        else:
+            assert job.blocked.log_index == len(entries_of(server.data_dir)) - 1
 
 
 def test_without_a_server_the_command_itself_carries_the_decision_out(config, start_server, capsys):

@@ -201,8 +201,16 @@ def test_cancelling_a_job(simulate):
             client.generation.CancelGeneration, generation_pb2.CancelGenerationRequest(request_id=request.request_id)
         ).job
         assert job.state == generation_pb2.JOB_STATE_CANCELLED
-        # nothing was released under that id, so a retry may run
-        assert client.generate("a garden", "image", request_id=request.request_id).data
+        # nothing was released under that id, so a retry may run, as a job too; but not another request
+        start = generation_pb2.StartGenerationRequest(request=request)
+        assert client.unary(client.generation.StartGeneration, start).job.state == generation_pb2.JOB_STATE_RUNNING
+        waited = generation_pb2.WaitGenerationRequest(request_id=request.request_id)
+        job = client.unary(client.generation.WaitGeneration, waited).job
+        assert job.state == generation_pb2.JOB_STATE_COMPLETED
+        assert client.unary(client.generation.StartGeneration, start).job == job
+        start.request.prompt = "a meadow"
+        with pytest.raises(grpc.RpcError, match="ALREADY_EXISTS"):
+            client.generation.StartGeneration(start)
 
 
 def test_policy_file_takes_over_without_restart_and_a_broken_one_does_not(start_server, write_config, tmp_path):
