@@ -39,8 +39,9 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
     def _query(self, request: pb.QueryRequest) -> pb.QueryResponse:
         log = self._chain.log
         limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
-        if request.start_index < 0 or limit < 0:
-            raise errors.InvalidRequest("must not be negative", field="start_index")
+        for field, value in (("start_index", request.start_index), ("page_size", limit)):
+            if value < 0:
+                raise errors.InvalidRequest("must not be negative", field=field)
         start, stop = self._range(getattr(request, "from"), request.to)
         start = max(start, request.start_index)
         found: list[pb.Entry] = []
