@@ -4,7 +4,8 @@
 
 Prompts go in as text and media as pixels and samples, as a caller would send them; answers are compared with the truth
 exactly (a caption must be word for word the one right caption). "held-out" rows use boards that hold a (colour, shape,
-place) triple kept out of training. The tasks are small in-house ones; their names say nothing about public benchmarks.
+place) triple kept out of training; "own" rows read what the model made, marked, written to a file and read again.
+The tasks are small in-house ones; their names say nothing about public benchmarks.
 Each rate comes with its 95 % Wilson interval.
 """
 
@@ -20,10 +21,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.symphony_heard import through_a_file
 from gensafe.core.types import Audio, Draft, GenerationJob, Image, Media, Modality, Text, Video
 from gensafe_backends.symphony import plugin
 from gensafe_backends.symphony.understand import normalise
-from gensafe_backends.symphony.world import captions, clip, edits, render, sample, scene, sound, stories
+from gensafe_backends.symphony.world import captions, clip, edits, remarks, render, sample, scene, sound, stories, tales
 from gensafe_backends.symphony.world.reading import in_sync, read_film, read_picture, read_sound
 
 RESULTS: Final = Path(__file__).parent / "results" / "symphony.json"
@@ -177,8 +179,7 @@ def text_to_video(bench: Bench, rng: Rng, seed: int) -> Scores:
 def video_to_text(bench: Bench, rng: Rng, seed: int) -> Scores:
     """A film -> its caption."""
     drawn = clip.sample_clip(rng)
-    media = Video(clip.render_frames(drawn), float(clip.FPS), Audio(clip.render_track(drawn)[None], clip.RATE))
-    told = bench.tell(captions.pick(rng, captions.VIDEO_QUESTIONS), seed, media)
+    told = bench.tell(captions.pick(rng, captions.VIDEO_QUESTIONS), seed, film(drawn))
     return {"exact": float(told == captions.describe_clip(drawn))}
 
 
@@ -214,6 +215,111 @@ def _story_words() -> set[str]:
     return _WORDS
 
 
+def own_sound(bench: Bench, rng: Rng, seed: int) -> Scores:
+    """A sound it made, marked, written as WAV and read: its transcript, where the sound is right."""
+    drawn = sound.sample_sound(rng)
+    media = bench.ask(captions.sound_prompt(drawn, rng), Modality.AUDIO, seed)
+    assert isinstance(media, Audio)
+    if read_sound(media) != drawn:
+        return {}
+    told = bench.tell("", seed, through_a_file(media, Modality.AUDIO, rng))
+    exact = float(told == captions.describe_sound(drawn))
+    return {"exact": exact, f"{drawn.kind} exact": exact}
+
+
+def own_film(bench: Bench, rng: Rng, seed: int) -> Scores:
+    """A film it made, marked, written as MP4 and read: the caption of what the checker sees in it."""
+    media = bench.ask(captions.clip_prompt(clip.sample_clip(rng), rng), Modality.VIDEO, seed)
+    assert isinstance(media, Video)
+    seen = read_film(media)
+    if seen is None or not in_sync(media, seen):
+        return {}
+    return {
+        "exact": float(bench.tell("", seed, through_a_file(media, Modality.VIDEO, rng)) == captions.describe_clip(seen))
+    }
+
+
+def own_picture(bench: Bench, rng: Rng, seed: int) -> Scores:
+    """A picture it made, marked, written as PNG and read: the caption of what the checker sees in it."""
+    media = bench.ask(captions.scene_prompt(_scene(rng, False), rng), Modality.IMAGE, seed)
+    assert isinstance(media, Image)
+    seen = read_picture(media.pixels)
+    if seen is None:
+        return {}
+    told = bench.tell("", seed, through_a_file(media, Modality.IMAGE, rng))
+    return {"exact": float(told == captions.describe_scene(seen))}
+
+
+def film(drawn: clip.Clip) -> Video:
+    """A film with its sound as the model is handed it."""
+    return Video(clip.render_frames(drawn), float(clip.FPS), Audio(clip.render_track(drawn)[None], clip.RATE))
+
+
+def remark(bench: Bench, rng: Rng, seed: int) -> Scores:
+    """A film and a spoken remark -> the new script, the new frame and the new film: three answers to one input."""
+    before = clip.sample_clip(rng)
+    said, after = remarks.sample_remark(before, rng)
+    while sample.board_held_out(remarks.frame(after)):
+        said, after = remarks.sample_remark(before, rng)
+    inputs = (film(before), Audio(sound.render_sound(said)[None], sound.RATE))
+    script = bench.tell(captions.pick(rng, remarks.SCRIPT_REQUESTS), seed, *inputs)
+    frame = bench.ask(captions.pick(rng, remarks.FRAME_REQUESTS), Modality.IMAGE, seed, *inputs)
+    made = bench.ask(captions.pick(rng, remarks.FILM_REQUESTS), Modality.VIDEO, seed, *inputs)
+    assert isinstance(frame, Image)
+    assert isinstance(made, Video)
+    seen = read_film(made)
+    scores = {
+        "script exact": float(script == captions.describe_clip(after)),
+        "frame exact": float(read_picture(frame.pixels) == remarks.frame(after)),
+        "film: identity": float(seen is not None and (seen.colour, seen.shape) == (after.colour, after.shape)),
+        "film: way": float(seen is not None and (seen.motion, seen.lane) == (after.motion, after.lane)),
+    }
+    return scores | {"all three": float(min(scores.values()))}
+
+
+def tale_to_media(bench: Bench, rng: Rng, seed: int) -> Scores:
+    """A tale in words -> each medium it speaks of."""
+    tale = _tale(rng, in_order=False)
+    scores: Scores = {}
+    for event in tale.events:
+        prompt = f"{tales.tell(tale)} {tales.REQUESTS[type(event)]}"
+        if isinstance(event, scene.Board):
+            picture = bench.ask(prompt, Modality.IMAGE, seed)
+            assert isinstance(picture, Image)
+            scores["picture exact"] = float(read_picture(picture.pixels) == event)
+        elif isinstance(event, sound.Sound):
+            heard = bench.ask(prompt, Modality.AUDIO, seed)
+            assert isinstance(heard, Audio)
+            scores["sound exact"] = float(read_sound(heard) == event)
+        else:
+            made = bench.ask(prompt, Modality.VIDEO, seed)
+            assert isinstance(made, Video)
+            seen = read_film(made)
+            right = captions.describe_clip(event)
+            scores["film exact"] = float(seen is not None and captions.describe_clip(seen) == right)
+    return scores
+
+
+def media_to_tale(bench: Bench, rng: Rng, seed: int) -> Scores:
+    """Two or three media -> the tale they tell."""
+    tale = _tale(rng, in_order=True)
+    made: dict[type[tales.Event], Callable[[Any], Media]] = {
+        scene.Board: lambda e: Image(render.render(e)),
+        sound.Sound: lambda e: Audio(sound.render_sound(e)[None], sound.RATE),
+        clip.Clip: film,
+    }
+    told = bench.tell(tales.request(tale.name), seed, *(made[type(e)](e) for e in tale.events))
+    right = sum(a == b for a, b in zip(told.split(". "), tales.tell(tale).split(". "), strict=False))
+    return {"exact": float(told == tales.tell(tale)), "sentences right": right / len(tale.events)}
+
+
+def _tale(rng: Rng, *, in_order: bool) -> tales.Tale:
+    while True:
+        tale = tales.sample_tale(rng, in_order=in_order)
+        if not any(isinstance(e, scene.Board) and sample.board_held_out(e) for e in tale.events):
+            return tale
+
+
 TASKS: Final[dict[str, Task]] = {
     "text->image": text_to_image(False),
     "text->image, held-out": text_to_image(True),
@@ -227,7 +333,13 @@ TASKS: Final[dict[str, Task]] = {
     "video->text": video_to_text,
     "text->text": text_to_text,
     "story": story,
-    "image+text->image, twice": two_edits,
+    "image+text->image, twice": two_edits,  # tasks are drawn by their number: new ones come last
+    "video+audio->text, image, video (remark)": remark,
+    "tale->image, audio, video": tale_to_media,
+    "image, audio, video->tale": media_to_tale,
+    "own picture->text": own_picture,
+    "own sound->text": own_sound,
+    "own film->text": own_film,
 }
 
 

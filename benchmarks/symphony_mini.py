@@ -7,7 +7,8 @@ no scoring. Never compare these numbers with published ones.
 
 * **MMMU-mini**: a question about a picture with four options; the option with the highest probability per token counts.
   Chance is 0.25. Also with a sound as second medium ("does the spoken count match"), chance 0.5.
-* **ChartQA-mini**: a bar's height, the highest and the lowest bar, the number of bars; exact.
+* **ChartQA-mini**: a bar's height, the highest and the lowest bar, the number of bars; exact. Also which of two bars is
+  the higher one (chance 0.5).
 * **AVSD-mini**: four questions about one film with its sound; per question, and all four of a film.
 * **V2T R@1-mini**: which of ``--pool`` captions, all different, has the highest probability per token given the film;
   chance is one over the pool.
@@ -28,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import sqrtm
 
-from benchmarks.symphony import SEED, Bench, Rng, wilson
-from gensafe.core.types import Audio, Image, Media, Modality, Video
+from benchmarks.symphony import SEED, Bench, Rng, film, wilson
+from gensafe.core.types import Audio, Image, Media, Modality
 from gensafe_backends.symphony.model.engine import Feeder
 from gensafe_backends.symphony.sequence import TokenSpan, prompt_ids
 from gensafe_backends.symphony.tokenizers import stft
@@ -48,11 +49,6 @@ OPTIONS: Final = {
 def picture(drawn: scene.Scene) -> Image:
     """A scene as the model is handed it."""
     return Image(render.render(drawn))
-
-
-def film(drawn: clip.Clip) -> Video:
-    """A film with its sound as the model is handed it."""
-    return Video(clip.render_frames(drawn), float(clip.FPS), Audio(clip.render_track(drawn)[None], clip.RATE))
 
 
 class Scorer:
@@ -122,7 +118,11 @@ def chartqa(bench: Bench, count: int) -> dict[str, Any]:
         chart = sample.sample_bars(rng)
         asked, answer = questions.ask_scene(chart, rng)
         hits.append(bench.tell(asked, SEED + i, picture(chart)) == answer)
-    return {"exact": rate(hits)}
+    pairs = []
+    for i in range(count):
+        asked, answer = questions.ask_bars(chart := sample.sample_bars(rng), rng)
+        pairs.append(bench.tell(asked, SEED + i, picture(chart)) == answer)
+    return {"exact": rate(hits), "two bars compared": rate(pairs)}
 
 
 def avsd(bench: Bench, count: int) -> dict[str, Any]:

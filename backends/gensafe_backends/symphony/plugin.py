@@ -235,7 +235,7 @@ class SymphonyBackend:
             prompt_ids(understood.spans, self.engine.config),
             MODALITY_IDS[job.modality],
             Sampler(job.seed),
-            self._params(understood),
+            DecodeParams({MODALITY_IDS[m]: self._how(m, understood) for m in Modality}),
             cancelled=cancelled,
             mark=mark,
             max_text=min(job.max_tokens or MAX_TEXT, MAX_TEXT),
@@ -243,11 +243,9 @@ class SymphonyBackend:
             prefixes=self.prefixes,
         )
 
-    def _params(self, understood: Understood) -> DecodeParams:
-        by = {MODALITY_IDS[m]: p for m, p in self._sampling.items()}
-        if understood.exact:
-            by[ModalityId.TEXT] = SamplingParams(0.0)
-        return DecodeParams(by)
+    def _how(self, modality: Modality, understood: Understood) -> SamplingParams:
+        """Sampling parameters of a modality; greedy where there is a right answer."""
+        return SamplingParams() if understood.exact else self._sampling[modality]
 
     def _text(
         self, job: GenerationJob, understood: Understood, mark: SamplingMark | None, cancelled: CancelCheck
@@ -294,7 +292,7 @@ class SymphonyBackend:
         mark: SamplingMark | None,
         notes: tuple[str, ...],
     ) -> GenerationRecord:
-        how = SamplingParams() if understood.exact and job.modality is Modality.TEXT else self._sampling[job.modality]
+        how = self._how(job.modality, understood)
         if job.modality is not Modality.TEXT:
             marked = "not marked by sampling: only text is"
         elif understood.fixed_answer:

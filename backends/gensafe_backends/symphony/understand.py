@@ -18,8 +18,8 @@ from gensafe.core.errors import InvalidRequest, PromptNotUnderstood
 from gensafe.core.types import Modality, Text
 from gensafe_backends.symphony.sequence import TokenSpan
 from gensafe_backends.symphony.vocab import ModalityId
-from gensafe_backends.symphony.world import captions, sample, stories
-from gensafe_backends.symphony.world.clip import sample_clip
+from gensafe_backends.symphony.world import captions, remarks, sample, stories, tales
+from gensafe_backends.symphony.world.clip import Clip, sample_clip
 from gensafe_backends.symphony.world.edits import sample_edit
 from gensafe_backends.symphony.world.questions import (
     COUNT_QUESTION,
@@ -27,7 +27,9 @@ from gensafe_backends.symphony.world.questions import (
     picture_questions,
     sound_questions,
 )
-from gensafe_backends.symphony.world.sound import sample_sound
+from gensafe_backends.symphony.world.scene import Board
+from gensafe_backends.symphony.world.sound import Sound, sample_sound
+from gensafe_backends.symphony.world.speech import SPOKEN
 
 if TYPE_CHECKING:
     from gensafe.core.types import GenerationJob
@@ -43,6 +45,12 @@ HELP: Final[dict[Modality, str]] = {
     Modality.AUDIO: 'ask for words ("say one two three"), notes ("play do re mi"), dialling ("dial 555") or beeps',
     Modality.VIDEO: 'ask for one moving shape ("a blue square moving left") or a bouncing one ("a red ball bouncing")',
 }
+MEDIA_HELP: Final = (
+    f'hand in one medium and ask about it in words; a picture and "make the circle blue"; a picture and a sound and '
+    f'"{COUNT_QUESTION}"; a film and a spoken remark ("green", "star", "up"); or two or three different media and '
+    f'"{tales.request("Mira")}"'
+)
+TALE_HELP: Final = 'say "Mira drew a red circle at the top. Then she heard the melody do re mi. Draw it"'
 EDIT_HELP: Final = 'say "make the circle blue", "turn the star into a square" or "remove the red triangle"'
 EXAMPLES: Final[dict[ModalityId, tuple[str, ...]]] = {
     ModalityId.IMAGE: ("what is in this picture", "how many shapes are there", "which bar is the highest", "svg"),
@@ -51,13 +59,26 @@ EXAMPLES: Final[dict[ModalityId, tuple[str, ...]]] = {
 }
 
 
+TALE_EVENTS: Final[dict[Modality, type[tales.Event]]] = {
+    Modality.IMAGE: Board,
+    Modality.AUDIO: Sound,
+    Modality.VIDEO: Clip,
+}
+REMARK_REQUESTS: Final[dict[Modality, tuple[str, ...]]] = {
+    Modality.TEXT: remarks.SCRIPT_REQUESTS,
+    Modality.IMAGE: remarks.FRAME_REQUESTS,
+    Modality.VIDEO: remarks.FILM_REQUESTS,
+}
+_TALE_REQUESTS: Final = frozenset(tales.request(name) for name in stories.NAMES)
+
+
 @dataclass(frozen=True, slots=True)
 class Understood:
     """What the model is to read.
 
     Attributes:
         spans: The prompt, in order.
-        exact: There is a right answer (a caption, a transcript, a sum): no chance is wanted.
+        exact: There is a right answer (a caption, a sum, a picture with one change): no chance is wanted.
         fixed_answer: Text to give instead of asking the model; "" = ask it.
         notes: For the generation record.
     """
@@ -91,6 +112,21 @@ def lexicon() -> dict[Modality, frozenset[str]]:
     ]
     words[Modality.TEXT] = {w for text in talk for w in text.split()}
     return {m: frozenset(w for w in found if not w.isdigit()) for m, found in words.items()}
+
+
+@lru_cache(maxsize=1)
+def known_words() -> frozenset[str]:
+    """Every word of the world: of prompts, edits, answers, stories, and those it can say."""
+    rng = np.random.default_rng(1)
+    told = [stories.story(rng) for _ in range(200)] + [stories.question_exchange(rng)[1] for _ in range(600)]
+    told += [captions.describe_scene(sample.sample_scene(rng)) for _ in range(_SAMPLES)]
+    told += [captions.describe_sound(sample_sound(rng)) for _ in range(_SAMPLES)]
+    told += [captions.describe_clip(sample_clip(rng)) for _ in range(_SAMPLES // 3)]
+    asked = {
+        w for m in (ModalityId.IMAGE, ModalityId.AUDIO, ModalityId.VIDEO) for q in asked_about(m) for w in q.split()
+    }
+    said = {w for text in told for w in normalise(text).split()}
+    return frozenset(said | asked | set(SPOKEN) | edit_words() | {w for words in lexicon().values() for w in words})
 
 
 @lru_cache(maxsize=1)
@@ -134,6 +170,8 @@ def read_job(job: GenerationJob, tokenizer: UniversalTokenizer) -> Understood:
     prompt = normalise(text)
     if media:
         return _about_media(job, prompt, [tokenizer.span(m) for m in media], tokenizer)
+    if job.modality in TALE_EVENTS and prompt.endswith(tuple(tales.REQUESTS.values())):
+        return _from_tale(job.modality, prompt, tokenizer)
     unknown = unknown_words(prompt, job.modality)
     if unknown or not prompt:
         problem = f"I do not know {_listed(unknown)}" if unknown else "There was nothing to go by"
@@ -147,23 +185,32 @@ def read_job(job: GenerationJob, tokenizer: UniversalTokenizer) -> Understood:
     )
 
 
+def _from_tale(modality: Modality, prompt: str, tokenizer: UniversalTokenizer) -> Understood:
+    """A tale in words and "draw it", "play it" or "film it"."""
+    event = TALE_EVENTS[modality]
+    tale = tales.parse(prompt.removesuffix(tales.REQUESTS[event]).strip())
+    if not prompt.endswith(tales.REQUESTS[event]):
+        raise PromptNotUnderstood(f"{modality} was asked for", fix=f'end the tale with "{tales.REQUESTS[event]}"')
+    if tale is None:
+        raise PromptNotUnderstood("I could not follow the tale", fix=TALE_HELP)
+    if not any(isinstance(e, event) for e in tale.events):
+        verb = {Board: "draws", Sound: "hears", Clip: "sees"}[event]
+        raise PromptNotUnderstood(f"There is no {modality} in the tale: nobody {verb} anything", fix=TALE_HELP)
+    return Understood((_words(prompt, tokenizer),), exact=True)
+
+
 def _about_media(job: GenerationJob, prompt: str, spans: list[TokenSpan], tokenizer: UniversalTokenizer) -> Understood:
     """The media, then words: a question the model was taught to answer about it, or a change to make to a picture."""
-    if job.modality is Modality.IMAGE and [s.modality for s in spans] == [ModalityId.IMAGE]:
+    if len(spans) > 1:
+        return _about_several(job.modality, prompt, sorted(spans, key=lambda s: s.modality), tokenizer)
+    if job.modality is Modality.IMAGE and spans[0].modality is ModalityId.IMAGE:
         unknown = tuple(dict.fromkeys(w for w in prompt.split() if w not in edit_words()))
         if unknown or not prompt:
             problem = f"I do not know {_listed(unknown)}" if unknown else "There was nothing to change"
             raise PromptNotUnderstood(problem, unknown=unknown, fix=EDIT_HELP)
-        return Understood(_layout(spans, prompt, tokenizer))
-    if job.modality is Modality.TEXT and prompt == COUNT_QUESTION:
-        pair = sorted(spans, key=lambda s: s.modality)
-        if [s.modality for s in pair] == [ModalityId.IMAGE, ModalityId.AUDIO]:
-            return Understood(_layout(pair, prompt, tokenizer), exact=True)
-    if job.modality is not Modality.TEXT or len(spans) > 1:
-        raise PromptNotUnderstood(
-            "I can answer about one picture, sound or film in words, or change one picture",
-            fix=f'hand in one medium, or a picture and a sound and ask "{COUNT_QUESTION}"',
-        )
+        return Understood(_layout(spans, prompt, tokenizer), exact=True)
+    if job.modality is not Modality.TEXT:
+        raise PromptNotUnderstood(f"I cannot make {job.modality} of this", fix=MEDIA_HELP)
     questions = asked_about(spans[0].modality)
     known = {w for q in questions for w in q.split()}
     unknown = tuple(dict.fromkeys(w for w in prompt.split() if w not in known))
@@ -175,6 +222,24 @@ def _about_media(job: GenerationJob, prompt: str, spans: list[TokenSpan], tokeni
     if prompt not in questions:
         prompt, notes = "", ("the question was not one the model was taught: it describes instead",)
     return Understood(_layout(spans, prompt, tokenizer), exact=True, notes=notes)
+
+
+def _about_several(
+    modality: Modality, prompt: str, spans: list[TokenSpan], tokenizer: UniversalTokenizer
+) -> Understood:
+    """Two or three different media, in the order picture, sound, film whatever order they were handed in."""
+    kinds = tuple(s.modality for s in spans)
+    told = modality is Modality.TEXT and len(set(kinds)) == len(kinds) and prompt.startswith(tales.request(""))
+    if told and prompt in _TALE_REQUESTS:
+        return Understood(_layout(spans, prompt, tokenizer), exact=True)
+    if kinds == (ModalityId.IMAGE, ModalityId.AUDIO) and modality is Modality.TEXT and prompt == COUNT_QUESTION:
+        return Understood(_layout(spans, prompt, tokenizer), exact=True)
+    if kinds == (ModalityId.AUDIO, ModalityId.VIDEO) and prompt in REMARK_REQUESTS.get(modality, ()):
+        return Understood(_layout(spans[::-1], prompt, tokenizer), exact=True)  # first the film, then the remark
+    if told:
+        names = ", ".join(stories.NAMES)
+        raise PromptNotUnderstood("I do not know whom the tale is to be about", fix=f"one of {names}")
+    raise PromptNotUnderstood("I was not taught to do this with these media together", fix=MEDIA_HELP)
 
 
 def _layout(spans: list[TokenSpan], prompt: str, tokenizer: UniversalTokenizer) -> tuple[TokenSpan, ...]:

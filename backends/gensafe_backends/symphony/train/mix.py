@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,10 @@ FIFTH = Phase(
     lean=Leaning(tones=0.4, heard=0.4, crowds=0.2, charts=0.5),
     shares=(0.40, 0.30, 0.10, 0.20),
 )
-STAGES: dict[str, tuple[Phase, ...]] = {"words": (FIRST, SECOND, THIRD), "changes": (FOURTH, FIFTH)}
+# The same, and talks to be remembered: what two layers must learn together to find a fact again had been learned apart
+# (benchmarks/symphony_needle.py) and was added to the weights at this step.
+SIXTH = replace(FIFTH, start=4500, tasks={**FIFTH.tasks, "memory": 0.03}, long={**FIFTH.long, "memory": 0.12})
+STAGES: dict[str, tuple[Phase, ...]] = {"words": (FIRST, SECOND, THIRD), "changes": (FOURTH, FIFTH, SIXTH)}
 
 
 def phase_at(step: int, phases: tuple[Phase, ...]) -> Phase:
