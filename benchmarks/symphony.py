@@ -261,7 +261,7 @@ def remark(bench: Bench, rng: Rng, seed: int) -> Scores:
     said, after = remarks.sample_remark(before, rng)
     while sample.board_held_out(remarks.frame(after)):
         said, after = remarks.sample_remark(before, rng)
-    inputs = (film(before), Audio(sound.render_sound(said)[None], sound.RATE))
+    inputs = (film(before), Audio(sound.render_sound(said)[None], clip.RATE))
     script = bench.tell(captions.pick(rng, remarks.SCRIPT_REQUESTS), seed, *inputs)
     frame = bench.ask(captions.pick(rng, remarks.FRAME_REQUESTS), Modality.IMAGE, seed, *inputs)
     made = bench.ask(captions.pick(rng, remarks.FILM_REQUESTS), Modality.VIDEO, seed, *inputs)
@@ -305,7 +305,7 @@ def media_to_tale(bench: Bench, rng: Rng, seed: int) -> Scores:
     tale = _tale(rng, in_order=True)
     made: dict[type[tales.Event], Callable[[Any], Media]] = {
         scene.Board: lambda e: Image(render.render(e)),
-        sound.Sound: lambda e: Audio(sound.render_sound(e)[None], sound.RATE),
+        sound.Sound: lambda e: Audio(sound.render_sound(e)[None], clip.RATE),
         clip.Clip: film,
     }
     told = bench.tell(tales.request(tale.name), seed, *(made[type(e)](e) for e in tale.events))
