@@ -31,8 +31,8 @@ from gensafe_backends.symphony.tokenizers.universal import UniversalTokenizer
 from gensafe_backends.symphony.train.data import HELD_OUT_SEED as SEED
 from gensafe_backends.symphony.train.data import ExampleSource
 from gensafe_backends.symphony.train.losses import modality_losses
-from gensafe_backends.symphony.train.trainer import Trainer, TrainSettings
 from gensafe_backends.symphony.train.tasks import ROW
+from gensafe_backends.symphony.train.trainer import Trainer, TrainSettings
 from gensafe_backends.symphony.weights import load_model
 
 RESULTS: Final = Path(__file__).parent / "results" / "symphony_ablations.json"

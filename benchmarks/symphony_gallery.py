@@ -20,22 +20,25 @@ from gensafe.media.codecs import encode
 from gensafe_backends.symphony import plugin
 from gensafe_backends.symphony.tokenizers.stft import log_magnitude, stft
 
+TALE: Final = (
+    "Mira drew a red circle at the top. Then she heard the melody do re mi. At last she saw a blue star moving left."
+)
 PROMPTS: Final[dict[Modality, tuple[str, ...]]] = {
     Modality.IMAGE: (
         "a huge yellow star", "a red circle left of a blue square",
         "a green triangle at the top left and a purple star at the bottom right",
         "five orange circles", "42 in purple", "the word hi in green", "a bar chart with red 3 and blue 5 and green 1",
         "a small blue circle in the middle and a red triangle at the top", "a purple square above a yellow circle",
-        "six blue triangles", "7 in red", "bars yellow 6 and purple 2",
+        "six blue triangles", "7 in red", "bars yellow 6 and purple 2", f"{TALE} Draw it.",
     ),
     Modality.AUDIO: (
         "say one two three", "say yes", "play do re mi fa sol la ti", "play sol mi do",
-        "dial 5 5 5 0 1 9", "three high beeps",
+        "dial 5 5 5 0 1 9", "three high beeps", f"{TALE} Play it.",
     ),
     Modality.VIDEO: (
         "a blue square moving left", "a red ball bouncing up and down", "a green star moving down on the right",
         "a purple triangle bouncing from side to side", "an orange circle rising",
-        "a yellow square moving right along the top",
+        "a yellow square moving right along the top", f"{TALE} Film it.",
     ),
     Modality.TEXT: (
         "tell me a story", "tell me a story about mira and a fox", "what can you do", "what is two plus three",
@@ -47,7 +50,7 @@ QUESTIONS: Final = {
     Modality.AUDIO: "what do you hear",
     Modality.VIDEO: "what happens in this video",
 }
-# What is drawn or said first, in order, and what is then asked or changed; every change goes on from the last picture.
+# What is drawn, said or filmed first, in order, and what is then asked of all of it; a changed picture takes its place.
 TALKS: Final[tuple[tuple[tuple[tuple[Modality, str], ...], tuple[tuple[Modality, str], ...]], ...]] = (
     (
         ((Modality.IMAGE, "a red circle at the top left and a blue square on the right"),),
@@ -70,6 +73,19 @@ TALKS: Final[tuple[tuple[tuple[tuple[Modality, str], ...], tuple[tuple[Modality,
     (
         ((Modality.VIDEO, "a red ball bouncing up and down"),),
         ((Modality.TEXT, "which way does it move"), (Modality.TEXT, "how many knocks do you hear")),
+    ),
+    (
+        ((Modality.VIDEO, "a red circle moving left along the top"), (Modality.AUDIO, "say green star")),
+        ((Modality.TEXT, "script"), (Modality.IMAGE, "frame"), (Modality.VIDEO, "film it again")),
+    ),
+    (
+        ((Modality.VIDEO, "a blue square bouncing up and down"), (Modality.AUDIO, "say right")),
+        ((Modality.TEXT, "script"), (Modality.IMAGE, "frame"), (Modality.VIDEO, "film it again")),
+    ),
+    (
+        ((Modality.IMAGE, "a purple star on the left"), (Modality.AUDIO, "say hello"),
+         (Modality.VIDEO, "an orange triangle moving up")),
+        ((Modality.TEXT, "a tale of mira"),),
     ),
 )  # fmt: skip
 NAMES: Final = {Modality.IMAGE: "Pictures", Modality.AUDIO: "Sounds", Modality.VIDEO: "Films", Modality.TEXT: "Texts"}
@@ -128,7 +144,7 @@ def talk(backend: plugin.SymphonyBackend, number: int, out: Path) -> list[str]:
         if isinstance(draft.media, Text):
             page += [f"> `{draft.media.text}`", ""]
         else:
-            media = [draft.media]
+            media = [draft.media] if len(media) == 1 else media
             show(draft.media, prompt)
     return page
 
