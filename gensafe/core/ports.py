@@ -97,6 +97,7 @@ class Card:
     measured: Mapping[str, str]  # figure name -> figure with its test set, from a committed benchmark
     not_covered: tuple[str, ...]  # what it misses
     weights_digest: str = ""
+    partial: Mapping[str, str] = field(default_factory=dict)  # category covered only in part -> the part that is
 
 
 class Classifier(Protocol):
