@@ -108,19 +108,28 @@ def _watermarks(config: Config) -> Iterator[Finding]:
 
 def _policy(config: Config) -> Iterator[Finding]:
     from gensafe.safety import SafetyRunner, load_policy
+    from gensafe.safety.cards import category_coverage
 
     policy = load_policy(config.safety.policy or None)
     runner = SafetyRunner.from_policy(policy)
     for modality in Modality:
         loaded = runner.classifiers(modality)
-        covered = {category for classifier in loaded for category in classifier.card().categories}
-        missing = sorted(set(policy.categories) & set(CATEGORIES) - covered)
-        names = ", ".join(classifier.name for classifier in loaded)
-        yield Finding("ok", "policy", f"{modality}: {names}")
+        yield Finding("ok", "policy", f"{modality}: {', '.join(classifier.name for classifier in loaded)}")
+        wanted = (set(policy.categories) & set(CATEGORIES)) | set(policy.require.get(modality, ()))
+        covered = category_coverage((classifier.card() for classifier in loaded), wanted)
+        missing = [f"{c} ({CATEGORIES.get(c, 'own')})" for c in covered.missing]
         if missing:
             level = "gap" if config.environment == "production" else "note"
-            listed = ", ".join(f"{c} ({CATEGORIES[c]})" for c in missing)
-            yield Finding(level, "policy", f"{modality}: no installed classifier covers {listed}")
+            yield Finding(level, "policy", f"{modality}: no installed classifier covers {', '.join(missing)}")
+        by_part: dict[str, list[str]] = {}
+        for category, parts in covered.partial.items():
+            by_part.setdefault("; ".join(parts), []).append(category)
+        for part, categories in by_part.items():
+            yield Finding("note", "policy", f"{modality}: {', '.join(categories)} covered in part: {part}")
+        unmet = [c for c in policy.require.get(modality, ()) if c not in covered.whole]
+        if unmet:
+            said = f"requires {', '.join(unmet)} whole, so every {modality} is blocked"
+            yield Finding("gap", "policy", f"{modality}: the policy {said}")
     if policy.monitor:
         yield Finding("gap", "policy", "monitor mode: findings are noted, nothing is blocked")
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +30,8 @@ def read_card(name: str, folder: Path = WEIGHTS) -> Card:
     """
     try:
         data = json.loads((folder / f"{name}.card.json").read_text(encoding="utf-8"))
+        if not set(data.get("partial", {})) <= set(data["categories"]):
+            raise ValueError("a category covered in part is a category")
         return Card(
             name=data["name"],
             version=data["version"],
@@ -38,9 +42,35 @@ def read_card(name: str, folder: Path = WEIGHTS) -> Card:
             measured=dict(data["measured"]),
             not_covered=tuple(data["not_covered"]),
             weights_digest=data.get("weights_digest", ""),
+            partial=dict(data.get("partial", {})),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SafetyUnavailable(f"no usable card for {name}: {type(error).__name__}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryCoverage:
+    """Which categories the classifiers of one modality look for: whole, in part (and which parts), not at all."""
+
+    whole: tuple[str, ...]
+    partial: Mapping[str, tuple[str, ...]]
+    missing: tuple[str, ...]
+
+
+def category_coverage(cards: Iterable[Card], wanted: Iterable[str]) -> CategoryCoverage:
+    """What ``cards`` say of the categories ``wanted``; one classifier that covers a category whole is enough."""
+    known = tuple(cards)
+    whole = {c for card in known for c in card.categories if c not in card.partial}
+    parts: dict[str, list[str]] = {}
+    for card in known:
+        for category, part in card.partial.items():
+            parts.setdefault(category, []).append(f"{part} ({card.name})")
+    names = sorted(set(wanted))
+    return CategoryCoverage(
+        tuple(c for c in names if c in whole),
+        {c: tuple(parts[c]) for c in names if c in parts and c not in whole},
+        tuple(c for c in names if c not in parts and c not in whole),
+    )
 
 
 def render_card(card: Card) -> str:
@@ -53,6 +83,7 @@ def render_card(card: Card) -> str:
         f"- Modality: {card.modality}",
         "- Categories: " + ", ".join(f"`{c}` {CATEGORIES.get(c, c)}" for c in card.categories),
     ]
+    lines += [f"- Covered only in part: `{c}`: {part}" for c, part in card.partial.items()]
     if card.weights_digest:
         lines.append(f"- Weights: `{card.weights_digest}`")
     lines += ["", "## Trained on", ""]

@@ -32,6 +32,7 @@ from gensafe.safety.policy_reader import (
     known_categories,
     number_of,
     options_of,
+    require_of,
     rules_of,
     stream_of,
     table_of,
@@ -47,7 +48,7 @@ DEFAULT_POLICY: Final = Path(__file__).parent / "policies" / "default.toml"
 _TOP_KEYS: Final = frozenset(
     (
         *("id", "version", "mode", "on_error", "timeout_s", "classifiers", "options", "stream", "default"),
-        *("categories", "floors", "custom", "allow", "tenants"),
+        *("categories", "floors", "custom", "allow", "tenants", "require"),
     )
 )
 
@@ -70,6 +71,7 @@ class Policy:
     custom: tuple[CustomCategory, ...]
     allow: frozenset[str]
     tenants: Mapping[str, Mapping[str, Any]]
+    require: Mapping[Modality, tuple[str, ...]]
     digest: str
     tenant: str = ""
 
@@ -84,6 +86,12 @@ class Policy:
         monitor = table.get("mode", "monitor" if self.monitor else "enforce") == "monitor"
         digest = digest_json({"policy": self.digest, "tenant": tenant})
         return replace(self, categories=merged, monitor=monitor, tenant=tenant, digest=digest)
+
+    def with_classifier(self, modality: Modality, name: str, options: Mapping[str, str]) -> Policy:
+        """The policy with one more classifier for ``modality``; its digest is another one."""
+        names = {**self.classifiers, modality: (*self.classifiers.get(modality, ()), name)}
+        more = replace(self, classifiers=names, options={**self.options, name: dict(options)})
+        return replace(more, digest=digest_json(more.canonical()))
 
     def rule(self, category: str, modality: Modality, stage: Stage, *, streaming: bool = False) -> Rule:
         """The rule that holds for ``category`` there, floors applied."""
@@ -204,6 +212,7 @@ def parse_policy(text: str) -> Policy:
         custom=custom,
         allow=allow_of(table_of(data, "allow")),
         tenants=tenants,
+        require=require_of(table_of(data, "require"), set(CATEGORIES)),
         digest="",
     )
     _check_order(policy)
@@ -254,4 +263,5 @@ def _canonical(policy: Policy) -> dict[str, Any]:
         "custom": [c.canonical() for c in policy.custom],
         "allow": sorted(policy.allow),
         "tenants": fix(policy.tenants),
+        **({"require": {m.value: list(names) for m, names in policy.require.items()}} if policy.require else {}),
     }

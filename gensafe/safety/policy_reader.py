@@ -99,6 +99,18 @@ def classifiers_of(table: Mapping[str, Any]) -> dict[Modality, tuple[str, ...]]:
     return found
 
 
+def require_of(table: Mapping[str, Any], known: set[str]) -> dict[Modality, tuple[str, ...]]:
+    """Categories that must be covered whole, per modality."""
+    found: dict[Modality, tuple[str, ...]] = {}
+    for key, names in table.items():
+        if key not in {m.value for m in Modality}:
+            raise ConfigError("not a modality", field=f"require.{key}")
+        if not isinstance(names, list) or not all(isinstance(n, str) and n in known for n in names):
+            raise ConfigError("must be a list of categories", field=f"require.{key}", fix=", ".join(sorted(known)))
+        found[Modality(key)] = tuple(sorted(set(names)))
+    return found
+
+
 def options_of(table: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Options per plugin."""
     for name, options in table.items():

@@ -30,6 +30,7 @@ from gensafe.core.types import (
     Stage,
     Verdict,
 )
+from gensafe.safety.cards import category_coverage
 from gensafe.safety.policy import Policy
 
 MAX_STUCK: Final = 64  # threads that may hang in a classifier before new work is refused
@@ -74,7 +75,7 @@ class SafetyRunner:
                 if loaded[name].modality is not modality:
                     raise SafetyUnavailable(f"classifier {name} reads {loaded[name].modality}, not {modality}")
                 by_modality.setdefault(modality, []).append(loaded[name])
-        return cls(policy, by_modality, timeout_s)
+        return cls(policy, by_modality, timeout_s, _unmet(policy, by_modality))
 
     def for_tenant(self, tenant: str) -> SafetyRunner:
         """The same classifiers under the tenant's policy."""
@@ -148,6 +149,18 @@ class SafetyRunner:
             return False
         held = (Action.BLOCK, Action.REVIEW)
         return not any(d.action in held and d.finding.category in self.policy.floors for d in decisions)
+
+
+def _unmet(policy: Policy, loaded: Mapping[Modality, Sequence[Classifier]]) -> dict[Modality, list[str]]:
+    """Per modality the required categories that no classifier covers whole; such a modality is blocked."""
+    unmet: dict[Modality, list[str]] = {}
+    for modality, required in policy.require.items():
+        covered = category_coverage((c.card() for c in loaded.get(modality, ())), required)
+        found = [f"the policy requires {c}, covered only in part: {'; '.join(p)}" for c, p in covered.partial.items()]
+        found += [f"the policy requires {c}, which no classifier covers" for c in covered.missing]
+        if found:
+            unmet[modality] = found
+    return unmet
 
 
 def _load(name: str, policy: Policy) -> Classifier:

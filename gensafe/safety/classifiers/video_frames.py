@@ -30,7 +30,7 @@ from gensafe.core.types import (
     Video,
 )
 from gensafe.media.shrink import resize, shrink
-from gensafe.safety.cards import read_card
+from gensafe.safety.cards import category_coverage, read_card
 from gensafe.safety.classifiers import audio_text, image_hashlist, image_text
 from gensafe.safety.classifiers.video_signal import check_video
 from gensafe.safety.ocr.engine import weights_digest
@@ -77,7 +77,9 @@ class VideoFrames:
         own = read_card(NAME)
         parts = (self._hashlist.card(), self._text.card(), self._speech.card(), *(f.card() for f in self._further))
         known = {*own.categories, *(category for part in parts for category in part.categories)}
-        return replace(own, categories=tuple(sorted(known)))
+        covered = category_coverage(parts, known)
+        partial = {category: "; ".join(dict.fromkeys(said)) for category, said in covered.partial.items()}
+        return replace(own, categories=tuple(sorted(known)), partial=partial)
 
     def assess(self, item: Media, stage: Stage) -> Assessment:
         """Examine one clip.
