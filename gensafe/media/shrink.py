@@ -22,10 +22,14 @@ def resize(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
     return np.asarray(picture.resize((width, height), PilImage.Resampling.BILINEAR))
 
 
-def resize_grey(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.float32]:
-    """Brightness (BT.601) area-averaged to float32 (height, width), 0..255, from uint8 (H, W, 3)."""
-    grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
-    picture = PilImage.fromarray(np.ascontiguousarray(grey, dtype=np.float32))
+def brightness(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Brightness (BT.601) float32 (H, W), 0..255, of uint8 (H, W, 3)."""
+    return np.ascontiguousarray(pixels @ np.array([0.299, 0.587, 0.114], np.float32), dtype=np.float32)
+
+
+def shrink_grey(grey: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Area-average float32 (H, W) to (height, width)."""
+    picture = PilImage.fromarray(grey)
     return np.asarray(picture.resize((width, height), PilImage.Resampling.BOX), dtype=np.float32)
 
 

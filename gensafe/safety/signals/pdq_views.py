@@ -22,7 +22,7 @@ import numpy as np
 import pdqhash
 from numpy.typing import NDArray
 
-from gensafe.media.shrink import resize_grey, shrink
+from gensafe.media.shrink import brightness, shrink, shrink_grey
 
 CROPS: Final = tuple(round(0.025 * i, 3) for i in range(1, 9))  # share of each side cut off in all: 2.5 % .. 20 %
 CROP_BITS: Final = 47  # the nearest of 200 unrelated photographs to any of these views was 74 bits away
@@ -67,7 +67,7 @@ def crop_hashes(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         uint8 (3600, 32): 15 x 15 ways to cut the four edges, two hypotheses each (see above), in eight turns and mirror
         images. Within a few bits of what PDQ gives for the same window; about 60 ms.
     """
-    grey = resize_grey(pixels, _GRID, _GRID).astype(np.float64)
+    grey = shrink_grey(brightness(pixels), _GRID, _GRID).astype(np.float64)
     found = []
     for matrix in _window_matrices():
         count = len(matrix) // 16

@@ -1,5 +1,6 @@
 """The symbol detector: a fully convolutional network over a pyramid of the grey picture, and a second look.
 
+0. A picture of more than 960 pixels a side is shrunk to that: every later step looks at 480 pixels at most.
 1. The picture is looked at in thirteen sizes; each window of 48 x 48 pixels gets a probability for each symbol.
 2. The likeliest windows are looked at again, shifted by a few pixels and turned by what the symbol's own symmetry
    leaves unchanged (quarter turns; half turns for the runes). A symbol keeps its score in every turn; clutter does not.
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.types import Box
-from gensafe.media.shrink import resize_grey
+from gensafe.media.shrink import brightness, shrink, shrink_grey
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -43,6 +44,7 @@ SIZES: Final = (
     340,
     480,
 )  # longer side at which the picture is looked at
+WORKING_SIDE: Final = 960  # longer side to which a larger picture is shrunk once, not for each of the sizes
 FIRST_LOOK: Final = 0.5  # probability from which a window is looked at again
 SECOND_LOOKS: Final = 12  # windows looked at again in each size, at most: the likeliest
 # Twice the odds of the highest score that each had on 100 photographs kept for this (benchmarks.media_symbols).
@@ -63,31 +65,46 @@ class Symbol:
 
 
 class SymbolEngine:
-    """Thread-safe; about 50 ms for 481 x 321 on one core, 1.7 s for twelve megapixels (the shrinking).
+    """Thread-safe; what a picture costs is in the card.
+
+    Args:
+        working_side: Longer side to which larger pictures are shrunk first.
 
     Raises:
         SafetyUnavailable: the weights are missing or not the pinned ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, working_side: int = WORKING_SIDE) -> None:
         self._session = _session()
+        self._working_side = working_side
 
     def find(self, pixels: NDArray[np.uint8], min_scores: tuple[float, ...] = MIN_SCORES) -> list[Symbol]:
         """Symbols in uint8 (H, W, 3) pixels, the surest first; from about 1/13 of the longer side upwards."""
+        grey = self._grey(pixels)
         found: list[Symbol] = []
         for size in SIZES:
-            found += self._at(pixels, size, min_scores)
+            found += self._at(grey, pixels.shape[:2], size, min_scores)
         kept: list[Symbol] = []
         for symbol in sorted(found, key=lambda s: -s.score):
             if not any(_overlap(symbol.box, other.box) > 0.3 for other in kept):
                 kept.append(symbol)
         return kept
 
-    def _at(self, pixels: NDArray[np.uint8], size: int, min_scores: tuple[float, ...]) -> list[Symbol]:
+    def _grey(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         height, width = pixels.shape[:2]
+        scale = self._working_side / max(height, width)
+        if scale < 1:
+            pixels = shrink(pixels[None], max(1, round(height * scale)), max(1, round(width * scale)))[0]
+        return brightness(pixels)
+
+    def _at(
+        self, whole: NDArray[np.float32], shape: tuple[int, int], size: int, min_scores: tuple[float, ...]
+    ) -> list[Symbol]:
+        """Symbols seen with the longer side at ``size``; boxes are in the picture's own ``shape``."""
+        height, width = shape
         scale = size / max(height, width)
         rows, columns = max(8, round(height * scale)), max(8, round(width * scale))
-        grey = resize_grey(pixels, rows, columns)
+        grey = shrink_grey(whole, rows, columns)
         above, before = max(STEP, (WINDOW - rows + 1) // 2), max(STEP, (WINDOW - columns + 1) // 2)
         padded = np.pad(grey / 127.5 - 1, ((above, above), (before, before)), mode="edge").astype(np.float32)
         classes = self._run(padded[None, None])[0]

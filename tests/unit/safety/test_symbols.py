@@ -44,6 +44,12 @@ def test_a_hooked_cross_is_found_where_it_is(side, degrees):
     assert any(b.left < 150 < b.right and b.top < 140 < b.bottom for b in finding.boxes)
 
 
+def test_in_a_large_picture_it_is_found_in_its_own_pixels():
+    large = np.kron(hooked_cross(110), np.ones((10, 10, 1), np.uint8))  # 3600 x 3000
+    (finding,) = image_symbols.create({}).find(large)
+    assert any(700 < b.left < 1500 < b.right < 2300 and 700 < b.top < 1400 < b.bottom < 2200 for b in finding.boxes)
+
+
 def test_in_either_hand_light_on_dark_and_through_jpeg():
     pixels = hooked_cross(120, ground=(150, 30, 30), ink=(240, 240, 240))
     for changed in (pixels, np.ascontiguousarray(pixels[:, ::-1])):
