@@ -18,8 +18,10 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "audio_hashlist": ("recordings",),
     "audio_signal": ("ultrasound", "loudness", "ordinary"),
     "audio_text": ("speech",),
+    "audio_script": ("scripts",),
     "video_signal": ("flash", "insertions", "ordinary"),
     "video_frames": ("ordinary",),
+    "video_hashlist": ("clip_lists",),
 }
 _LIKENESS = {"image_likeness": ("photographs", "of these"), "audio_likeness": ("a voice",)}
 _WORDS = {"image_signal": ("pictures", "photographs"), "audio_signal": ("sounds",), "video": ("clips",)}

@@ -14,7 +14,7 @@ from benchmarks import media_sets as sets
 from gensafe.core.types import Media, Video
 from gensafe.media import decode, encode
 from gensafe.media.shrink import shrink
-from gensafe.safety.classifiers.video_hashlist import VideoHashlist, frame_hashes
+from gensafe.safety.classifiers.video_hashlist import STEP_S, VideoHashlist, frame_hashes
 from gensafe.safety.signals.flash import HEIGHT, WIDTH, FlashResult, flash_report
 from gensafe.safety.signals.hashlist import ListEntry
 from gensafe.safety.signals.subliminal import find_insertions
@@ -161,9 +161,9 @@ def _video(media: Media) -> Video:
 
 
 def _each(video: Video, change: Callable[[sets.Pixels], sets.Pixels]) -> Video:
-    """Change the frames that are looked at: four a second; what lies between them stays out of the clip."""
-    step = max(1, round(video.fps / 4))
-    return Video(np.stack([change(frame) for frame in video.frames[::step]]), video.fps / step)
+    """Change the frames that are looked at, four a second; those between them are never hashed and stay out."""
+    looked_at = np.unique((np.arange(0, len(video.frames) / video.fps, STEP_S) * video.fps).astype(int))
+    return Video(np.stack([change(video.frames[i]) for i in looked_at]), 1 / STEP_S)
 
 
 def _logo(frame: sets.Pixels, part: int) -> sets.Pixels:

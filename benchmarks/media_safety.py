@@ -3,7 +3,7 @@
 Usage: python -m benchmarks.media_safety [SECTION ...] [--out FILE]    (all without sections; needs the shared data)
 
 Prints a table and merges the sections that ran into benchmarks/results/media_safety.json, or into FILE; ``--cards``
-copies the figures from there into the cards of the classifiers.
+copies the figures from there into the cards of the classifiers, ``--docs`` into the documentation.
 """
 
 from __future__ import annotations
@@ -19,30 +19,17 @@ from typing import Any, Final
 
 from benchmarks.media_films import clip_lists, flash, insertions
 from benchmarks.media_pictures import block_lists, ocr
+from benchmarks.media_scripts import scripts
 from benchmarks.media_sounds import loudness, recordings, speech, ultrasound
 from benchmarks.media_symbols import symbols
 from benchmarks.media_whole import cost, fingerprints, likeness, ordinary
 
 RESULTS: Final = Path(__file__).parent / "results" / "media_safety.json"
-SECTIONS: Final[dict[str, Callable[[], dict[str, Any]]]] = {
-    f.__name__: f
-    for f in (
-        *(
-            flash,
-            insertions,
-            clip_lists,
-            block_lists,
-            recordings,
-            likeness,
-            ocr,
-            ultrasound,
-            loudness,
-            fingerprints,
-            speech,
-        ),
-        *(symbols, ordinary, cost),
-    )
-}
+_ALL: Final = (
+    *(flash, insertions, clip_lists, block_lists, recordings, likeness, ocr, ultrasound, loudness, fingerprints),
+    *(speech, scripts, symbols, ordinary, cost),
+)
+SECTIONS: Final[dict[str, Callable[[], dict[str, Any]]]] = {f.__name__: f for f in _ALL}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,11 +38,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--cards", action="store_true", help="only copy the figures into the cards")
+    parser.add_argument("--docs", action="store_true", help="only write the table of docs/safety-media.md")
     args = parser.parse_args(arguments)
     if args.cards:
         from benchmarks.media_cards import write
 
         return write(json.loads(args.out.read_text()))
+    if args.docs:
+        from benchmarks import media_docs
+
+        return media_docs.write(json.loads(args.out.read_text()))
     unknown = [name for name in args.sections if name not in SECTIONS]
     if unknown:
         print(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}", file=sys.stderr)

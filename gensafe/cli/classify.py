@@ -8,7 +8,7 @@ from pathlib import Path
 from gensafe.cli.common import Commands, Exit, note, print_json, say
 from gensafe.core.errors import GensafeError, InvalidRequest, MediaError
 from gensafe.core.hazards import CATEGORIES
-from gensafe.core.types import Action, Media, Stage, Text, Verdict
+from gensafe.core.types import Action, Audio, Media, Modality, Stage, Text, Verdict
 
 
 def add_parser(commands: Commands) -> None:
@@ -23,6 +23,7 @@ def add_parser(commands: Commands) -> None:
     what.add_argument("file", nargs="?", metavar="FILE")
     what.add_argument("--text", metavar="STR")
     parser.add_argument("--policy", metavar="FILE", help="TOML policy (default: the built-in one)")
+    parser.add_argument("--script", metavar="TEXT", help="what a sound should say: is it spoken so, word for word?")
     parser.add_argument(
         "--picture",
         metavar="OUT.png",
@@ -35,8 +36,12 @@ def run(args: argparse.Namespace) -> int:
     """Judge."""
     from gensafe import media
     from gensafe.safety import SafetyRunner, judge_parts, load_policy, verdict_dict
+    from gensafe.safety.signals.script_match import script_words
 
     policy = load_policy(Path(args.policy) if args.policy else None)
+    if args.script is not None:
+        script_words(args.script)
+        policy = policy.with_classifier(Modality.AUDIO, "audio_script", {"script": args.script})
     if args.text is not None:
         if not args.text:
             raise InvalidRequest("is empty", field="--text")
@@ -50,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     main = parts[0].media
     if args.picture and (main is None or isinstance(main, Text)):
         raise InvalidRequest("a verdict on a text has no picture", field="--picture")
+    if args.script is not None and not isinstance(main, Audio):
+        raise InvalidRequest("is compared with a sound", field="--script")
     try:
         verdict = judge_parts(SafetyRunner.from_policy(policy), parts, Stage.STANDALONE)
     except GensafeError as error:

@@ -54,12 +54,13 @@ def test_images(name: str):
         ("audio_hashlist", {}),
         ("audio_text", {"transcriber": "none"}),
         ("audio_text", {"transcriber": "pocketsphinx"}),
+        ("audio_script", {"script": "one two three"}),
     ],
 )
 def test_sounds(name: str, options: dict[str, str]):
-    if options.get("transcriber") == "pocketsphinx":
+    if options.get("transcriber") == "pocketsphinx" or name == "audio_script":
         pytest.importorskip("pocketsphinx", reason="the speech extra is not installed")
-    sounds = SOUNDS[:3] if name == "audio_text" else SOUNDS
+    sounds = SOUNDS[:3] if name in ("audio_text", "audio_script") else SOUNDS
     check_classifier(plugins.load("gensafe.classifiers", name, options), sounds)
 
 
