@@ -19,6 +19,7 @@ COMMANDS = {
     "verify": "say what can be proved about files",
     "classify": "judge a file or a text under the policy",
     "hashlist": "put files you hold on a block list",
+    "concept": "register what shall be found, from words and a few examples",
     "watermark": "embed or detect a watermark",
     "audit": "export, prove and check the log",
     "privacy": "erase what is stored about a subject",

@@ -133,6 +133,10 @@ class UniversalTokenizer:
         frames = self._decode_pictures("video", picture, self.config.video_grid, self.config.video_frames)
         return Video(frames, float(self.config.video_fps), Audio(self._decode_sound(sound), self.config.audio_rate))
 
+    def first_id(self, coder: str) -> int:
+        """The vocabulary id of local id 0 of ``coders[coder]``."""
+        return self._vocab.range_of(ModalityId[coder.upper()]).start
+
     # --- pictures ---------------------------------------------------------------------------------------------------
 
     def _encode_image(self, pixels: NDArray[np.uint8]) -> list[int]:
@@ -157,6 +161,15 @@ class UniversalTokenizer:
     # --- sound ------------------------------------------------------------------------------------------------------
 
     def _encode_audio(self, audio: Audio, tokens: int) -> list[int]:
+        features = stft.band_features(np.abs(stft.stft(self.mono(audio, tokens))), FRAMES_PER_TOKEN)
+        return [int(i) + self._vocab.audio.start for i in self.coders["audio"].encode(features)]
+
+    def mono(self, audio: Audio, tokens: int) -> NDArray[np.float64]:
+        """What ``tokens`` audio tokens are made from: one channel at the model's rate, cut or padded to their length.
+
+        Raises:
+            UnsupportedMedia: the sound is empty.
+        """
         c = self.config
         if audio.samples.size == 0 or audio.rate <= 0:
             raise UnsupportedMedia("a sound must hold samples at a positive rate")
@@ -165,9 +178,7 @@ class UniversalTokenizer:
             common = gcd(audio.rate, c.audio_rate)
             mono = resample_poly(mono, c.audio_rate // common, audio.rate // common)
         wanted = tokens * c.audio_hop
-        mono = np.pad(mono[:wanted], (0, max(0, wanted - len(mono))))
-        features = stft.band_features(np.abs(stft.stft(mono)), FRAMES_PER_TOKEN)
-        return [int(i) + self._vocab.audio.start for i in self.coders["audio"].encode(features)]
+        return np.pad(mono[:wanted], (0, max(0, wanted - len(mono))))
 
     def _decode_sound(self, ids: Sequence[int]) -> NDArray[np.float32]:
         places = self.config.audio_tokens

@@ -1,0 +1,174 @@
+"""``gensafe concept``: register what shall be found in any medium, from words and a few examples."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from gensafe.cli.common import Commands, Exit, note, print_json, say
+from gensafe.core.errors import InvalidRequest, MediaError
+from gensafe.core.types import Assessment, Media, Modality, Stage, Text
+
+GROUP = "gensafe.concepts"
+
+
+class Book(Protocol):
+    """A plugin of the group ``gensafe.concepts``; ``text`` is a concept file's contents, ``where`` its name."""
+
+    def register(
+        self,
+        name: str,
+        words: Sequence[str],
+        like: Sequence[tuple[str, Media]],
+        unlike: Sequence[tuple[str, Media]],
+    ) -> str:
+        """Contents of a new concept's file."""
+
+    def renew(self, text: str, where: str) -> str:
+        """Contents of the file, learned again by the model as it is now."""
+
+    def explain(self, text: str, where: str) -> Mapping[str, Any]:
+        """What the file says, for a person."""
+
+
+def add_parser(commands: Commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "concept",
+        help="register what shall be found, from words and a few examples",
+        description="Concepts for the classifiers text_concepts, image_concepts, audio_concepts and video_concepts, "
+        "which read with the model that ships and so know its small world only. Exit: 0 (test: nothing found), "
+        "2 found, 3 a file cannot be read or (test) lies outside the world, 64 usage.",
+    )
+    parser.add_argument("--weights", default="", metavar="DIR", help="a model bundle (default: the one that ships)")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    register = actions.add_parser("register", help="make a concept file")
+    register.add_argument("file", metavar="FILE.json", help="kept with what the model reads in the examples")
+    register.add_argument("--name", default="", help="a to z, 0 to 9, _ and - (default: the file's)")
+    register.add_argument("--word", action="append", default=[], metavar="WORDS", help="one to four words that say it")
+    register.add_argument("--like", action="append", default=[], metavar="FILE", help="an example, of any medium")
+    register.add_argument(
+        "--unlike", action="append", default=[], metavar="FILE", help="an example of what is not meant"
+    )
+    show = actions.add_parser("show", help="say what concepts go by, and how much of the world they would stop")
+    show.add_argument("files", nargs="+", metavar="FILE.json")
+    renew = actions.add_parser("renew", help="learn concepts again after the model's weights have changed")
+    renew.add_argument("files", nargs="+", metavar="FILE.json")
+    test = actions.add_parser("test", help="look for a concept in files or a text")
+    test.add_argument("file", metavar="FILE.json")
+    test.add_argument("media", nargs="*", metavar="MEDIUM")
+    test.add_argument("--text", metavar="STR")
+    for each in (register, show, renew, test):
+        each.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Dispatch."""
+    options = {"weights": args.weights} if args.weights else {}
+    try:
+        return _test(args, options) if args.action == "test" else _keep(args, options)
+    except MediaError as error:
+        note(f"gensafe: {error}")
+        return Exit.UNREADABLE
+
+
+def _keep(args: argparse.Namespace, options: Mapping[str, str]) -> int:
+    from gensafe.core import plugins
+
+    book: Book = plugins.load(GROUP, "symphony", options)
+    if args.action == "register":
+        return _register(args, book)
+    told = []
+    for name in args.files:
+        text = _read(Path(name)).decode("utf-8", "replace")
+        if args.action == "renew":
+            _write(Path(name), book.renew(text, name))
+            text = _read(Path(name)).decode("utf-8", "replace")
+        told.append({"file": name, **book.explain(text, name)})
+    _tell(told, as_json=args.json)
+    return Exit.OK
+
+
+def _register(args: argparse.Namespace, book: Book) -> int:
+    target = Path(args.file)
+    like, unlike = ([(name, _medium(name)) for name in names] for names in (args.like, args.unlike))
+    text = book.register(args.name or target.stem, args.word, like, unlike)
+    _write(target, text)
+    _tell([{"file": args.file, **book.explain(text, args.file)}], as_json=args.json)
+    return Exit.OK
+
+
+def _test(args: argparse.Namespace, options: Mapping[str, str]) -> int:
+    from gensafe.core import plugins
+
+    if not args.media and args.text is None:
+        raise InvalidRequest("give files or --text", field="MEDIUM")
+    items: list[tuple[str, Media]] = [("--text", Text(args.text))] if args.text is not None else []
+    items += [(name, _medium(name)) for name in args.media]
+    options = {**options, "concepts": args.file}
+    classifiers: dict[Modality, Any] = {}
+    rows, code = [], Exit.OK
+    for name, item in items:
+        if item.modality not in classifiers:
+            classifiers[item.modality] = plugins.load("gensafe.classifiers", f"{item.modality}_concepts", options)
+        found: Assessment = classifiers[item.modality].assess(item, Stage.STANDALONE)
+        hits = [f for f in found.findings if f.category != "unc"]
+        outside = [f.detail for f in found.findings if f.category == "unc"]
+        rows.append({"medium": name, "found": bool(hits), "score": max((f.score for f in hits), default=0.0),
+                     "not examined": outside[0] if outside else ""})  # fmt: skip
+        if hits:
+            code = Exit.BLOCKED
+        elif outside and code is Exit.OK:
+            code = Exit.UNREADABLE
+    if args.json:
+        print_json(rows)
+    else:
+        for row in rows:
+            said = f"found, score {row['score']:.2f}" if row["found"] else row["not examined"] or "not found"
+            say(f"{row['medium']}: {said}")
+    return code
+
+
+def _tell(told: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(list(told))
+        return
+    for each in told:
+        say(f"{each['file']}: {each['name']}" + ("" if each["usable"] else "  (learned by other weights: renew it)"))
+        for key in ("found in descriptions by", "found in texts by"):
+            say(f"  {key}: {', '.join(each[key])}")
+        for key in ("examples", "counter-examples"):
+            if each[key]:
+                say(f"  {key}: " + ", ".join(f"{n} {medium}" for medium, n in each[key].items()))
+        shares = ", ".join(f"{rate:.1%} of {medium}" for medium, rate in each["share of the world"].items())
+        say(f"  would stop of the world's own items: {shares}")
+
+
+def _medium(name: str) -> Media:
+    from gensafe import media
+
+    data = _read(Path(name))
+    try:
+        return media.decode_untrusted(data)
+    except MediaError as error:
+        raise type(error)(f"{name}: {error.message}", fix=error.fix) from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MediaError(f"{path}: {error.strerror or 'cannot be read'}") from None
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    beside = path.with_name(path.name + ".new")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+    except OSError as error:
+        raise InvalidRequest(f"cannot be written: {error.strerror}", field=str(path)) from None
