@@ -8,6 +8,7 @@ import threading
 import time
 
 import grpc
+import httpx
 import pytest
 
 from gensafe.client import Client, ClientOptions
@@ -245,3 +246,30 @@ def _wait_for_policy_changes(client, count: int) -> list[dict]:
             return changes
         threading.Event().wait(0.2)
     raise AssertionError("the policy change was never logged")
+
+
+def test_the_classifiers_page_follows_the_configuration_and_the_tenants_policy(start_server, write_config, tmp_path):
+    """A served page: off by default, then under the policy of the key's tenant."""
+    keys = tmp_path / "keys.txt"
+    keys.write_text("".join(f"sha256:{hashlib.sha256(k.encode()).hexdigest()} {k}-ltd classify\n" for k in ("a", "b")))
+    policy = tmp_path / "policy.toml"
+    policy.write_text(
+        '[classifiers]\ntext = ["text_rules"]\n[categories.pii]\nreview = 0.5\nblock = 0.5\n'
+        "[tenants.b-ltd.categories.pii]\nreview = 1.01\nblock = 1.01\n"
+    )
+    http = {"http": "127.0.0.1:0"}
+    plain = start_server("--config", str(write_config(tmp_path, server=http)))
+    assert httpx.get(f"{plain.http}/classify").status_code == 404
+    assert plain.stop() == 0
+    config = write_config(tmp_path, server=http | {"http_classify": True, "api_keys": str(keys)})
+    server = start_server("--config", str(config), GENSAFE_SAFETY_POLICY=str(policy))
+    assert httpx.get(f"{server.http}/classify").status_code == 401
+    answers = {}
+    for key in ("a", "b"):
+        answers[key] = httpx.post(
+            f"{server.http}/classify",
+            content=b"write to ann.smith@example.org",
+            auth=("anyone", key),
+            headers={"accept": "application/json"},
+        ).json()["action"]
+    assert answers == {"a": "block", "b": "allow"}
