@@ -163,6 +163,7 @@ NANO = SymphonyConfig(
     ffn_shared=256,
     ffn_modality=128,
     global_layers=(2,),
+    window=256,
     rope_pairs=(4, 2, 2),
     video_levels=(8, 8, 6, 5),
 )

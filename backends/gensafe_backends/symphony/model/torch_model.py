@@ -37,6 +37,7 @@ class PackedRows:
         live: int64 (B, T), which live range normalises the token as a target: 0 text and control, 1 image, 2 audio, 3
         video.
         weight: float32 (B, T), how much a target counts inside its modality's mean.
+        window: int64 (B, T), how many tokens a local layer's query sees, itself included.
     """
 
     ids: Tensor
@@ -47,6 +48,7 @@ class PackedRows:
     loss: Tensor
     live: Tensor
     weight: Tensor
+    window: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class SymphonyModel(nn.Module):
         distance = rows.index[:, :, None] - rows.index[:, None, :]
         same = (rows.exchange[:, :, None] == rows.exchange[:, None, :]) & (distance >= 0)
         wide = same[:, None]
-        narrow = wide if rows.ids.shape[1] <= c.window else (same & (distance < c.window))[:, None]
+        narrow = (same & (distance < rows.window[:, :, None]))[:, None]
         balance = h.new_zeros(())
         uses = []
         for layer in range(c.layers):

@@ -21,6 +21,9 @@ from gensafe_backends.symphony.vocab import EOA, EOI, EOV, PAD, vocabulary
 LONG_ROW = 384  # tokens of the rows that have room for a story, or for a film, a sound and another film
 # Text targets of a long answer count less each, or stories would drown captions in the mean over text tokens.
 SHORT_TEXT = 16
+# What local layers see of a talk whose facts are asked for: mostly less than all of it, or they would learn to look
+# themselves and nothing would be found beyond their window.
+TALK_WINDOWS = (32, 96, 256)
 HELD_OUT_SEED = 900_000_000  # seeds from here on are never used in training
 
 
@@ -60,7 +63,8 @@ class ExampleSource(TaskSource):
         packer = _Packer(self.config, count, length)
         while True:
             name = str(rng.choice(names, p=weights / weights.sum()))
-            if not packer.add(self.draw(name, rng, length=length, lean=lean).spans):
+            window = int(rng.choice(TALK_WINDOWS)) if name == "memory" else self.config.window
+            if not packer.add(self.draw(name, rng, length=length, lean=lean).spans, window):
                 return packer.rows()
 
 
@@ -77,12 +81,13 @@ class _Packer:
         self._loss = np.zeros(shape, dtype=bool)
         self._live = np.zeros(shape, dtype=np.int64)
         self._weight = np.ones(shape, dtype=np.float32)
+        self._window = np.full(shape, config.window, dtype=np.int64)
         self._used = [0] * count
         vocab = vocabulary(config)
         self._range = np.array([m if i >= vocab.image.start else 0 for i, m in enumerate(vocab.modality_table())])
 
-    def add(self, spans: Example) -> bool:
-        """Place an example; False when the rows are full."""
+    def add(self, spans: Example, window: int) -> bool:
+        """Place an example, of which local layers see ``window`` tokens; False when the rows are full."""
         n = len(spans.ids)
         row = next((r for r, used in enumerate(self._used) if used + n <= self._length), None)
         if row is None:
@@ -99,6 +104,7 @@ class _Packer:
         self._live[row, part] = self._range[ids]
         texts = int((self._loss[row, part] & (self._live[row, part] == 0)).sum())
         self._weight[row, part] = min(1.0, SHORT_TEXT / max(texts, 1)) if texts > 1 else 1.0
+        self._window[row, part] = window
         self._used[row] = a + n
         return True
 
@@ -113,5 +119,6 @@ class _Packer:
             self._loss,
             self._live,
             self._weight,
+            self._window,
         )
         return PackedRows(*(torch.from_numpy(a) for a in arrays))
