@@ -26,7 +26,11 @@ IMAGE = list(range(V.image.start, V.image.start + PICO.image_tokens))
 IDS = [BOS, USER, 70, 80, 90, BOI, *IMAGE, EOI, BOA, *range(V.audio.start, V.audio.start + 50)]
 
 
-@pytest.fixture(scope="module", params=[PICO, NANO], ids=lambda c: c.name)
+# Six heads over the same keys: more than the engine takes abreast.
+CROWDED = dataclasses.replace(PICO, name="crowded", heads=6, kv_heads=1, active_routed=3)
+
+
+@pytest.fixture(scope="module", params=[PICO, NANO, CROWDED], ids=lambda c: c.name)
 def pair(request):
     config = request.param
     tensors = random_tensors(config, seed=5)

@@ -23,7 +23,7 @@ from typing import Final
 from gensafe.core.errors import BackendUnavailable
 
 SOURCE: Final = Path(__file__).with_name("symphony.c")
-ABI: Final = 6  # of the structs in symphony.c
+ABI: Final = 7  # of the structs in symphony.c
 _BASE: Final = ("-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC")
 _TUNING: Final = (("-march=native",), ("-mcpu=native",), ())  # the first the compiler takes
 _TIMEOUT_S: Final = 120
@@ -76,7 +76,7 @@ def load_library() -> ctypes.CDLL:
     except (OSError, AttributeError) as error:
         raise BackendUnavailable(f"the native engine could not be loaded: {error}") from error
     library.symphony_work.restype = ctypes.c_int64
-    library.symphony_work.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
+    library.symphony_work.argtypes = [ctypes.c_void_p, ctypes.c_int64]
     library.symphony_forward.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
     library.symphony_pack.restype = None
     library.symphony_pack.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]

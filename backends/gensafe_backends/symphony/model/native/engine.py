@@ -302,8 +302,7 @@ class NativeEngine:
         kv.reserve(1)
         kv.seen[kv.length] = modality
         if kv.step is None or kv.length >= kv.step.room:
-            room = len(kv.pointers) // 2 * PAGE
-            kv.step = _Step(kv, self.config, self._library.symphony_work(ctypes.byref(self._model), 1, room))
+            kv.step = _Step(kv, self.config, self._library.symphony_work(ctypes.byref(self._model), 1))
         step = kv.step
         cos, sin = self._rope(batch.tyx)
         step.ints[:, 0] = (batch.ids[0], batch.slots[0], modality, kv.length, live.start // PANEL,
@@ -347,7 +346,7 @@ class NativeEngine:
         index, first, panels = (np.zeros(total, np.int64) for _ in range(3))
         scale = np.empty(total, np.float32)
         logits: list[F32] = []
-        at, context = 0, 0
+        at = 0
         for row in rows:
             kv, count = cast("NativeCache", row.cache), len(row.batch)
             kv.reserve(count)
@@ -365,9 +364,8 @@ class NativeEngine:
                 pages[at + i], seen[at + i] = ctypes.addressof(kv.pointers), kv.seen.ctypes.data
                 out[at + i] = address + max(0, at + i - wanted) * scores.strides[0]
             at += count
-            context = max(context, kv.length + count)
         # Scratch is made per call: calls of two threads on one engine must not share it.
-        work = np.empty(self._library.symphony_work(ctypes.byref(self._model), total, context), np.float32)
+        work = np.empty(self._library.symphony_work(ctypes.byref(self._model), total), np.float32)
         arrays = [np.ascontiguousarray(x) for x in (whole.ids, whole.slots, whole.modalities, index, cos, sin, scale)]
         call = _Call(
             total, *(x.ctypes.data for x in arrays),

@@ -4,9 +4,10 @@
  * cache and place in it; tokens of one sequence stand in order. No row's result depends on the other rows.
  *
  * Determinism. Every output element is one chain of separately rounded float32 multiplications and additions in index
- * order (compiled with -ffp-contract=off, no fast-math); vector lanes hold independent elements and never share a sum,
- * except in rms(), whose 16 partial sums are folded in a fixed tree. exp is computed here from basic operations. So the
- * result does not depend on the vector width: AVX-512, AVX2, SSE2, NEON and plain C give the same bits.
+ * order (compiled with -ffp-contract=off, no fast-math); vector lanes hold independent elements and never share a sum.
+ * Where a sum is split (16 parts in rms(), 4 in the values of a page of keys), its parts are folded in a fixed tree. exp
+ * is computed here from basic operations. So the result does not depend on the vector width: AVX-512, AVX2, SSE2, NEON
+ * and plain C give the same bits; nor on which rows are read together, for rows share what is read, never a sum.
  *
  * Layout. A matrix [rows, k] is packed into panels of 16 rows, [panel][k][16], as float16 where the machine converts
  * it in hardware (exact: the stored weights are float16), else as float32. Keys lie transposed in pages of 64 tokens,
@@ -50,11 +51,14 @@ typedef float weight;
 INLINE vf load_weight(const weight *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 #endif
 
-enum { PANEL = 16, PV = PANEL / VL, PAGE = 64, FOLD = 16, MODALITIES = 4, ABI = 6 };
+enum { PANEL = 16, PV = PANEL / VL, PAGE = 64, FOLD = 16, MODALITIES = 4, MOST = 256, ABI = 7 };
+enum { ABREAST = 4 }; /* heads that go over their common keys together */
+enum { ROWS = VL == 16 ? 4 : 1 }; /* rows, or queries, that one pass over weights, or keys, serves: what registers hold */
 
 INLINE vf load(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 INLINE void store(float *p, vf v) { memcpy(p, &v, sizeof v); }
 INLINE vf fill(float x) { return x - (vf){0}; }
+INLINE vf choose(vi mask, vf yes, vf no) { return (vf)(((vi)yes & mask) | ((vi)no & ~mask)); }
 
 int symphony_abi(void) { return ABI; }
 int symphony_half(void) { return HALF; }
@@ -110,45 +114,51 @@ static void rms(const float *x, const float *w, float *out, int n, float eps) {
     for (int i = 0; i < n; i++) out[i] = x[i] * scale * w[i];
 }
 
-/* y[panel rows] (+)= W[panels] x over columns [from, to) of k, for n panels whose indices are in `which`. */
-static void panels(const weight *W, const int *which, int n, int k, int from, int to, const float *x, float *y, int add) {
-    int p = 0;
-    for (; p + 4 <= n; p += 4) {
-        const weight *w[4];
-        vf s[4][PV];
-        for (int q = 0; q < 4; q++) {
-            w[q] = W + ((size_t)which[p + q] * k) * PANEL;
-            for (int v = 0; v < PV; v++) s[q][v] = add ? load(y + (p + q) * PANEL + v * VL) : (vf){0};
-        }
-        for (int i = from; i < to; i++) {
-            vf xv = fill(x[i]);
+/* y[r] (+)= W[panels] x[r] over columns [from, to) of k for np panels and nr rows, both known to the compiler, so that
+ * the np * nr sums stay in registers and a weight that was read serves all rows. */
+INLINE void block(const weight *W, const int *which, const int np, const int nr, int k, int from, int to,
+                  const float *const *x, float *const *y, int add) {
+    const weight *w[4];
+    vf s[ROWS][4][PV];
+    for (int q = 0; q < np; q++) w[q] = W + ((size_t)which[q] * k) * PANEL;
+    for (int r = 0; r < nr; r++)
+        for (int q = 0; q < np; q++)
+            for (int v = 0; v < PV; v++) s[r][q][v] = add ? load(y[r] + which[q] * PANEL + v * VL) : (vf){0};
+    for (int i = from; i < to; i++)
 #pragma GCC unroll 4
-            for (int q = 0; q < 4; q++)
+        for (int q = 0; q < np; q++)
 #pragma GCC unroll 4
-                for (int v = 0; v < PV; v++) s[q][v] += load_weight(w[q] + (size_t)i * PANEL + v * VL) * xv;
-        }
-        for (int q = 0; q < 4; q++)
-            for (int v = 0; v < PV; v++) store(y + (p + q) * PANEL + v * VL, s[q][v]);
-    }
-    for (; p < n; p++) {
-        const weight *w = W + ((size_t)which[p] * k) * PANEL;
-        vf s[PV];
-        for (int v = 0; v < PV; v++) s[v] = add ? load(y + p * PANEL + v * VL) : (vf){0};
-        for (int i = from; i < to; i++) {
-            vf xv = fill(x[i]);
-            for (int v = 0; v < PV; v++) s[v] += load_weight(w + (size_t)i * PANEL + v * VL) * xv;
-        }
-        for (int v = 0; v < PV; v++) store(y + p * PANEL + v * VL, s[v]);
-    }
+            for (int v = 0; v < PV; v++) {
+                vf wv = load_weight(w[q] + (size_t)i * PANEL + v * VL);
+#pragma GCC unroll 4
+                for (int r = 0; r < nr; r++) s[r][q][v] += wv * fill(x[r][i]);
+            }
+    for (int r = 0; r < nr; r++)
+        for (int q = 0; q < np; q++)
+            for (int v = 0; v < PV; v++) store(y[r] + which[q] * PANEL + v * VL, s[r][q][v]);
 }
 
-/* Y[t] = W X[t] for `count` rows: panels outermost, so that four panels stay in the first-level cache for all rows. */
-static void matmul(const weight *W, int rows, int k, const float *X, int64_t ldx, float *Y, int64_t ldy, int count) {
-    int which[4], total = (rows + PANEL - 1) / PANEL;
-    for (int p = 0; p < total; p += 4) {
-        int n = total - p < 4 ? total - p : 4;
-        for (int q = 0; q < n; q++) which[q] = p + q;
-        for (int t = 0; t < count; t++) panels(W, which, n, k, 0, k, X + t * ldx, Y + t * ldy + p * PANEL, 0);
+/* Y[t] (+)= W[panels] X[t] over columns [from, to) for the rows t in `rows` (NULL: 0 .. count - 1). Panels are outermost,
+ * so that four of them stay in the first-level cache for all rows. */
+static void matmul(const weight *W, const int *which, int panels, int k, int from, int to, const float *X, int64_t ldx,
+                   float *Y, int64_t ldy, const int *rows, int count, int add) {
+    for (int p = 0; p < panels;) {
+        int np = panels - p < 4 ? 1 : 4, t = 0;
+        const float *x[ROWS];
+        float *y[ROWS];
+        while (t < count) {
+            int nr = count - t < ROWS ? 1 : ROWS;
+            for (int r = 0; r < nr; r++) {
+                int row = rows ? rows[t + r] : t + r;
+                x[r] = X + row * ldx, y[r] = Y + row * ldy;
+            }
+            if (np == 4 && nr == 1) block(W, which + p, 4, 1, k, from, to, x, y, add);
+            else if (np == 4) block(W, which + p, 4, ROWS, k, from, to, x, y, add);
+            else if (nr == 1) block(W, which + p, 1, 1, k, from, to, x, y, add);
+            else block(W, which + p, 1, ROWS, k, from, to, x, y, add);
+            t += nr;
+        }
+        p += np;
     }
 }
 
@@ -190,12 +200,11 @@ typedef struct {
 
 static int64_t round_up(int64_t n, int64_t m) { return (n + m - 1) / m * m; }
 
-/* Floats of scratch memory a call of `count` rows needs whose longest sequence has `context` tokens. */
-int64_t symphony_work(const Model *m, int64_t count, int64_t context) {
+/* Floats of scratch memory a call of `count` rows needs. */
+int64_t symphony_work(const Model *m, int64_t count) {
     int64_t inner = round_up(m->heads * m->head_dim, 64), kv = round_up(m->kv_heads * m->head_dim, 64);
     int64_t wide = round_up(m->ffn_shared > m->ffn_modality ? m->ffn_shared : m->ffn_modality, 64);
-    int64_t d = round_up(m->dim, 64);
-    return count * (3 * d + 2 * kv) + 3 * inner + 2 * count * wide + round_up(context, PAGE) + m->heads + 64;
+    return count * (3 * round_up(m->dim, 64) + 2 * kv + 2 * inner + 2 * wide + m->heads) + 64;
 }
 
 INLINE void rotate(float *u, const float *cos, const float *sin, int e) {
@@ -230,79 +239,113 @@ static void route(const Layer *l, const Model *m, const float *a, int64_t modali
     for (int r = 0; r < routed; r++) p[r] = chosen >> r & 1 ? (float)active * p[r] / kept : 0.0f;
 }
 
-/* Equations 2e and 2f for one head of one query at index i: out[e]. `s` holds the scores. */
-INLINE void attend_e(const Model *m, const Layer *l, int head, const float *q, int64_t i, int modality, float c,
-                     float *const *pages, const uint8_t *seen, float *s, float *out, const int e) {
-    int group = head / (int)(m->heads / m->kv_heads);
-    int64_t first = l->is_local && i - m->window + 1 > 0 ? i - m->window + 1 : 0;
-    size_t offset = ((size_t)l->rank * m->kv_heads + group) * 2 * e * PAGE;
-    const float *beta = l->beta + ((int64_t)head * MODALITIES + modality) * MODALITIES;
-    int64_t page0 = first / PAGE, page1 = i / PAGE;
-    float top = -INFINITY;
-    for (int64_t p = page0; p <= page1; p++) {
-        const float *keys = pages[2 * p + l->is_local] + offset;
-        float *sp = s + (p - page0) * PAGE;
-        vf acc[PAGE / VL];
-        for (int v = 0; v < PAGE / VL; v++) acc[v] = (vf){0};
-        for (int j = 0; j < e; j++) {
-            vf qv = fill(q[j]);
-            for (int v = 0; v < PAGE / VL; v++) acc[v] += load(keys + j * PAGE + v * VL) * qv;
-        }
-        for (int v = 0; v < PAGE / VL; v++) store(sp + v * VL, acc[v] * c);
-        for (int j = 0; j < PAGE; j++) {
-            int64_t at = p * PAGE + j;
-            if (at < first || at > i) {
-                sp[j] = -INFINITY;
-            } else {
-                sp[j] += beta[seen[at]];
-                if (sp[j] > top) top = sp[j];
-            }
-        }
-    }
-    vf sum = {0}, o[256 / VL];
-    for (int j = 0; j < e / VL; j++) o[j] = (vf){0};
-    float lanes[PAGE] = {0};
-    for (int64_t p = page0; p <= page1; p++) {
-        const float *values = pages[2 * p + l->is_local] + offset + (size_t)e * PAGE;
-        float *sp = s + (p - page0) * PAGE;
+/* One query of one head on its way over the pages of its sequence, with a running maximum (Milakov and Gimelshein 2018).
+ * A page adds to a sum in one way only, whichever rows are read together. */
+typedef struct {
+    const float *q;
+    float *out, c, top, sum[FOLD];
+    int64_t first, last; /* the keys it sees */
+    int bias;            /* which row of biases: of its head and modality */
+} Query;
+
+/* n queries (1 or ROWS) over one page whose first key has index `start`: equations 2e and 2f. */
+INLINE void over_page(Query *z, const int n, const float *keys, const float *values, const float (*bias)[PAGE],
+                      int64_t start, const int e) {
+    vf s[ROWS][PAGE / VL];
+    float w[ROWS][PAGE];
+    for (int x = 0; x < n; x++)
+        for (int v = 0; v < PAGE / VL; v++) s[x][v] = (vf){0};
+    for (int j = 0; j < e; j++)
+#pragma GCC unroll 4
         for (int v = 0; v < PAGE / VL; v++) {
-            sum = vexp(load(sp + v * VL) - top);
-            store(sp + v * VL, sum);
-            store(lanes + v * VL, load(lanes + v * VL) + sum);
+            vf key = load(keys + j * PAGE + v * VL);
+#pragma GCC unroll 4
+            for (int x = 0; x < n; x++) s[x][v] += key * fill(z[x].q[j]);
         }
-        int64_t from = p == page0 ? first % PAGE : 0, to = p == page1 ? i % PAGE + 1 : PAGE;
-        for (int64_t j = from; j < to; j++) {
-            vf w = fill(sp[j]);
-            for (int x = 0; x < e / VL; x++) o[x] += w * load(values + j * e + x * VL);
+    for (int x = 0; x < n; x++) {
+        const float *b = bias[z[x].bias];
+        int64_t from = z[x].first - start, to = z[x].last - start;
+        for (int v = 0; v < PAGE / VL; v++) s[x][v] = s[x][v] * z[x].c + load(b + v * VL);
+        if (from > 0 || to < PAGE - 1)
+            for (int v = 0; v < PAGE / VL; v++) {
+                vi at;
+                for (int j = 0; j < VL; j++) at[j] = v * VL + j;
+                s[x][v] = choose((at >= (int32_t)(from > 0 ? from : 0)) & (at <= (int32_t)(to < PAGE ? to : PAGE)),
+                                 s[x][v], fill(-INFINITY));
+            }
+        vf peaks = s[x][0];
+        for (int v = 1; v < PAGE / VL; v++) peaks = choose(s[x][v] > peaks, s[x][v], peaks);
+        float top = z[x].top;
+        for (int j = 0; j < VL; j++) top = peaks[j] > top ? peaks[j] : top;
+        if (top > z[x].top) { /* else the factor would be one */
+            float shrink = exp1(z[x].top - top);
+            for (int j = 0; j < FOLD; j++) z[x].sum[j] *= shrink;
+            for (int j = 0; j < e; j++) z[x].out[j] *= shrink;
+            z[x].top = top;
         }
+        for (int v = 0; v < PAGE / VL; v++) {
+            s[x][v] = vexp(s[x][v] - top);
+            store(w[x] + v * VL, s[x][v]);
+        }
+        for (int v = 0; v < PV; v++)
+            store(z[x].sum + v * VL, load(z[x].sum + v * VL) +
+                                         ((s[x][v] + s[x][PV + v]) + (s[x][2 * PV + v] + s[x][3 * PV + v])));
     }
-    for (int step = PAGE / 2; step; step /= 2)
-        for (int j = 0; j < step; j++) lanes[j] += lanes[j + step];
-    for (int x = 0; x < e / VL; x++) store(out + x * VL, o[x] / lanes[0]);
+    for (int column = 0; column < e; column += VL) { /* four sums over every fourth key: additions need not wait */
+        vf o[ROWS][4];
+        for (int x = 0; x < n; x++)
+            for (int r = 0; r < 4; r++) o[x][r] = (vf){0};
+        for (int j = 0; j < PAGE; j += 4)
+#pragma GCC unroll 4
+            for (int r = 0; r < 4; r++) {
+                vf value = load(values + (j + r) * e + column);
+#pragma GCC unroll 4
+                for (int x = 0; x < n; x++) o[x][r] += value * fill(w[x][j + r]);
+            }
+        for (int x = 0; x < n; x++)
+            store(z[x].out + column, load(z[x].out + column) + ((o[x][0] + o[x][1]) + (o[x][2] + o[x][3])));
+    }
 }
 
-/* The common head widths get their own copy, in which the compiler can keep the sums in registers. */
-static void attend(const Model *m, const Layer *l, int head, const float *q, int64_t i, int modality, float c,
-                   float *const *pages, const uint8_t *seen, float *s, float *out) {
-    switch (m->head_dim) {
-    case 16: attend_e(m, l, head, q, i, modality, c, pages, seen, s, out, 16); break;
-    case 32: attend_e(m, l, head, q, i, modality, c, pages, seen, s, out, 32); break;
-    case 64: attend_e(m, l, head, q, i, modality, c, pages, seen, s, out, 64); break;
-    default: attend_e(m, l, head, q, i, modality, c, pages, seen, s, out, (int)m->head_dim);
+/* The `count` queries of one sequence, in its order, of the heads from `head` on that share keys. Pages are outermost: one
+ * that was read serves them all. */
+static void attend(const Model *m, const Layer *l, int head, Query *query, int count, float *const *pages,
+                   const uint8_t *seen) {
+    int e = (int)m->head_dim, group = head / (int)(m->heads / m->kv_heads), from = 0, to = 0;
+    size_t offset = ((size_t)l->rank * m->kv_heads + group) * 2 * e * PAGE;
+    const float *beta = l->beta + (int64_t)head * MODALITIES * MODALITIES;
+    float bias[ABREAST * MODALITIES][PAGE];
+    for (int64_t p = query[0].first / PAGE; p <= query[count - 1].last / PAGE; p++) {
+        const float *page = pages[2 * p + l->is_local] + offset;
+        while (query[from].last < p * PAGE) from++;
+        while (to < count && query[to].first < (p + 1) * PAGE) to++;
+        for (int x = from, ready = 0; x < to; x++) {
+            int own = query[x].bias;
+            for (int j = 0; j < PAGE && !(ready >> own & 1); j++)
+                bias[own][j] = beta[own * MODALITIES + seen[p * PAGE + j]];
+            ready |= 1 << own;
+        }
+        for (int x = from; x < to;)
+            if (to - x < ROWS) over_page(query + x++, 1, page, page + (size_t)e * PAGE, bias, p * PAGE, e);
+            else {
+                over_page(query + x, ROWS, page, page + (size_t)e * PAGE, bias, p * PAGE, e);
+                x += ROWS;
+            }
+    }
+    for (int x = 0; x < count; x++) {
+        float *sum = query[x].sum;
+        for (int step = FOLD / 2; step; step /= 2)
+            for (int j = 0; j < step; j++) sum[j] += sum[j + step];
+        for (int j = 0; j < e; j++) query[x].out[j] /= sum[0];
     }
 }
 
-/* h += gated attention. `a`, `k`, `v`: [count, d], [count, kv e]; q, o: one row; gate: [heads]. */
-static void attention(const Model *m, int li, Call *c, float *h, float *a, float *k, float *v, float *q, float *o,
-                      float *y, float *gate, float *s) {
-    const Layer *l = m->layer + li;
-    int e = (int)m->head_dim, d = (int)m->dim, kvw = (int)(m->kv_heads * e), n = (int)c->count;
-    int64_t ldk = round_up(kvw, 64), ldd = round_up(d, 64);
-    int which[4 * 64], heads[64], per = e / PANEL;
-    for (int t = 0; t < n; t++) rms(h + t * ldd, l->attn_norm, a + t * ldd, d, m->eps);
-    matmul(l->k, kvw, d, a, ldd, k, ldk, n);
-    matmul(l->v, kvw, d, a, ldd, v, ldk, n);
-    c->weight_bytes += 2 * (int64_t)kvw * d * sizeof(weight);
+/* Keys and values of all rows, into their pages (equations 2b to 2d). */
+static void remember(const Model *m, const Layer *l, const Call *c, const float *a, float *k, float *v, const int *all) {
+    int e = (int)m->head_dim, d = (int)m->dim, width = (int)(m->kv_heads * e), n = (int)c->count;
+    int64_t ldk = round_up(width, 64), ldd = round_up(d, 64);
+    matmul(l->k, all, width / PANEL, d, 0, d, a, ldd, k, ldk, NULL, n, 0);
+    matmul(l->v, all, width / PANEL, d, 0, d, a, ldd, v, ldk, NULL, n, 0);
     for (int t = 0; t < n; t++) {
         int64_t at = c->index[t];
         for (int g = 0; g < m->kv_heads; g++) {
@@ -314,103 +357,129 @@ static void attention(const Model *m, int li, Call *c, float *h, float *a, float
             memcpy(page + (size_t)e * PAGE + (at % PAGE) * e, v + t * ldk + g * e, e * sizeof(float));
         }
     }
-    uint64_t touched = 0;
-    float root = 1.0f / sqrtf((float)e);
-    for (int t = 0; t < n; t++) {
-        int64_t modality = c->modalities[t];
-        route(l, m, a + t * ldd, modality, gate);
-        int active = 0;
-        for (int x = 0; x < m->heads; x++)
-            if (!m->sparse || gate[x] != 0.0f) {
-                for (int p = 0; p < per; p++) which[active * per + p] = x * per + p;
-                heads[active++] = x;
-                touched |= (uint64_t)1 << x;
-            }
-        panels(l->q, which, active * per, d, 0, d, a + t * ldd, q, 0);
-        float scale = l->is_local ? root : c->scale[t] * root;
-        for (int x = 0; x < active; x++) {
-            float *qx = q + x * e;
-            rms(qx, l->q_norm, qx, e, m->eps);
-            if (l->is_local) rotate(qx, c->cos + t * (e / 2), c->sin + t * (e / 2), e);
-            attend(m, l, heads[x], qx, c->index[t], (int)modality, scale, c->pages[t], c->seen[t], s, o + heads[x] * e);
-            for (int j = 0; j < e; j++) o[heads[x] * e + j] *= gate[heads[x]];
-        }
-        int total = d / PANEL;
-        for (int p = 0; p < total; p += 4) {
-            int group[4], np = total - p < 4 ? total - p : 4;
-            for (int x = 0; x < np; x++) group[x] = p + x;
-            for (int x = 0; x < active; x++) /* the columns of W_o of the active heads only, in head order */
-                panels(l->o, group, np, (int)m->heads * e, heads[x] * e, heads[x] * e + e, o, y + p * PANEL, x > 0);
-        }
-        for (int j = 0; j < d; j++) h[t * ldd + j] += y[j];
-        c->heads_run += active;
-        c->heads_skipped += m->heads - active;
-    }
-    c->weight_bytes += (int64_t)__builtin_popcountll(touched) * 2 * e * d * sizeof(weight);
 }
 
-/* h[rows] += W_down(silu(W_gate f) * (W_up f)) for the rows of `which` (NULL: all), times `factor`. */
-static void swiglu(const Model *m, const Ffn *w, int width, Call *c, const float *f, float *h, float *u, float *g, float *y,
-                   const uint8_t *wanted, float absent) {
-    int d = (int)m->dim, n = (int)c->count;
-    int64_t ldd = round_up(d, 64), ldw = round_up(width, 64);
-    int which[4];
-    for (int p = 0; p * PANEL < width; p += 4) {
-        int np = round_up(width, PANEL) / PANEL - p < 4 ? (int)(round_up(width, PANEL) / PANEL) - p : 4;
-        for (int q = 0; q < np; q++) which[q] = p + q;
-        for (int t = 0; t < n; t++) {
-            if (m->sparse && wanted && !wanted[t]) continue;
-            panels(w->gate, which, np, d, 0, d, f + t * ldd, g + t * ldw + p * PANEL, 0);
-            panels(w->up, which, np, d, 0, d, f + t * ldd, u + t * ldw + p * PANEL, 0);
+/* Queries of four rows at a time, of the heads that any of them uses (equations 2b and 2c); returns the heads used. */
+static uint64_t ask(const Model *m, const Layer *l, const Call *c, const float *a, const float *gate, float *q) {
+    int e = (int)m->head_dim, d = (int)m->dim, n = (int)c->count, per = e / PANEL, which[4 * 64];
+    int64_t ldd = round_up(d, 64), ldi = round_up(m->heads * e, 64);
+    uint64_t touched = 0;
+    for (int t = 0; t < n; t += 4) {
+        int rows = n - t < 4 ? n - t : 4, panels = 0;
+        for (int x = 0; x < m->heads; x++) {
+            int used = !m->sparse;
+            for (int r = 0; r < rows; r++) used |= gate[(t + r) * m->heads + x] != 0.0f;
+            for (int p = 0; used && p < per; p++) which[panels++] = x * per + p;
+            touched |= (uint64_t)used << x;
+        }
+        matmul(l->q, which, panels, d, 0, d, a + t * ldd, ldd, q + t * ldi, ldi, NULL, rows, 0);
+    }
+    return touched;
+}
+
+/* h += gated attention. a, k, v, q, o, y: scratch of all rows; gate: [count, heads]; all: 0, 1, 2 ... */
+static void attention(const Model *m, int li, Call *c, float *h, float *a, float *k, float *v, float *q, float *o,
+                      float *y, float *gate, const int *all) {
+    const Layer *l = m->layer + li;
+    int e = (int)m->head_dim, d = (int)m->dim, n = (int)c->count;
+    int64_t ldd = round_up(d, 64), ldi = round_up(m->heads * e, 64);
+    Query query[MOST * ABREAST];
+    float root = 1.0f / sqrtf((float)e);
+    for (int t = 0; t < n; t++) {
+        rms(h + t * ldd, l->attn_norm, a + t * ldd, d, m->eps);
+        route(l, m, a + t * ldd, c->modalities[t], gate + t * m->heads);
+    }
+    remember(m, l, c, a, k, v, all);
+    uint64_t touched = ask(m, l, c, a, gate, q);
+    memset(o, 0, n * ldi * sizeof(float)); /* a head that is off adds zeros below */
+    int share = (int)(m->heads / m->kv_heads);
+    for (int first = 0, end; first < m->heads; first = end) { /* heads that share keys, at most ABREAST */
+        end = (first / share + 1) * share;
+        if (end - first > ABREAST) end = first + ABREAST;
+        for (int t = 0, next; t < n; t = next) { /* the rows of one sequence */
+            int count = 0;
+            for (next = t; next < n && c->pages[next] == c->pages[t]; next++)
+                for (int x = first; x < end; x++) {
+                    float *qx = q + next * ldi + x * e;
+                    int used = !m->sparse || gate[next * m->heads + x] != 0.0f;
+                    int64_t at = c->index[next];
+                    c->heads_run += used;
+                    c->heads_skipped += !used;
+                    if (!used) continue;
+                    rms(qx, l->q_norm, qx, e, m->eps);
+                    if (l->is_local) rotate(qx, c->cos + next * (e / 2), c->sin + next * (e / 2), e);
+                    query[count++] = (Query){.q = qx, .out = o + next * ldi + x * e, .top = -INFINITY,
+                                             .c = l->is_local ? root : c->scale[next] * root,
+                                             .first = l->is_local && at >= m->window ? at - m->window + 1 : 0, .last = at,
+                                             .bias = (x - first) * MODALITIES + (int)c->modalities[next]};
+                }
+            if (count) attend(m, l, first, query, count, c->pages[t], c->seen[t]);
         }
     }
-    for (int t = 0; t < n; t++) {
-        if (m->sparse && wanted && !wanted[t]) continue;
+    for (int t = 0; t < n; t++)
+        for (int x = 0; x < m->heads; x++)
+            for (int j = x * e; j < x * e + e; j++) o[t * ldi + j] *= gate[t * m->heads + x];
+    memset(y, 0, n * ldd * sizeof(float));
+    for (int x = 0; x < m->heads; x++) /* the columns of W_o of the heads that are used, in head order */
+        if (touched >> x & 1)
+            matmul(l->o, all, d / PANEL, (int)m->heads * e, x * e, x * e + e, o, ldi, y, ldd, NULL, n, 1);
+    for (int t = 0; t < n; t++)
+        for (int j = 0; j < d; j++) h[t * ldd + j] += y[t * ldd + j];
+    c->weight_bytes += 2 * d * ((int64_t)__builtin_popcountll(touched) + m->kv_heads) * e * sizeof(weight);
+}
+
+/* h[t] += W_down(silu(W_gate f) * (W_up f)) for the rows t in `rows`, times factor[t]. */
+static void swiglu(const Model *m, const Ffn *w, int width, Call *c, const float *f, float *h, float *u, float *g, float *y,
+                   const int *rows, int count, const float *factor, const int *all) {
+    int d = (int)m->dim;
+    int64_t ldd = round_up(d, 64), ldw = round_up(width, 64);
+    matmul(w->gate, all, width / PANEL, d, 0, d, f, ldd, g, ldw, rows, count, 0);
+    matmul(w->up, all, width / PANEL, d, 0, d, f, ldd, u, ldw, rows, count, 0);
+    for (int i = 0; i < count; i++) {
+        float *up = u + rows[i] * ldw, *gated = g + rows[i] * ldw;
         for (int j = 0; j < width; j += VL) { /* widths are multiples of PANEL */
-            vf x = load(g + t * ldw + j), clipped = (vf)((vi)x & (x > fill(-87.0f)));
+            vf x = load(gated + j), clipped = (vf)((vi)x & (x > fill(-87.0f)));
             vf y1 = x / (1.0f + vexp(-clipped));
             y1 = (vf)((vi)y1 & (x > fill(-87.0f))); /* silu(-87) is -1e-36: zero */
-            store(u + t * ldw + j, y1 * load(u + t * ldw + j));
+            store(up + j, y1 * load(up + j));
         }
     }
-    for (int p = 0; p * PANEL < d; p += 4) {
-        int np = d / PANEL - p < 4 ? d / PANEL - p : 4;
-        for (int q = 0; q < np; q++) which[q] = p + q;
-        for (int t = 0; t < n; t++) {
-            if (m->sparse && wanted && !wanted[t]) continue;
-            float factor = wanted && !wanted[t] ? absent : 1.0f;
-            panels(w->down, which, np, width, 0, width, u + t * ldw, y, 0);
-            for (int j = 0; j < np * PANEL; j++) h[t * ldd + p * PANEL + j] += factor * y[j];
-        }
-    }
+    matmul(w->down, all, d / PANEL, width, 0, width, u, ldw, y, ldd, rows, count, 0);
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < d; j++) h[rows[i] * ldd + j] += factor[rows[i]] * y[rows[i] * ldd + j];
     c->weight_bytes += 3 * (int64_t)width * d * sizeof(weight);
 }
 
-/* Append rows (at most 256) to their caches and write the logits that are wanted. Returns 0, or -1 for sizes this build cannot hold. */
+/* Append rows (at most MOST) to their caches and write the logits that are wanted. Returns 0, or -1 for sizes this build cannot hold. */
 int symphony_forward(const Model *m, Call *c) {
     int d = (int)m->dim, e = (int)m->head_dim, n = (int)c->count;
-    if (n < 1 || n > 256 || d % PANEL || e % PANEL || e > 256 || m->heads > 64 || m->heads * e / PANEL > 4 * 64 ||
+    if (n < 1 || n > MOST || d % PANEL || e % PANEL || e > 256 || m->heads > 64 || m->heads * e / PANEL > 4 * 64 ||
         m->ffn_shared % PANEL || m->ffn_modality % PANEL || m->active_routed > m->heads - m->shared_heads)
         return -1;
     int64_t ldd = round_up(d, 64), ldk = round_up(m->kv_heads * e, 64), inner = round_up(m->heads * e, 64);
     int64_t wide = round_up(m->ffn_shared > m->ffn_modality ? m->ffn_shared : m->ffn_modality, 64);
     float *h = c->work, *a = h + n * ldd, *y = a + n * ldd, *k = y + n * ldd, *v = k + n * ldk, *q = v + n * ldk;
-    float *o = q + inner, *u = o + 2 * inner, *g = u + n * wide, *gate = g + n * wide, *s = gate + m->heads;
-    uint8_t wanted[256];
+    float *o = q + n * inner, *u = o + n * inner, *g = u + n * wide, *gate = g + n * wide;
+    float factor[MOST];
+    int rows[MOST], all[MOST];
     c->weight_bytes = c->heads_run = c->heads_skipped = 0;
+    for (int i = 0; i < MOST; i++) all[i] = i;
     for (int t = 0; t < n; t++) {
         const float *x = m->embed + c->ids[t] * d, *z = m->slot + c->slots[t] * d;
         for (int j = 0; j < d; j++) h[t * ldd + j] = x[j] + z[j];
     }
     for (int l = 0; l < m->layers; l++) {
         const Layer *layer = m->layer + l;
-        attention(m, l, c, h, a, k, v, q, o, y, gate, s);
-        for (int t = 0; t < n; t++) rms(h + t * ldd, layer->ffn_norm, a + t * ldd, d, m->eps);
-        swiglu(m, &layer->shared, (int)m->ffn_shared, c, a, h, u, g, y, NULL, 1.0f);
+        attention(m, l, c, h, a, k, v, q, o, y, gate, all);
+        for (int t = 0; t < n; t++) rms(h + t * ldd, layer->ffn_norm, a + t * ldd, d, m->eps), factor[t] = 1.0f;
+        swiglu(m, &layer->shared, (int)m->ffn_shared, c, a, h, u, g, y, all, n, factor, all);
         for (int x = 0; x < MODALITIES; x++) {
-            int any = 0;
-            for (int t = 0; t < n; t++) any |= wanted[t] = c->modalities[t] == x;
-            if (any || !m->sparse) swiglu(m, &layer->own[x], (int)m->ffn_modality, c, a, h, u, g, y, wanted, 0.0f);
+            int count = 0;
+            for (int t = 0; t < n; t++) {
+                factor[t] = c->modalities[t] == x ? 1.0f : 0.0f;
+                if (!m->sparse || factor[t] != 0.0f) rows[count++] = t;
+            }
+            if (count) swiglu(m, &layer->own[x], (int)m->ffn_modality, c, a, h, u, g, y, rows, count, factor, all);
         }
         for (int t = 0; c->states && t < n; t++)
             for (int j = 0; j < d; j++) c->states[((int64_t)l * n + t) * d + j] = h[t * ldd + j];
@@ -418,7 +487,11 @@ int symphony_forward(const Model *m, Call *c) {
     for (int t = 0; t < n; t++) {
         if (!c->live_panels[t]) continue;
         rms(h + t * ldd, m->final_norm, a, d, m->eps);
-        matmul(m->head + (size_t)c->live_panel[t] * d * PANEL, (int)c->live_panels[t] * PANEL, d, a, ldd, c->logits[t], 0, 1);
+        const weight *head = m->head + (size_t)c->live_panel[t] * d * PANEL;
+        for (int p = 0; p < c->live_panels[t]; p += MOST) {
+            int count = c->live_panels[t] - p < MOST ? (int)(c->live_panels[t] - p) : MOST;
+            matmul(head + (size_t)p * d * PANEL, all, count, d, 0, d, a, ldd, c->logits[t] + p * PANEL, 0, NULL, 1, 0);
+        }
         c->weight_bytes += c->live_panels[t] * PANEL * d * (int64_t)sizeof(weight);
     }
     return 0;
