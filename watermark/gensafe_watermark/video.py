@@ -35,10 +35,13 @@ SEGMENT: Final = 64
 
 START_PSNR: Final = 43.2  # dB over a segment, before the check raises it
 _MARGIN: Final = 1.0  # as the picture's MARGIN; more, because no imitation of a coder here compensates motion
-_ONSET: Final = np.array([2.5, 1.5, 1.3, 1.1], np.float32)
+_ONSET: Final = np.array([3.0, 1.5, 1.3, 1.1], np.float32)
 """Amplitude of a shot's first frames. A coder codes the first afresh and predicts the rest of the shot from it, and for
 about a tenth of a second after a cut the eye sees little (Seyler and Budrikis, "Detail perception after scene changes
 in television image presentations", IEEE Trans. IT 11(1), 1965)."""
+_TEXTURED: Final = (0.75, 1.0)
+"""Share of the film's usual mask from and up to which the onset counts: beside texture, strong coding keeps nothing of
+the mark in flat areas, and there it would be seen in a film's first frame, which stands still as its poster."""
 _CUT: Final = 20.0  # mean change of luma, in grey levels, that begins a shot
 _SHORTEST: Final = 8  # frames
 
@@ -131,10 +134,12 @@ def _mark_segment(
     masks = [perception.mask(plane, layout.tile) for plane in planes]
     # 2. a pattern informed by those frames together
     start = float(np.mean([embedder.start_level(mask, START_PSNR) for mask in masks]))
-    level = np.float32(strength * start / np.sqrt(np.mean(onset**2)))
+    usual = np.float32(np.mean([np.mean(mask) for mask in masks]))
+    more = [np.mean(_timed(mask, o, usual) ** 2) / np.mean(mask * mask) - 1 for mask in masks for o in onset if o > 1]
+    level = np.float32(strength * start / np.sqrt(1 + sum(more) / (len(masks) * len(onset))))
     pattern = embedder.informed(layout, planes, [level * mask for mask in masks])
     # 3. raise the strength until strongly coded copies of those frames read clearly: together, or the first alone
-    changes = [level * onset[i] * mask * pattern for i, mask in zip(chosen, masks, strict=True)]
+    changes = [level * _timed(mask, onset[i], usual) * pattern for i, mask in zip(chosen, masks, strict=True)]
 
     def reached(factor: float) -> float:
         marked = [embedder.added(p, np.float32(factor) * c) for p, c in zip(planes, changes, strict=True)]
@@ -146,11 +151,19 @@ def _mark_segment(
     # 4. every frame under its own mask
     out = np.empty_like(frames)
     for i, frame in enumerate(frames):
-        change = perception.mask(perception.luma(frame), layout.tile)
+        change = _timed(perception.mask(perception.luma(frame), layout.tile), onset[i], usual)
         change *= pattern
-        change *= onset[i]
         out[i] = perception.add(frame, change)
     return out
+
+
+def _timed(mask: NDArray[np.float32], onset: np.float32, usual: np.float32) -> NDArray[np.float32]:
+    """The mask of a frame, raised by ``onset`` where there is texture."""
+    if onset == 1:
+        return mask
+    low, high = _TEXTURED
+    share = np.clip((mask / usual - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
+    return np.asarray(mask * (1 + (onset - 1) * share), np.float32)
 
 
 def detect(frames: NDArray[np.uint8], key: bytes) -> Detection:
