@@ -110,11 +110,11 @@ def run(clips: list[Frames]) -> dict[str, Any]:
     return {
         "clips": len(quality),
         "refused": refused,
-        "psnr_mean": round(float(np.mean(quality)), 2),
-        "psnr_worst": round(float(np.min(quality)), 2),
+        "psnr_mean": round(float(np.mean(quality)), 2) if quality else None,
+        "psnr_worst": round(float(np.min(quality)), 2) if quality else None,
         "unmarked_accepted": accepted,
-        "all_frames": {name: round(float(np.mean(hits)), 4) for name, hits in all_frames.items()},
-        "first_frame": {name: round(float(np.mean(hits)), 4) for name, hits in first.items()},
+        "all_frames": {name: round(float(np.mean(hits)), 4) for name, hits in all_frames.items() if hits},
+        "first_frame": {name: round(float(np.mean(hits)), 4) for name, hits in first.items() if hits},
     }
 
 

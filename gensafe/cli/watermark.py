@@ -32,8 +32,8 @@ def add_parser(commands: Commands) -> None:
         help="write a marked copy",
         description="Write a marked copy, once its mark has been read back from the encoded bytes; otherwise nothing. "
         "The suffix of OUT picks the container: .png .jpg .webp (animations: .png .webp .gif), .wav .mp3 .flac .ogg, "
-        ".mp4 .webm. The copy holds what is seen and heard: the first picture and sound track, no metadata, no "
-        "Content Credentials.",
+        ".mp4 .webm. The copy holds what is seen and heard: the first picture and sound track, 8 bits in sRGB; no "
+        "metadata, no Content Credentials.",
     )
     embed.add_argument("input", metavar="IN")
     embed.add_argument("output", metavar="OUT", help="replaced where it exists; not IN itself")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from gensafe.cli.common import Exit, note, print_json, say
 from gensafe.core.errors import InvalidRequest, MediaError, WatermarkNotDetected
-from gensafe.core.types import PAYLOAD_BYTES, Media, Modality, Video
+from gensafe.core.types import PAYLOAD_BYTES, Image, Media, Modality, Video
 
 if TYPE_CHECKING:
     from gensafe.core.ports import Watermarker
@@ -44,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
     data = read_file(source, "IN")
     # 2. decode
     try:
-        animation = decode_animation(data)
-        decoded = media.decode(data) if animation is None else animation.shown()
+        animation = decode_animation(data) or _transparent(data, target)
+        decoded = media.decode(data) if animation is None else _shown(animation)
         modality = decoded.modality if animation is None else Modality.IMAGE
         if animation is None:
             _refuse_pages(data, modality)
@@ -70,7 +70,10 @@ def run(args: argparse.Namespace) -> int:
     # 5. write
     from gensafe.cli.generate import write_atomically
 
-    write_atomically(target, out)
+    try:
+        write_atomically(target, out)
+    except InvalidRequest as error:
+        raise InvalidRequest(error.message, field="OUT", fix="is the folder writable, the disk full?") from None
     if isinstance(decoded, Video) and isinstance(marked, Video) and marked.audio and marked.audio is decoded.audio:
         note("the sound track is too short or too quiet for a mark of its own; the frames carry it")
     if args.json:
@@ -87,6 +90,21 @@ def _check_places(source: Path, target: Path) -> None:
         raise InvalidRequest(f"{target.parent} does not exist", field="OUT", fix="make the directory first")
     if target.exists() and source.exists() and target.samefile(source):
         raise InvalidRequest("OUT is IN: the unmarked original would be lost", field="OUT", fix="another name")
+
+
+def _transparent(data: bytes, target: Path) -> Animation | None:
+    """A single picture with transparency, where the target can keep it; elsewhere it is laid on white."""
+    from gensafe.media.animations import decode_animation
+
+    if target.suffix.lower() not in (".png", ".webp", ""):
+        return None
+    found = decode_animation(data, single=True)
+    return found if found is not None and found.frames[..., 3].min() < 255 else None
+
+
+def _shown(animation: Animation) -> Media:
+    shown = animation.shown()
+    return shown if len(shown.frames) > 1 else Image(shown.frames[0])
 
 
 def _container(
@@ -116,12 +134,13 @@ def _container(
         )
 
     def write(marked: Media) -> bytes:
-        assert isinstance(marked, Video)
-        return encode_animation(animation.with_shown(marked.frames), _ANIMATED[suffix])
+        assert isinstance(marked, Image | Video)
+        frames = marked.frames if isinstance(marked, Video) else marked.pixels[None]
+        return encode_animation(animation.with_shown(frames), _ANIMATED[suffix])
 
     def read(data: bytes) -> Media:
         again = decode_animation(data)
-        return media.decode(data) if again is None else again.shown()  # frames that were all equal became one
+        return media.decode(data) if again is None else again.shown()  # one frame, or all were equal and became one
 
     return write, read
 

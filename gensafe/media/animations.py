@@ -1,7 +1,8 @@
 """Animated pictures in and out: GIF, APNG, WebP (and AVIF in), with timing, number of plays and transparency.
 
-``decode`` takes the first frame of an animation as the picture; here all of them are read, each as a viewer shows it
-once disposal and blending are done, and written again as whole frames that replace one another.
+``decode`` takes the first frame of an animation as the picture, on white; here all of them are read, each as a viewer
+shows it once disposal and blending are done, and written again as whole frames that replace one another. A single
+picture with transparency is an animation of one frame.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from PIL import Image as PilImage
 
 from gensafe.core.errors import MediaError, MediaLimitExceeded, UnreadableMedia, UnsupportedMedia
 from gensafe.core.types import Video
-from gensafe.media.images import DEFAULT_QUALITY, FORMATS, frame_count, in_srgb
+from gensafe.media.images import DEFAULT_QUALITY, FORMATS, check_complete, frame_count, in_srgb
 from gensafe.media.limits import LIMITS, Limits
 from gensafe.media.sniff import sniff
 
@@ -60,15 +61,18 @@ class Animation:
         return replace(self, frames=out)
 
 
-def decode_animation(data: bytes, limits: Limits = LIMITS) -> Animation | None:
-    """Read an animated picture; None = the file is a single picture, or no picture at all.
+def decode_animation(data: bytes, limits: Limits = LIMITS, *, single: bool = False) -> Animation | None:
+    """Read an animated picture; None = the file is a single picture (unless ``single``), or no picture at all.
 
     Raises:
-        UnreadableMedia: a frame is damaged, or the frames differ in size.
+        UnreadableMedia: damaged, cut short, or the frames differ in size.
         MediaLimitExceeded: outside ``limits``; sizes and the number of frames are checked before a frame is decoded.
     """
     kind = sniff(data)
-    if kind not in _READABLE or (count := frame_count(data, kind)) < 2:
+    if kind not in _READABLE:
+        return None
+    check_complete(data, kind)
+    if (count := frame_count(data, kind)) < 2 - single:
         return None
     frames, durations = [], []
     with warnings.catch_warnings():
@@ -135,8 +139,12 @@ def encode_animation(animation: Animation, media_type: str) -> bytes:
             options |= {"quality": DEFAULT_QUALITY[media_type], "method": 4}
             options |= {} if opaque else {"kmin": 0, "kmax": 1}  # partial frames would fill in what is not there
     out = io.BytesIO()
+    if len(pictures) > 1:
+        options |= {"save_all": True, "append_images": pictures[1:]}
+    else:
+        options = {k: v for k, v in options.items() if k in ("quality", "method", "transparency", "optimize")}
     try:
-        pictures[0].save(out, FORMATS[media_type], save_all=True, append_images=pictures[1:], **options)
+        pictures[0].save(out, FORMATS[media_type], **options)
     except Exception as error:
         raise UnsupportedMedia(f"{media_type} cannot hold this animation: {error}") from None
     return out.getvalue()

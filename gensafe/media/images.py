@@ -41,7 +41,7 @@ def decode_image(data: bytes, media_type: str, limits: Limits) -> Image:
         UnreadableMedia: damaged, cut short, or not of ``media_type``.
         MediaLimitExceeded: larger than ``limits`` allow; checked on the header, before any pixel is decoded.
     """
-    _check_complete(data, media_type)
+    check_complete(data, media_type)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about odd but legal metadata; our own limits apply
         warnings.simplefilter("error", PilImage.DecompressionBombWarning)
@@ -181,7 +181,7 @@ def _apply_profile(picture: PilImage.Image, profile: bytes) -> PilImage.Image:
     return picture if converted is None else converted
 
 
-def _check_complete(data: bytes, media_type: str) -> None:
+def check_complete(data: bytes, media_type: str) -> None:
     """Walk the container to its end marker, with check sums where the format has them.
 
     Raises:

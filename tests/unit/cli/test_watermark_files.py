@@ -82,6 +82,16 @@ def test_an_animation_that_became_a_film_and_a_frame_that_became_a_picture_are_r
     assert found["payload"] == PAYLOAD and found["scheme"].startswith("gensafe-video-1")
 
 
+@pytest.mark.parametrize("target", ["out.png", "out.webp", "out.jpg"])
+def test_transparency_is_kept_where_the_container_can(place, target, capsys):
+    alpha = np.linspace(0, 255, SIZE).astype(np.uint8)[:, None].repeat(SIZE, 1)
+    Image.fromarray(np.dstack([scene(3), np.maximum(alpha, 90)])).save(place / "glass.png")
+    assert embed(place, "glass.png", target) == 0 and detect(place, target, capsys)["payload"] == PAYLOAD
+    with Image.open(place / target) as after:
+        assert after.mode == ("RGB" if target == "out.jpg" else "RGBA") and getattr(after, "n_frames", 1) == 1
+        assert after.mode == "RGB" or np.array_equal(np.asarray(after)[..., 3], np.maximum(alpha, 90))
+
+
 def test_embed_reports_in_json_and_says_when_the_sound_stays_unmarked(place, capsys):
     (place / "film.mp4").write_bytes(film(sound=True))
     assert embed(place, "film.mp4", "out.webm", "--json") == 0
