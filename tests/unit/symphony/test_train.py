@@ -22,6 +22,7 @@ from gensafe_backends.symphony.train.data import LONG_ROW, ExampleSource  # noqa
 from gensafe_backends.symphony.train.heard import Heard  # noqa: E402
 from gensafe_backends.symphony.train.losses import GradientBalancer, modality_losses  # noqa: E402
 from gensafe_backends.symphony.train.mix import STAGES, Leaning, phase_at  # noqa: E402
+from gensafe_backends.symphony.train.tasks import Task, hard  # noqa: E402
 from gensafe_backends.symphony.train.tokenizers import coder_configs  # noqa: E402
 from gensafe_backends.symphony.train.trainer import Trainer, TrainSettings  # noqa: E402
 from gensafe_backends.symphony.vocab import vocabulary  # noqa: E402
@@ -121,6 +122,24 @@ def test_media_are_read_through_the_channel_and_written_without(source: ExampleS
         told = [t for t, loss in zip(always.spans.ids, always.spans.loss, strict=True) if loss]
         assert always.spans.ids != never.spans.ids and always.spans.loss == never.spans.loss
         assert told == [t for t, loss in zip(never.spans.ids, never.spans.loss, strict=True) if loss]
+
+
+def test_edits_can_be_those_that_are_learned_last(source: ExampleSource) -> None:
+    small = scene.Board((scene.Thing(1, "red", "star", "small"), scene.Thing(4, "blue", "star")))
+    bare = scene.Board(small.things[1:])
+    assert hard("turn the star into a circle", bare, bare) and hard("remove the red star", small, bare)
+    assert hard("remove the star", small, bare) and not hard("make the star blue", bare, scene.Board(()))
+    rng, kinds = np.random.default_rng(5), []
+    for share in (0.0, 1.0):
+        tasks = [source.draw("image+text->image", rng, lean=Leaning(hard=share)) for _ in range(40)]
+        kinds.append([hard(source.tokenizer.decode_text(_words(t)), *t.truth) for t in tasks])  # type: ignore[misc]
+    assert all(kinds[1]) and not all(kinds[0])
+
+
+def _words(task: Task) -> list[int]:
+    """Text ids of what was asked."""
+    text = vocabulary(PICO).text
+    return [i for i, answer in zip(task.spans.ids, task.spans.loss, strict=True) if i in text and not answer]
 
 
 def test_every_task_lays_out_and_packs(source: ExampleSource) -> None:

@@ -15,12 +15,14 @@ class Leaning:
         heard: A medium to be read has passed decoder, mark and file this often (``train/heard.py``).
         crowds: A board holds four to six different shapes this often.
         charts: A question about a picture is one about a chart at least this often.
+        hard: An edit is one of those that are learned last at least this often (``train/tasks.py``, ``hard``).
     """
 
     tones: float = 0.0
     heard: float = 0.0
     crowds: float = 0.0
     charts: float = 0.0
+    hard: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,42 @@ FIFTH = Phase(
 # The same, and talks to be remembered: what two layers must learn together to find a fact again had been learned apart
 # (benchmarks/symphony_needle.py) and was added to the weights at this step.
 SIXTH = replace(FIFTH, start=4500, tasks={**FIFTH.tasks, "memory": 0.03}, long={**FIFTH.long, "memory": 0.12})
-STAGES: dict[str, tuple[Phase, ...]] = {"words": (FIRST, SECOND, THIRD), "changes": (FOURTH, FIFTH, SIXTH)}
+# Remarks and tales to be played lag; of the edits, other shapes, targets named by their colour and small ones.
+SEVENTH = Phase(
+    5800,
+    {
+        "text->image": 0.12,
+        "image->text": 0.15,
+        "text->audio": 0.05,
+        "audio->text": 0.04,
+        "text->video": 0.07,
+        "video->text": 0.02,
+        "text->text": 0.03,
+        "image+text->image": 0.34,
+        "image+text->text": 0.17,
+        "audio+text->text": 0.02,
+        "video+text->text": 0.02,
+        "image+audio->text": 0.02,
+        "image->svg": 0.03,
+        "tale->image": 0.03,
+        "tale->audio": 0.05,
+        "memory": 0.03,
+    },
+    long={
+        "story": 0.1,
+        "image+text->image, twice": 0.12,
+        "video+audio->text": 0.06,
+        "video+audio->image": 0.22,
+        "video+audio->video": 0.26,
+        "tale->video": 0.05,
+        "media->tale": 0.14,
+        "memory": 0.06,
+    },
+    long_every=3,
+    lean=Leaning(tones=0.4, heard=0.4, crowds=0.2, charts=0.6, hard=0.5),
+    shares=(0.40, 0.30, 0.10, 0.20),
+)
+STAGES: dict[str, tuple[Phase, ...]] = {"words": (FIRST, SECOND, THIRD), "changes": (FOURTH, FIFTH, SIXTH, SEVENTH)}
 
 
 def phase_at(step: int, phases: tuple[Phase, ...]) -> Phase:

@@ -203,6 +203,8 @@ class TaskSource:
                 return drawn
 
     def _picture(self, name: str, rng: np.random.Generator, held_out: bool, lean: Leaning) -> Task:
+        if name.startswith("image+text->image"):
+            return self._change(name, rng, held_out, lean)
         drawn = self._scene(name, rng, held_out, lean)
         span = TokenSpan(ModalityId.IMAGE, self.media.of_scene(drawn))
         if name in ("text->image", "image->text", "image+text->text"):
@@ -217,20 +219,25 @@ class TaskSource:
         if name == "image->svg":
             asked = captions.pick(rng, questions.SVG_QUESTIONS)
             return self._about(name, span, "", asked, questions.svg(drawn), drawn, rng, lean)
-        if name == "image+audio->text":
-            true = len(drawn.things)
-            spoken = true if rng.random() < 0.5 else int(rng.integers(1, 7))
-            said = self._span(sound.Sound("words", (captions.NUMBERS[spoken],)))
-            asked, answer = questions.ask_count(drawn, spoken)
-            return Task(
-                name, self._asked([span, said, self._text(asked)], self._text(answer), rng, lean), (drawn, spoken)
-            )
-        words, after = self._edit(drawn, rng, held_out)
-        first = self._asked([span, self._text(words)], self._span(after), rng, lean)
+        true = len(drawn.things)  # the spoken count and the picture
+        spoken = true if rng.random() < 0.5 else int(rng.integers(1, 7))
+        said = self._span(sound.Sound("words", (captions.NUMBERS[spoken],)))
+        asked, answer = questions.ask_count(drawn, spoken)
+        exchange = self._asked([span, said, self._text(asked)], self._text(answer), rng, lean)
+        return Task(name, exchange, (drawn, spoken))
+
+    def _change(self, name: str, rng: np.random.Generator, held_out: bool, lean: Leaning) -> Task:
+        """A picture and one change, or two in one talk."""
+        wanted = lean.hard > 0 and rng.random() < lean.hard
+        while True:
+            drawn = self._scene(name, rng, held_out, lean)
+            assert isinstance(drawn, scene.Board)
+            words, after = self._edit(drawn, rng, held_out)
+            if (hard(words, drawn, after) or not wanted) and (after.things or name == "image+text->image"):
+                break
+        first = self._asked([self._span(drawn), self._text(words)], self._span(after), rng, lean)
         if name == "image+text->image":
             return Task(name, first, (drawn, after))
-        if not after.things:
-            return self._picture(name, rng, held_out, lean)
         more, last = self._edit(after, rng, held_out)
         second = next_turn(first.ids, [self._text(more)], [self._span(last)], self.config)
         return Task(name, Example(second.ids, first.loss + second.loss), (drawn, after, last))
@@ -253,6 +260,13 @@ def _sound(rng: np.random.Generator, tones: float) -> sound.Sound:
 
 def _tale_held_out(tale: tales.Tale) -> bool:
     return any(isinstance(e, scene.Board) and sample.board_held_out(e) for e in tale.events)
+
+
+def hard(words: str, before: scene.Board, after: scene.Board) -> bool:
+    """Whether an edit is of a kind learned last: another shape, a target named by its colour, or a small one."""
+    named_by_colour = any(w in scene.COLOURS for w in words.split()[:-1])
+    small = any(t.size == "small" for t in set(before.things) - set(after.things))
+    return " into " in words or named_by_colour or small
 
 
 def drawable(board: scene.Board) -> bool:
