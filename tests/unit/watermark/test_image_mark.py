@@ -91,6 +91,27 @@ def test_geometry_is_found_again(marked, attack):
     assert found.attempts >= 1 and found.p_value == pytest.approx(found.attempts * 8 / 2**40)
 
 
+def busy(seed: int, shape: tuple[int, int], contrast: float) -> np.ndarray:
+    """Leaves and gravel: detail at every size."""
+    rng = np.random.default_rng(seed)
+    layers = [ndimage.gaussian_filter(rng.normal(size=shape), s) * s * contrast for s in (0.7, 2, 6)]
+    return np.clip(128 + sum(layers)[..., None] * [1.0, 0.9, 0.7], 0, 255).astype(np.uint8)
+
+
+def test_a_picture_is_marked_as_strongly_as_its_crops_need():
+    quality = {}
+    for name, picture in (("busy", busy(1, (256, 320), 60)), ("plain", shapes(0))):
+        after = image.embed(picture, PAYLOAD, KEY)
+        quality[name] = perception.psnr(picture, after)
+    assert 40 <= quality["busy"] < quality["plain"] - 1.5
+
+
+def test_half_of_a_busy_picture_darkened_and_recoded_is_read():
+    part = image.embed(busy(1, (321, 481), 20), PAYLOAD, KEY)[60:287, 90:430]
+    found = image.detect(jpeg((part * 0.5).astype(np.uint8), 50), KEY)
+    assert (found.payload, found.detail["found_by"]) == (PAYLOAD, "crops")
+
+
 def test_the_change_is_small(marked):
     for before, after in marked:
         assert after.shape == before.shape and after.dtype == np.uint8

@@ -7,7 +7,7 @@ from gensafe.core.types import MarkLevel
 from gensafe_watermark import payload as coding
 from gensafe_watermark import statistics
 from gensafe_watermark.image import carrier as tiles
-from gensafe_watermark.image import geometry, layout, search, selfcheck
+from gensafe_watermark.image import embedder, geometry, layout, search, selfcheck, spectrum
 from gensafe_watermark.image.reading import Reader
 
 KEY = bytes(range(32))
@@ -50,20 +50,56 @@ def test_search_finds_scale_turn_and_mirror(turn, tile, mirror):
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     matrix = (rotation @ np.diag([mirror, 1.0])).T / tile
     mark = tiles.carrier(KEY, "image", 0)
-    warp = geometry.Warp.linear(matrix, (256, 320))
-    u, v = warp.tile_coordinates()
-    spectrum = mark.coefficients(coding.encode(PAYLOAD, KEY, "image"))
-    drawn = sum(
-        (c * np.exp(2j * np.pi * (kx * u + ky * v))).real
-        for c, (kx, ky) in zip(spectrum, tiles.FREQUENCIES, strict=True)
-    )
-    noisy = (drawn + np.random.default_rng(1).normal(0, 3, drawn.shape)).astype(np.float32)
-    power = search.Power.of(noisy)
+    power = spectrum.Power.of(drawn_along(geometry.Warp.linear(matrix, (256, 320)), 3))
     best, examined = search.similarities(power, [mark], (40.0, 200.0), 3)
-    score, refined = search.polish(power, mark, best[0].matrix)
+    score, refined = spectrum.polish(power, mark, best[0].matrix)
     sign = np.sign(np.sum(refined * matrix))  # known up to a half turn
     assert np.allclose(sign * refined, matrix, atol=0.006 / tile)
     assert score > 1 and examined > 1e5
+
+
+def drawn_along(warp, noise, seed=1):
+    """A mark of layout 0 laid along a map, under white noise."""
+    mark = tiles.carrier(KEY, "image", 0)
+    u, v = warp.tile_coordinates()
+    spectrum = mark.coefficients(coding.encode(PAYLOAD, KEY, "image"))
+    waves = zip(spectrum, tiles.FREQUENCIES, strict=True)
+    drawn = sum((c * np.exp(2j * np.pi * (kx * u + ky * v))).real for c, (kx, ky) in waves)
+    return (drawn + np.random.default_rng(seed).normal(0, noise, drawn.shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 6])
+def test_one_scale_is_found_under_more_noise_than_two_and_a_turn(orientation):
+    side = 71.3
+    marked = pattern((227, 340), side, orientation)
+    noisy = (marked + np.random.default_rng(3).normal(0, 5, marked.shape)).astype(np.float32)
+    power = spectrum.Power.of(noisy)
+    layouts = [tiles.carrier(KEY, "image", variant) for variant in range(tiles.VARIANTS)]
+    candidates, examined = search.scales(power, layouts, (31.0, 500.0), 3)
+    assert (candidates[0].variant, 1 / candidates[0].matrix[0, 0]) == (1, pytest.approx(side, rel=0.004))
+    assert examined == pytest.approx(tiles.VARIANTS * tiles.ORIENTATIONS * np.log(500 / 31) / 0.0025, rel=0.01)
+
+
+@pytest.mark.parametrize("bend", [((1.17, -0.05), (0.04, 1.06)), ((1.02, 0.04), (-0.11, 1.21))])
+def test_windows_find_what_perspective_looks_like(bend):
+    matrix = np.array(bend).T / 80
+    power = spectrum.Power.of(drawn_along(geometry.Warp.linear(matrix, (193, 289)), 3))
+    mark = tiles.carrier(KEY, "image", 0)
+    candidates, _ = search.distortions(power, [mark], (80.0,), 3)
+    found = candidates[0].matrix
+    assert np.allclose(found * np.sign(np.sum(found * matrix)), matrix, atol=0.012 / 80)
+
+
+def test_parts_of_a_picture_add_up_to_its_grid():
+    noise = np.random.default_rng(4).normal(size=(101, 150)).astype(np.float32)
+    parts = tiles.analyse_blocks(noise, (40.0, 33.0), 4)
+    whole = tiles.analyse(noise, (40.0, 33.0))
+    assert np.allclose(parts.sum(axis=0), whole, atol=1e-2)
+    corner = noise.copy()
+    corner[25:], corner[:, 37:] = 0, 0
+    assert np.allclose(parts[0], tiles.analyse(corner, (40.0, 33.0)), atol=1e-2)
+    assert np.allclose(embedder.windows(parts, 4)[0], whole, atol=1e-2)
+    assert np.allclose(embedder.windows(parts, 2)[1], parts[[1, 2, 5, 6]].sum(axis=0))
 
 
 def test_registration_measures_displaced_blocks():
@@ -139,13 +175,7 @@ def test_blurred_reading_needs_no_fine_waves():
 def test_all_blocks_together_place_what_single_blocks_cannot():
     mark = tiles.carrier(KEY, "image", 0)
     warp = geometry.Warp.linear(np.eye(2) / 50.0, (300, 300))
-    u, v = warp.tile_coordinates()
-    spectrum = mark.coefficients(coding.encode(PAYLOAD, KEY, "image"))
-    drawn = sum(
-        (c * np.exp(2j * np.pi * (kx * u + ky * v))).real
-        for c, (kx, ky) in zip(spectrum, tiles.FREQUENCIES, strict=True)
-    )
-    noisy = (drawn + np.random.default_rng(1).normal(0, 14, drawn.shape)).astype(np.float32)
+    noisy = drawn_along(warp, 14)
     wrong = warp.plus(np.array([[0.0, 0.02, -0.01], [0.0, 0.01, 0.02]]))
     centres = geometry.block_centres(warp.shape, 5)
     grids = geometry.fold(noisy, wrong, 5)

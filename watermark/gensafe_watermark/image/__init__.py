@@ -31,7 +31,7 @@ def embed(pixels: NDArray[Any], payload: bytes, key: bytes, strength: float = 1.
         pixels: uint8 (H, W, 3), sRGB; uint16, grey (H, W) and RGBA (H, W, 4) as well.
         payload: PAYLOAD_BYTES bytes (gensafe.core.ids.pack_payload).
         key: 32 bytes.
-        strength: factor on the starting amplitude; the embedder raises it further where its own test asks for it.
+        strength: factor on the amplitude that the embedder's own check of this picture asks for.
 
     Returns:
         A marked copy of the same shape and type; transparency is left alone.

@@ -192,8 +192,12 @@ def unorient(grid: NDArray[np.complex64], orientation: int) -> NDArray[np.comple
 
 
 def _waves(length: int, tile: float, sign: float) -> NDArray[np.complex64]:
-    axis = np.arange(-RADIUS, RADIUS + 1)
-    return np.asarray(np.exp(sign * 2j * np.pi / tile * np.outer(axis, np.arange(length))), np.complex64)
+    turns = np.outer(np.arange(RADIUS + 1), np.arange(length)) / tile  # whole turns go first: float32 sines are quick
+    angle = np.asarray(2 * np.pi * sign * (turns - np.rint(turns)), np.float32)
+    half: NDArray[np.complex64] = np.empty((2 * RADIUS + 1, length), np.complex64)
+    half[RADIUS:].real, half[RADIUS:].imag = np.cos(angle), np.sin(angle)
+    half[:RADIUS] = np.conj(half[:RADIUS:-1])
+    return np.asarray(half, np.complex64)
 
 
 def render(grid: NDArray[np.complex64], shape: tuple[int, int], tile: float) -> NDArray[np.float32]:
@@ -203,17 +207,31 @@ def render(grid: NDArray[np.complex64], shape: tuple[int, int], tile: float) -> 
     half = grid[RADIUS:].copy()
     half[0, :RADIUS] = 0  # ky = 0: keep one of each conjugate pair
     wave = half @ cols
-    drawn = rows.real.T @ wave.real - rows.imag.T @ wave.imag
+    drawn = np.concatenate([rows.real, -rows.imag]).T @ np.concatenate([wave.real, wave.imag])
     return np.asarray(drawn, np.float32)
 
 
 def analyse(residual: NDArray[np.float32], tile: tuple[float, float]) -> NDArray[np.complex64]:
     """Correlate (H, W) with every lattice frequency of an axis-aligned tile (width, height): a Hermitian grid."""
+    whole: NDArray[np.complex64] = analyse_blocks(residual, tile, 1)[0]
+    return whole
+
+
+def analyse_blocks(residual: NDArray[np.float32], tile: tuple[float, float], blocks: int) -> NDArray[np.complex64]:
+    """``analyse`` of blocks x blocks parts, row by row, (blocks * blocks, GRID, GRID), all from one tile origin."""
     height, width = residual.shape
-    cols = _waves(width, tile[0], -1.0)
-    inner = residual @ cols.real.T + 1j * (residual @ cols.imag.T)
-    half = _waves(height, tile[1], -1.0)[RADIUS:] @ inner.astype(np.complex64)
-    return np.concatenate([np.conj(half[:0:-1, ::-1]), half], axis=0)
+    across, down = _waves(width, tile[0], -1.0), _waves(height, tile[1], -1.0)[RADIUS:]
+    both = np.concatenate([across.real, across.imag])
+    xs, ys = (np.arange(blocks + 1) * length // blocks for length in (width, height))
+    out = np.empty((blocks, blocks, GRID, GRID), np.complex64)
+    for j in range(blocks):
+        sums = residual[:, xs[j] : xs[j + 1]] @ both[:, xs[j] : xs[j + 1]].T
+        inner = np.empty((height, GRID), np.complex64)
+        inner.real, inner.imag = sums[:, :GRID], sums[:, GRID:]
+        for i in range(blocks):
+            half = down[:, ys[i] : ys[i + 1]] @ inner[ys[i] : ys[i + 1]]
+            out[i, j, RADIUS:], out[i, j, :RADIUS] = half, np.conj(half[:0:-1, ::-1])
+    return np.asarray(out.reshape(blocks * blocks, GRID, GRID), np.complex64)
 
 
 def whiten(grids: NDArray[np.complex64]) -> NDArray[np.complex64]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from gensafe.core.types import Detection, MarkLevel
 from gensafe_watermark.image import carrier as tiles
 from gensafe_watermark.image import geometry, search
-from gensafe_watermark.image.layout import MIN_SIDE, reduction, tile_counts
+from gensafe_watermark.image.layout import MIN_SIDE, reduction, tile_count, tile_counts
 from gensafe_watermark.image.perception import reduce_by
 from gensafe_watermark.image.reading import WORTH_DECODING, Alignment, Reader
 from gensafe_watermark.image.residual import residual
+from gensafe_watermark.image.spectrum import Power, polish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +23,14 @@ if TYPE_CHECKING:
 
 _SEARCH_TILES: Final = 8  # the search works best on a tighter high-pass than reading does
 _SMALLEST_TILE: Final = 31.0  # pixels: the comb's finest line then spans 2.2
-_CANDIDATES: Final = 8
+_CANDIDATES: Final = 6
+_CROPS: Final = 16
 _FOLLOWED: Final = 2
+_CLEAR: Final = 6.0  # comb score that is followed at once; lower ones wait, because most lead nowhere
+_LEFT: Final = 3
 _BLOCKS: Final = 5
 _ORDERS: Final = (1, 1, 1, 2, 2, 2, 3)
+_REFINED: Final = (1, 2, 2, 3)
 _AS_GOOD: Final = 0.93  # a map of one parameter follows less of the noise: it may score a little less
 _SCALES: Final = 1 + 0.0008 * np.arange(-5, 6)
 _PROMISING: Final = 5.5
@@ -76,13 +81,18 @@ def detect_planes(planes: Sequence[NDArray[np.float32]], key: bytes, medium: str
         return reader.give_up()
     chase = _Chase(reader, planes, flat)
     side = min(flat.shape)
-    found = chase.follow(search.similarities, (max(_SMALLEST_TILE, side / 9), side * 2.2), _WHOLE)
-    found = found or chase.follow(search.stretches, (max(_SMALLEST_TILE, side / 9), side * 2.2), _WHOLE)
+    sides = (max(_SMALLEST_TILE, side / 9), side * 2.2)
+    found = chase.crops(sides) or chase.follow(search.similarities, sides, _WHOLE)
+    found = found or chase.follow(search.stretches, sides, _WHOLE)
     # 3. perspective: general linear maps in windows, from where the registration grows outwards
-    nominal = tuple(side / count for count in tile_counts(medium) if side / count >= _SMALLEST_TILE and count > 1)
-    for window in _WINDOWS:
-        found = found or chase.follow(search.distortions, nominal, window)
-    return found or reader.give_up()
+    usual = max(2, tile_count(short, medium))
+    for number, window in enumerate(_WINDOWS):  # in the middle, also as if it had been scaled
+        counts = tile_counts(medium) if number == 0 else (usual,)
+        nominal = tuple(side / count for count in counts if side / count >= _SMALLEST_TILE and count > 1)
+        if nominal:
+            found = found or chase.follow(search.distortions, nominal, window)
+    # 4. what no step thought clear enough to follow at once
+    return found or chase.rest() or reader.give_up()
 
 
 def _cut(shape: tuple[int, ...], window: Window) -> tuple[slice, slice]:
@@ -92,6 +102,15 @@ def _cut(shape: tuple[int, ...], window: Window) -> tuple[slice, slice]:
     return slice(top, top + height), slice(left, left + width)
 
 
+class _Lead(NamedTuple):
+    """A map worth registering: comb score in the window it was found in, and how it lies on the whole picture."""
+
+    z: float
+    how: str
+    warp: geometry.Warp
+    start: Alignment
+
+
 @dataclass(frozen=True, eq=False)
 class _Chase:
     """The costly part: follow lattice candidates on the picture itself."""
@@ -99,38 +118,89 @@ class _Chase:
     reader: Reader
     planes: Sequence[NDArray[np.float32]]
     flat: NDArray[np.float32]
+    leads: list[_Lead] = field(default_factory=list)
+
+    def _carriers(self) -> list[tiles.Carrier]:
+        return [tiles.carrier(self.reader.key, self.reader.medium, v) for v in range(tiles.VARIANTS)]
+
+    def crops(self, sides: tuple[float, float]) -> Detection | None:
+        """One scale, no turn: so few maps that each is measured whole, and read without growing it."""
+        power = Power.of(self.flat)
+        candidates, examined = search.scales(power, self._carriers(), sides, _CROPS)
+        self.reader.count("crops", examined)
+
+        def look(
+            side: NDArray[np.float64], variant: int, turns: Sequence[int]
+        ) -> tuple[Alignment, NDArray[np.float64]]:
+            grid = tiles.analyse(self.flat, (side[0], side[1]))
+            return self.reader.align(grid, turns, (variant,))[0], side
+
+        looks = [look(1 / np.diag(c.matrix), c.variant, range(tiles.ORIENTATIONS)) for c in candidates]
+        looks.sort(key=lambda seen: -seen[0].z)
+        self.reader.count("crops", 0, looks[0][0].z)
+        words: list[NDArray[np.float32]] = []
+        scores: list[float] = []
+        for best, side in looks[:_FOLLOWED]:
+            if best.z < _PROMISING:
+                break
+            for axis in ([1, 1], [1, 0], [0, 1]):  # whole pixels: an enlarged crop is not quite as wide as high
+                tried = [look(side * f ** np.array(axis), best.variant, (best.orientation,)) for f in _SCALES]
+                best, side = max(tried, key=lambda seen: seen[0].z)
+            tile = float(np.sqrt(side[0] * side[1]))
+            grids = np.stack([tiles.analyse(residual(p, tile), (side[0], side[1])) for p in self.planes])
+            self._read(grids, best, words, scores)
+        return self.reader.decode(words, scores, "crops")
 
     def follow(self, method: search.Method, sides: tuple[float, ...], window: Window) -> Detection | None:
-        """Search one window of the picture, rank what is found by phase agreement, register and read the best."""
-        carriers = [tiles.carrier(self.reader.key, self.reader.medium, v) for v in range(tiles.VARIANTS)]
+        """Search one window of the picture and rank what is found by phase agreement; follow what stands clear."""
+        carriers = self._carriers()
         cut = _cut(self.flat.shape, window)
-        power = search.Power.of(self.flat[cut])
+        power = Power.of(self.flat[cut])
         part = np.ascontiguousarray(self.flat[cut])
         candidates, examined = method(power, carriers, sides, _CANDIDATES)
         how = method.__name__
         self.reader.count(how, examined)
-        # 1. how well does the comb's phase agree along each candidate?
-        ranked = []
+        middle = np.array([(c.start + c.stop) / 2 for c in cut[::-1]]) - np.array(self.flat.shape[::-1]) / 2
+        leads = []
         for candidate in candidates:
             layout = carriers[candidate.variant]
-            _, matrix = search.polish(power, layout, candidate.matrix)
+            _, matrix = polish(power, layout, candidate.matrix)
             warp = geometry.Warp.linear(matrix, (part.shape[0], part.shape[1]))
             best = self.reader.align(geometry.fold(part, warp)[0], (0, 2), (candidate.variant,))[0]
             self.reader.count(how, 0, best.z)
-            ranked.append((best.z, matrix, best))
-        ranked.sort(key=lambda r: -r[0])
-        # 2. register the best ones block by block, and read
-        words: list[NDArray[np.float32]] = []
-        scores: list[float] = []
-        middle = np.array([(c.start + c.stop) / 2 for c in cut[::-1]]) - np.array(self.flat.shape[::-1]) / 2
-        for z, matrix, best in ranked[:_FOLLOWED]:
-            if z < WORTH_DECODING:
-                break
             sign = -1.0 if best.orientation == 2 else 1.0
-            warp = geometry.Warp.linear(sign * matrix, (self.flat.shape[0], self.flat.shape[1]))
             px, py = np.array([best.px, best.py]) - sign * matrix @ middle  # phase at the middle of the whole picture
-            self._register(warp, replace(best, orientation=0, px=px, py=py), how, words, scores)
-        return self.reader.decode(words, scores, how)
+            warp = geometry.Warp.linear(sign * matrix, (self.flat.shape[0], self.flat.shape[1]))
+            leads.append(_Lead(best.z, how, warp, replace(best, orientation=0, px=px, py=py)))
+        leads.sort(key=lambda lead: -lead.z)
+        clear = [lead for lead in leads[:_FOLLOWED] if lead.z >= _CLEAR]
+        self.leads.extend(lead for lead in leads[:_FOLLOWED] if WORTH_DECODING <= lead.z < _CLEAR)
+        return self._chase(clear)
+
+    def rest(self) -> Detection | None:
+        """Follow the best of what was put off."""
+        return self._chase(sorted(self.leads, key=lambda lead: -lead.z)[:_LEFT])
+
+    def _chase(self, leads: list[_Lead]) -> Detection | None:
+        for lead in leads:
+            words: list[NDArray[np.float32]] = []
+            scores: list[float] = []
+            self._register(lead.warp, lead.start, lead.how, words, scores)
+            found = self.reader.decode(words, scores, lead.how)
+            if found is not None:
+                return found
+        return None
+
+    def _read(
+        self,
+        grids: NDArray[np.complex64],
+        here: Alignment,
+        words: list[NDArray[np.float32]],
+        scores: list[float],
+    ) -> None:
+        for grid in self.reader.combined(grids, here):
+            words += [self.reader.soft(grid, here), self.reader.soft(grid, here, blurred=True)]
+            scores += [here.z] * 2
 
     def _score(self, warp: geometry.Warp, variant: int) -> float:
         return self.reader.align(geometry.fold(self.flat, warp)[0], (0,), (variant,))[0].z
@@ -161,16 +231,17 @@ class _Chase:
             phase = (here.px, here.py)
             if here.z > peak:
                 fit, peak = warp, here.z
-            if here.z < 0.75 * peak or (number >= 3 and peak < _PROMISING):
+            if here.z < 0.75 * peak or (number >= 2 and peak < _PROMISING):
                 break
         if peak < _PROMISING:
             return
         # 2. all blocks together, from the best map so far; of few parameters where few will do
         grids, here = look(fit)
-        refined = fit.plus(geometry.refine(grids, layout, (here.px, here.py), centres, 1))
-        there = look(refined)[1]
-        if there.z >= here.z:
-            fit, here = refined, there
+        for order in _REFINED:
+            refined = fit.plus(geometry.refine(grids, layout, (here.px, here.py), centres, order))
+            seen, there = look(refined)
+            if there.z >= here.z:
+                fit, grids, here = refined, seen, there
         level = fit.levelled()
         if level is not None:  # a crop, perhaps scaled: one parameter
             level = max((level.scaled(factor) for factor in _SCALES), key=lambda warp: self._score(warp, best.variant))
@@ -180,6 +251,4 @@ class _Chase:
         tile = 1 / float(np.sqrt(abs(np.linalg.det(fit.matrix()))))
         grids = np.concatenate([geometry.fold(residual(plane, tile), fit) for plane in self.planes])
         here = self.reader.align(np.asarray(grids.sum(axis=0), np.complex64), (0,), (best.variant,))[0]
-        for grid in self.reader.combined(grids, here):
-            words += [self.reader.soft(grid, here), self.reader.soft(grid, here, blurred=True)]
-            scores += [here.z] * 2
+        self._read(grids, here, words, scores)

@@ -7,6 +7,7 @@ favours to bits it opposes, at the same total power.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -24,12 +25,27 @@ from gensafe_watermark.image.residual import residual
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-START_PSNR: Final = 43.0  # dB at strength 1, before the check raises it
-MOST_RAISE: Final = 1.38  # 2.8 dB
-MARGIN: Final = 0.9  # soft-bit mean / deviation asked for after the test attack; decoding needs 0.55
-LEAST: Final = 0.6  # what the highest strength must reach, or the picture is refused
+START_PSNR: Final = 43.0  # dB of the first try; the check then goes up or down from there
+_FAINTEST: Final = 46.0  # dB: what JPEG leaves of an even surface is not told by a margin alone
+_STRONGEST: Final = 40.4  # dB
+_MOST_VISIBLE: Final = 0.0115  # of structural similarity (see perception.visibility)
+_ENOUGH: Final = 4  # tiles along the short side: with fewer, parts hold hardly one
+_FEW_TILES: Final = 1.5  # times as visible a mark is then granted
+_PARTS: Final = 4  # the picture is read in so many parts each way
+_CROPPED: Final = 3  # of them a side of the darkened, recoded part that is checked
+_PIECE: Final = 2  # and of the piece that nothing else happened to
+_WANTED_CROPPED: Final = 0.68  # soft-bit mean / deviation; decoding needs 0.55, and search and chance take their share
+_WANTED_PIECE: Final = 0.66
+_FALLS: Final = 1.15  # the margin's growth with the strength is a little under proportional: its inverse exponent
+_NEAR: Final = 1.2  # a second look is taken where the first asks for more than this factor up or down
+_LIKELY: Final = 0.9  # the factor that is looked at first, unless pieces ask for more
+_TRIED: Final = np.linspace(0.3, 2.0, 18)
+_WANTED_WHOLE: Final = 0.7
+LEAST: Final = 0.6  # what the whole must reach after the same at the highest strength, or the picture is refused
+MOST_RAISE: Final = 1.38  # 2.8 dB; of a film
 _MOST_SATURATED: Final = 0.8
 _PULL: Final = 0.8
+_PULL_STILL: Final = 0.5  # what a crop keeps is not what the whole picture was measured to add
 _GAIN: Final = (0.3, 2.0)
 
 
@@ -52,13 +68,22 @@ class Plan:
 
     def soft(self, planes: list[NDArray[np.float32]], scale: float = 1.0) -> NDArray[np.float32]:
         """Soft bits, positive where right, that the detector's nominal step sees in frames scaled by ``scale``."""
+        return self.bits(self.parts(planes, 1, scale)[0])
+
+    def parts(self, planes: list[NDArray[np.float32]], blocks: int, scale: float = 1.0) -> NDArray[np.complex64]:
+        """What that step measures in blocks x blocks parts, (blocks * blocks, GRID, GRID); their sum is the whole."""
         factor = reduction(round(min(planes[0].shape)), max(1, round(min(planes[0].shape) / (self.tile * scale))))
         side = self.tile * scale / factor
-        total = sum(residual(perception.reduce_by(plane, factor), side) for plane in planes)
-        grid = tiles.analyse(np.asarray(total, np.float32), (side, side))
-        reader = Reader(self.key, self.medium, "")
+        total = residual(perception.reduce_by(planes[0], factor), side)
+        for plane in planes[1:]:
+            total = total + residual(perception.reduce_by(plane, factor), side)
+        return tiles.analyse_blocks(total, (side, side), blocks)
+
+    def bits(self, grid: NDArray[np.complex64]) -> NDArray[np.float32]:
+        """Soft bits of a measured grid, positive where right."""
         place = self.place
-        soft = reader.soft(grid, Alignment(0.0, place.variant, place.orientation, place.px, place.py))
+        alignment = Alignment(0.0, place.variant, place.orientation, place.px, place.py)
+        soft = Reader(self.key, self.medium, "").soft(grid, alignment)
         return np.asarray((1.0 - 2.0 * self.coded.astype(np.float32)) * soft, np.float32)
 
 
@@ -87,21 +112,74 @@ def change(plane: NDArray[np.float32], payload: bytes, key: bytes, medium: str, 
     layout = plan((plane.shape[0], plane.shape[1]), payload, key, medium)
     check_range(plane)
     # 2. mask and informed pattern
-    mark = perception.mask(plane, layout.tile)
-    mark *= np.float32(strength * start_level(mark))
-    mark *= informed(layout, [plane], [mark])
-    # 3. raise the strength as far as the detector's own view of attacked copies asks for
-    mark *= np.float32(sufficient(lambda factor: dimmed(layout, added(plane, np.float32(factor) * mark))))
+    deviation = perception.deviation(plane, layout.tile)
+    amplitude = perception.STILL.amplitude(deviation)
+    amplitude *= np.float32(start_level(amplitude))
+    mark = perception.spread(amplitude, plane.shape)
+    pattern = layout.pattern((plane.shape[0], plane.shape[1]))
+    parts = layout.parts([added(plane, mark * pattern)], _PARTS)
+    gain = gains(layout.bits(parts.sum(axis=0)), _PULL_STILL)
+    mark *= pattern if gain is None else layout.pattern((plane.shape[0], plane.shape[1]), gain)
+    # 3. as strong as a quarter of the picture must be to be read, and parts of an attacked copy, if not too visible
+    lowest, strongest = (10 ** ((START_PSNR - quality) / 20) for quality in (_FAINTEST, _STRONGEST))
+    visible = _MOST_VISIBLE * (_FEW_TILES if tile_count(min(plane.shape)) < _ENOUGH else 1)
+    highest = min(strongest, (visible / perception.visibility(amplitude, deviation)) ** 0.5)
+    asked = for_pieces(layout, parts, gain)
+    factor = float(np.clip(asked, _LIKELY, max(highest, _LIKELY)))
+    for _ in range(3):
+        whole, cropped = dimmed(layout, added(plane, np.float32(factor) * mark))
+        before, wanted = factor, max(asked, factor * (_WANTED_CROPPED / max(cropped, 0.05)) ** _FALLS)
+        needed = factor * (_WANTED_WHOLE / max(whole, 0.05)) ** _FALLS  # less would be no mark: seen or not
+        factor = float(np.clip(max(min(wanted, highest), needed), lowest, strongest))
+        if 1 / _NEAR < factor / before < _NEAR or factor <= lowest:
+            break
+    whole *= strength * factor / before
+    if whole < LEAST:
+        raise CannotCarry(f"too flat or too busy: soft-bit margin {whole:.2f} of {LEAST} at full strength")
+    mark *= np.float32(strength * factor)
     return mark
 
 
-def sufficient(reached_at: Callable[[float], float], wanted: float = MARGIN) -> float:
-    """The factor 1 .. MOST_RAISE on the strength at which ``reached_at(factor)`` comes to ``wanted``.
+def for_pieces(layout: Plan, parts: NDArray[np.complex64], gain: NDArray[np.float32] | None) -> float:
+    """Factor on the strength at which the worst quarters of the picture can be read by themselves.
+
+    What the picture adds to each bit was measured along with the first pattern: the rest is arithmetic.
+    """
+    shape = np.ones(coding.CODED_BITS) if gain is None else gain / np.sqrt(np.mean(gain**2))
+    spread, needed = float(shape.std()), []
+    for grid in windows(parts, _PIECE):
+        soft = layout.bits(grid)
+        mean = max(float(soft.mean()), 1e-3)
+        together = float(np.cov(shape, soft, bias=True)[0, 1])
+        # deviation of tried * mean * shape + (soft - mean)
+        deviation = np.sqrt((_TRIED * mean * spread) ** 2 + 2 * _TRIED * mean * together + float(soft.var()))
+        reached = _TRIED * mean * float(shape.mean()) / deviation
+        needed.append(float(np.interp(_WANTED_PIECE, reached, _TRIED)))
+    return float(np.mean(np.sort(needed)[-(len(needed) // 3) :]))
+
+
+def dimmed(layout: Plan, marked: NDArray[np.float32]) -> tuple[float, float]:
+    """Margin of a plane, and of parts of it, after the harshest of everyday changes: half as bright, then JPEG 50."""
+    parts = layout.parts([selfcheck.jpeg(np.rint(np.float32(0.5) * marked), 50)], _PARTS)
+    cropped = [margin(layout.bits(grid)) for grid in windows(parts, _CROPPED)]
+    return margin(layout.bits(parts.sum(axis=0))), float(np.mean(cropped))
+
+
+def windows(parts: NDArray[np.complex64], side: int) -> list[NDArray[np.complex64]]:
+    """Sums of side x side neighbouring parts of a square of them (see Plan.parts)."""
+    count = math.isqrt(len(parts))
+    square = parts.reshape(count, count, *parts.shape[1:])
+    places = range(count - side + 1)
+    return [square[i : i + side, j : j + side].sum(axis=(0, 1)) for i in places for j in places]
+
+
+def sufficient(reached_at: Callable[[float], float], wanted: float) -> float:
+    """The factor 1 .. MOST_RAISE on a film's strength at which ``reached_at(factor)`` comes to ``wanted``.
 
     The margin grows about in proportion to the strength, so one look tells how far to go.
 
     Raises:
-        CannotCarry: less than LEAST even at MOST_RAISE.
+        CannotCarry: too little even at MOST_RAISE.
     """
     reached = reached_at(1.0)
     if reached >= wanted:
@@ -143,13 +221,14 @@ def informed(
     """The pattern whose bits are reweighted against what the picture (or these frames together) contribute."""
     shape = (planes[0].shape[0], planes[0].shape[1])
     pattern = layout.pattern(shape)
-    soft = layout.soft([added(plane, change * pattern) for plane, change in zip(planes, amplitudes, strict=True)])
+    marked = [added(plane, change * pattern) for plane, change in zip(planes, amplitudes, strict=True)]
+    gain = gains(layout.soft(marked), _PULL)
+    return pattern if gain is None else layout.pattern(shape, gain)
+
+
+def gains(soft: NDArray[np.float32], pull: float) -> NDArray[np.float32] | None:
+    """Factors (CODED_BITS,) that move power to bits that came out low, None where nothing came out at all."""
     mean = float(soft.mean())
     if mean <= 0:
-        return pattern
-    return layout.pattern(shape, np.clip(1 + _PULL * (1 - soft / mean), *_GAIN).astype(np.float32))
-
-
-def dimmed(layout: Plan, plane: NDArray[np.float32]) -> float:
-    """Margin after the harshest of the changes that come every day: half as bright, then JPEG at quality 50."""
-    return margin(layout.soft([selfcheck.jpeg(np.float32(0.5) * plane, 50)]))
+        return None
+    return np.asarray(np.clip(1 + pull * (1 - soft / mean), *_GAIN), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -17,9 +18,28 @@ COLOUR: Final = (0.5 * LUMA / float(LUMA @ LUMA) + 0.5).astype(np.float32)
 0.9 dB less squared error than grey; the smallest itself (1.3 dB) leaves faint coloured mottling in flat skies.
 """
 
-_FLAT: Final = 1.0  # amplitude on a flat area, relative to the rest of the picture
-_TEXTURE: Final = 0.12  # more per grey level of local standard deviation
-_MOST: Final = 3.5
+_SSIM_STEADY: Final = (0.03 * 255) ** 2  # C2 of Wang and others, "Image quality assessment", IEEE Trans. IP 13(4), 2004
+
+
+@dataclass(frozen=True, slots=True)
+class Hiding:
+    """How the amplitude follows local activity; 1 on a flat area.
+
+    Attributes:
+        texture: more per grey level of local standard deviation.
+        most: of the amplitude.
+    """
+
+    texture: float
+    most: float
+
+    def amplitude(self, deviation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Relative amplitude where the local standard deviation is ``deviation``."""
+        return np.asarray(np.clip(1 + self.texture * deviation, 1, self.most), np.float32)
+
+
+STILL: Final = Hiding(0.3, 5.0)
+MOVING: Final = Hiding(0.12, 3.5)
 
 
 def luma(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -40,23 +60,42 @@ def reduce_by(plane: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     return np.asarray(total * np.float32(1 / factor**2), np.float32)
 
 
-def mask(plane: NDArray[np.float32], tile: float) -> NDArray[np.float32]:
-    """Amplitude (H, W) in grey levels at strength 1: more where local activity hides it (texture masking).
+def deviation(plane: NDArray[np.float32], tile: float) -> NDArray[np.float32]:
+    """Local standard deviation, in grey levels, of each 2 x 2 block (ceil(H / 2), ceil(W / 2)).
 
-    The local variance of full-size pixels, averaged over 2 x 2 blocks and smoothed there: the amplitude varies slowly.
+    The local variance of full-size pixels, averaged over the blocks and smoothed there: it varies slowly.
     """
     size = max(3, round(tile / 32) | 1)
     height, width = plane.shape
     even = np.pad(plane, ((0, height % 2), (0, width % 2)), mode="edge") if height % 2 or width % 2 else plane
     mean = ndimage.uniform_filter(reduce_by(even, 2), size, mode="reflect")
     square = ndimage.uniform_filter(reduce_by(even * even, 2), size, mode="reflect")
-    deviation = np.sqrt(np.maximum(square - mean * mean, 0))
-    amplitude = np.clip(_FLAT + _TEXTURE * ndimage.uniform_filter(deviation, size, mode="reflect"), _FLAT, _MOST)
-    out = np.empty(even.shape, np.float32)
+    found = np.sqrt(np.maximum(square - mean * mean, 0))
+    return np.asarray(ndimage.uniform_filter(found, size, mode="reflect"), np.float32)
+
+
+def spread(blocks: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Values of 2 x 2 blocks as a plane (H, W)."""
+    height, width = shape[:2]
+    out = np.empty((2 * blocks.shape[0], 2 * blocks.shape[1]), np.float32)
     for row in (0, 1):
         for column in (0, 1):
-            out[row::2, column::2] = amplitude
+            out[row::2, column::2] = blocks
     return out[:height, :width]
+
+
+def mask(plane: NDArray[np.float32], tile: float, hiding: Hiding = MOVING) -> NDArray[np.float32]:
+    """Amplitude (H, W) in grey levels at strength 1: more where local activity hides it (texture masking)."""
+    return spread(hiding.amplitude(deviation(plane, tile)), plane.shape)
+
+
+def visibility(amplitude: NDArray[np.float32], deviation: NDArray[np.float32]) -> float:
+    """What noise of a local ``amplitude``, in grey levels of luma, costs in structural similarity, about.
+
+    Independent noise of variance n on a window of variance v leaves (2 v + C2) / (2 v + n + C2) of it.
+    """
+    cost = float(np.mean(COLOUR**2)) * amplitude**2
+    return float(np.mean(cost / (2 * deviation**2 + cost + _SSIM_STEADY)))
 
 
 def add(pixels: NDArray[np.uint8], change: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -23,8 +23,8 @@ CAUTION: Final = 0.79
 """What a comb score counts for before presence is claimed: pictures marked under another key have heavier tails than
 Gaussian noise. Brings the 1e-6 of the bound to that of the tail fitted to wrong keys (docs/watermark-image.md)."""
 _EVIDENT: Final = 6.0  # comb score that hardly any unmarked picture reaches
-_LONG_LIST: Final = 8  # times the usual number of candidates
-_LONG_TRIES: Final = 4
+_LONG_LIST: Final = 32  # times the usual number of candidates
+_LONG_TRIES: Final = 3
 WORTH_DECODING: Final = 3.5  # comb score under which no payload was ever read; saves time, never counts as evidence
 
 
