@@ -18,6 +18,7 @@ import numpy as np
 
 from gensafe.core.errors import CannotCarry, InvalidRequest
 from gensafe.core.types import Detection, MarkLevel
+from gensafe_watermark import image
 from gensafe_watermark.image import detector, embedder, perception, selfcheck
 from gensafe_watermark.image.layout import MIN_SIDE, tile_counts
 from gensafe_watermark.image.reading import Reader
@@ -50,7 +51,7 @@ _WINDOW: Final = 48  # frames the detector looks at together
 _WINDOWS: Final = 8
 _FRAMES: Final = 24  # of a window, evenly spaced
 _CHECKED: Final = 4  # frames of a segment the embedder tests itself on
-_QUALITY: Final = 25  # of the JPEG that stands for a coder's quantiser in that test
+_QUALITY: Final = {MEDIUM: 25, image.MEDIUM: 50}  # of the JPEG that stands for a coder's quantiser in that test
 
 
 def embed(
@@ -143,7 +144,7 @@ def _mark_segment(
 
     def reached(factor: float) -> float:
         marked = [embedder.added(p, np.float32(factor) * c) for p, c in zip(planes, changes, strict=True)]
-        coded = [selfcheck.jpeg(plane, _QUALITY) for plane in marked]
+        coded = [selfcheck.jpeg(plane, _QUALITY[layout.medium]) for plane in marked]
         first = embedder.margin(layout.soft(coded[:1]))
         return first if first >= _MARGIN else max(first, embedder.margin(layout.soft(coded)))
 
