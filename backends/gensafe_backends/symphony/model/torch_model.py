@@ -53,9 +53,17 @@ class PackedRows:
 
 @dataclass(frozen=True, slots=True)
 class TrunkOutput:
-    """Final normed hidden states (B, T, d), the routers' load-balance loss, and mean gate use per layer (L, M, R)."""
+    """What a forward pass leaves.
+
+    Attributes:
+        hidden: Final normed hidden states (B, T, d).
+        entered: What entered the first global layer (B, T, d).
+        balance: The routers' load-balance loss.
+        use: Mean gate use per layer (L, M, R).
+    """
 
     hidden: Tensor
+    entered: Tensor
     balance: Tensor
     use: Tensor
 
@@ -129,14 +137,17 @@ class SymphonyModel(nn.Module):
         wide = same[:, None]
         narrow = (same & (distance < rows.window[:, :, None]))[:, None]
         balance = h.new_zeros(())
-        uses = []
+        uses, entered = [], h
         for layer in range(c.layers):
+            if layer == min(c.global_layers, default=0):
+                entered = h
             attended, lost, use = self._attention(layer, h, modality, onehot, rotation, rows.index, wide, narrow)
             h = h + attended
             h = h + self._feed_forward(layer, h, order)
             balance = balance + lost
             uses.append(use)
-        return TrunkOutput(rms(h, self.weight("final_norm.weight"), c.norm_eps), balance, torch.stack(uses))
+        hidden = rms(h, self.weight("final_norm.weight"), c.norm_eps)
+        return TrunkOutput(hidden, entered, balance, torch.stack(uses))
 
     def _attention(
         self,

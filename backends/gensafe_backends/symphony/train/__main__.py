@@ -23,6 +23,7 @@ from gensafe_backends.symphony.train.bundle import write_bundle
 from gensafe_backends.symphony.train.data import ExampleSource
 from gensafe_backends.symphony.train.heard import Heard
 from gensafe_backends.symphony.train.mix import STAGES
+from gensafe_backends.symphony.train.recall import RecallTrainer
 from gensafe_backends.symphony.train.tokenizers import train_tokenizer
 from gensafe_backends.symphony.train.trainer import Trainer, TrainSettings
 from gensafe_backends.symphony.weights import load_model, weights_digest
@@ -47,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--peak", type=float, default=3e-3, help="largest learning rate")
     parser.add_argument("--stage", choices=sorted(STAGES), default="words", help="which mix of tasks (train/mix.py)")
     parser.add_argument("--heard", type=Path, help="what becomes of ids in files (benchmarks/symphony_heard.py)")
+    parser.add_argument("--recall", action="store_true", help="teach to find what was said earlier (train/recall.py)")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-balance", action="store_true", help="do not normalise gradients between modalities")
@@ -67,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     settings = TrainSettings(
         seed=args.seed, seconds=seconds, steps=args.steps, learning_rate=args.peak, balance=not args.no_balance
     )
-    trainer = Trainer(config, settings, source)
+    trainer = (RecallTrainer if args.recall else Trainer)(config, settings, source)
     if args.resume and checkpoint.is_file():
         trainer.resume(checkpoint)
     elif args.start:
