@@ -29,14 +29,16 @@ from gensafe.core.types import (
     Text,
 )
 from gensafe_backends.symphony.guard.concept import Concept, load
-from gensafe_backends.symphony.guard.gate import Look, look
+from gensafe_backends.symphony.guard.gate import Look, look, strange
 from gensafe_backends.symphony.guard.reader import Reader, open_reader
 from gensafe_backends.symphony.guard.words import places
+from gensafe_backends.symphony.understand import known_words
 
 VERSION: Final = "1"
 FOUND_FROM: Final = 0.1  # probability; benchmarks.symphony_guard measures misses and false alarms at this value
 SCORES: Final = (0.6, 0.85)  # of findings, from barely to surely: all of it is "review" under the default policy
 OUTSIDE: Final = 0.3  # score of "unc": noted by the default policy, held by one that lowers the threshold
+MAX_CHARS: Final = 2_000_000
 DEFAULT_STAGES: Final = "input,output,standalone"
 UNITS: Final = {
     Modality.TEXT: "characters",
@@ -92,14 +94,16 @@ class Concepts:
         """Look for every watched concept. Nothing is claimed about an item outside the model's world.
 
         Raises:
-            SafetyUnavailable: another medium, or the model failed.
+            SafetyUnavailable: another medium, too long a text, or the model failed.
         """
         if item.modality is not self.modality:
             raise SafetyUnavailable(f"{self.name} reads {self.modality}")
         total = _size(item)
         if stage not in self._stages:
             return Assessment((), (self._coverage(0, total),))
-        seen = look(item, self._reader.tokenizer)
+        if isinstance(item, Text) and len(item.text) > MAX_CHARS:
+            raise SafetyUnavailable(f"a text of more than {MAX_CHARS} characters is not examined")
+        seen = Look((), strange(item.text)) if isinstance(item, Text) else look(item, self._reader.tokenizer)
         findings = self._in_text(item) if isinstance(item, Text) else self._in_media(seen)
         if seen.outside:
             note = f"outside the world of {self._reader.engine.config.name}: not examined ({seen.outside})"
@@ -149,6 +153,7 @@ def _create(modality: Modality, options: Mapping[str, str]) -> Concepts:
     except ValueError:
         raise ConfigError("prompt, input, output or standalone, separated by commas", field="stages") from None
     reader = open_reader(options.get("weights", ""), options.get("engine", "auto"))
+    known_words()  # collected now: the first text must not wait for it
     watched = []
     for name in names:
         category, equals, path = name.partition("=")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from gensafe_backends.symphony.model.engine import Engine
 
-MAX_WORDS: Final = 64  # text ids of a description; the longest of the world has about 40
+MAX_WORDS: Final = 96  # text ids of a description; that of six different shapes takes about 60
 SAID: Final = 0.5  # what a term that stands in the description counts at least
 
 
