@@ -369,21 +369,28 @@ def main() -> None:
     parser.add_argument("--bundle", default="")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", nargs="*", help="parts of names: only tasks whose name has one of them")
+    parser.add_argument("--merge", nargs="*", type=Path, default=(), help="results for the same weights to take over")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     if args.count < 1:
         parser.error("--count must be at least 1")
     bench = Bench({"engine": args.engine} | ({"weights": args.bundle} if args.bundle else {}))
     model, digest = next(iter(bench.backend.models().items()))
-    tasks: dict[str, Any] = {}
+    tasks, seconds = dict[str, Any](), dict[str, float]()
+    for part in (json.loads(path.read_text(encoding="utf-8")) for path in args.merge):
+        if (part["parameters"]["weights"], part["parameters"]["engine"]) != (digest, bench.backend.engine.name):
+            parser.error("--merge: a result of other weights or another engine")
+        tasks |= part["tasks"]
+        seconds |= part["median_seconds_per_answer"]  # of the last part that has the kind
     for name, task in TASKS.items():
-        if args.only in name:
+        if args.only is None or any(part in name for part in args.only):
             tasks[name] = run(bench, name, task, min(args.count, 20) if name == "story" else args.count)
             print(
                 f"{name}: " + ", ".join(f"{k} {v['rate']:.3f} (n={v['n']})" for k, v in tasks[name].items()), flush=True
             )
-    seconds = {k: round(float(np.median(v)), 3) for k, v in bench.seconds.items()}
+    tasks = {name: tasks[name] for name in TASKS if name in tasks}
+    seconds |= {k: round(float(np.median(v)), 3) for k, v in bench.seconds.items()}
     print("median seconds per answer:", seconds)
     result = {
         "parameters": {
