@@ -38,6 +38,8 @@ def write(results: Mapping[str, Any]) -> int:
                     continue
                 if section == "likeness" and not key.startswith(_LIKENESS[name]):
                     continue
+                if key.startswith("the generator's speech beside"):
+                    continue  # another method, which no classifier uses
                 label = f"{key} by the whole default policy" if section == "ordinary" else key
                 measured[label] = str(value)
         for key, value in results.get("cost", {}).items():
