@@ -25,7 +25,8 @@ import numpy as np
 
 from gensafe_backends.symphony.config import SymphonyConfig
 from gensafe_backends.symphony.model.engine import Feeder, kv_bytes_per_token
-from gensafe_backends.symphony.model.native.engine import MAX_BATCH, NativeEngine
+from gensafe_backends.symphony.model.native.engine import NativeEngine
+from gensafe_backends.symphony.model.native.structs import MAX_BATCH
 from gensafe_backends.symphony.plugin import default_bundle
 from gensafe_backends.symphony.sequence import TokenSpan, next_turn, prompt_ids
 from gensafe_backends.symphony.tokenizers.universal import UniversalTokenizer

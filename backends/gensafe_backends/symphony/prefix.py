@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gensafe_backends.symphony.model.engine import PAGE, Cache
-from gensafe_backends.symphony.model.native.engine import NativeCache
+from gensafe_backends.symphony.model.native.cache import NativeCache
 from gensafe_backends.symphony.vocab import vocabulary
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 from gensafe.core.errors import BackendError, BackendUnavailable, Cancelled, GensafeError
 from gensafe_backends.symphony.model.engine import Cache, TokenBatch, check_batch
-from gensafe_backends.symphony.model.native.engine import MAX_BATCH, NativeEngine, Row
+from gensafe_backends.symphony.model.native.engine import NativeEngine, Row
+from gensafe_backends.symphony.model.native.structs import MAX_BATCH
 from gensafe_backends.symphony.vocab import vocabulary
 
 if TYPE_CHECKING:

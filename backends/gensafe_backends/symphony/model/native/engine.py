@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -28,6 +28,17 @@ from gensafe_backends.symphony.model.engine import (
     present,
 )
 from gensafe_backends.symphony.model.native.build import load_library
+from gensafe_backends.symphony.model.native.cache import NativeCache
+from gensafe_backends.symphony.model.native.structs import (
+    MAX_BATCH,
+    PANEL,
+    POINTER,
+    CallStruct,
+    FfnStruct,
+    LayerStruct,
+    ModelStruct,
+    Step,
+)
 from gensafe_backends.symphony.model.spec import MODALITY_NAMES
 from gensafe_backends.symphony.vocab import MODALITIES, ModalityId, vocabulary
 
@@ -37,145 +48,6 @@ if TYPE_CHECKING:
     from gensafe_backends.symphony.config import SymphonyConfig
 
     F32 = NDArray[np.float32]
-
-PANEL: Final = 16
-MAX_BATCH: Final = 256
-_P = ctypes.c_void_p
-_I = ctypes.c_int64
-
-
-class _Ffn(ctypes.Structure):
-    _fields_ = (("gate", _P), ("up", _P), ("down", _P))
-
-
-class _Layer(ctypes.Structure):
-    _fields_ = (
-        *((n, _P) for n in ("attn_norm", "q_norm", "k_norm", "beta", "router", "router_bias", "ffn_norm")),
-        *((n, _P) for n in ("q", "k", "v", "o")),
-        ("shared", _Ffn),
-        ("own", _Ffn * MODALITIES),
-        ("is_local", _I),
-        ("rank", _I),
-    )
-
-
-class _Model(ctypes.Structure):
-    _fields_ = (
-        *((n, _I) for n in ("dim", "layers", "heads", "kv_heads", "head_dim", "shared_heads", "active_routed")),
-        *((n, _I) for n in ("ffn_shared", "ffn_modality", "window")),
-        ("eps", ctypes.c_float),
-        ("sparse", ctypes.c_int32),
-        *((n, _P) for n in ("embed", "slot", "final_norm", "head", "layer")),
-    )
-
-
-class _Call(ctypes.Structure):
-    _fields_ = (
-        ("count", _I),
-        *((n, _P) for n in ("ids", "slots", "modalities", "index", "cos", "sin", "scale", "pages", "seen", "work")),
-        *((n, _P) for n in ("logits", "live_panel", "live_panels", "states")),
-        *((n, _I) for n in ("weight_bytes", "heads_run", "heads_skipped")),
-    )
-
-
-class _Step:
-    """Buffers and the call structure for single-token passes on one cache, until the cache outgrows ``room``."""
-
-    def __init__(self, kv: NativeCache, config: SymphonyConfig, work: int) -> None:
-        self.room = len(kv.pointers) // 2 * PAGE
-        self.ints = np.zeros((6, 1), np.int64)  # id, slot, modality, index, first panel, panels
-        self.angles = np.zeros((2, config.head_dim // 2), np.float32)
-        self.scale = np.zeros(1, np.float32)
-        self.work = np.empty(work, np.float32)
-        self.logits = np.empty(-(-vocabulary(config).size // PANEL) * PANEL, np.float32)
-        self.pages, self.seen = (_P * 1)(ctypes.addressof(kv.pointers)), (_P * 1)(kv.seen.ctypes.data)
-        self.out = (_P * 1)(self.logits.ctypes.data)
-        ints, angles = self.ints.ctypes.data, self.angles.ctypes.data
-        self.call = _Call(
-            1, ints, ints + 8, ints + 16, ints + 24, angles, angles + self.angles.strides[0], self.scale.ctypes.data,
-            ctypes.addressof(self.pages), ctypes.addressof(self.seen), self.work.ctypes.data,
-            ctypes.addressof(self.out), ints + 32, ints + 40, None, 0, 0, 0,
-        )  # fmt: skip
-
-
-class NativeCache:
-    """Pages of 64 tokens, float32: keys (transposed) and values of the global layers, apart from them the local ones'.
-
-    Those are given back once no query can see them any more. A full page never changes again.
-    """
-
-    def __init__(self, config: SymphonyConfig) -> None:
-        self._window = config.window
-        self._sizes = [n * config.kv_heads * 2 * config.head_dim * PAGE for n in layer_kinds(config)]
-        self.pages: list[tuple[F32, F32 | None]] = []
-        self.pointers = (_P * 16)()
-        self.seen = np.zeros(8 * PAGE, np.uint8)
-        self.step: _Step | None = None
-        self.length = 0
-        self._first = 0  # the first page whose local half is still there
-        self._shared = 0  # pages from here on belong to this cache alone
-
-    def reserve(self, count: int) -> None:
-        """Make room for ``count`` more tokens; pages already there never move."""
-        need = -(-(self.length + count) // PAGE)
-        self._lengthen(need)
-        while len(self.pages) < need:
-            self._append(np.zeros(self._sizes[0], np.float32), np.zeros(self._sizes[1], np.float32))
-
-    def _lengthen(self, need: int) -> None:
-        """A page table for at least ``need`` pages."""
-        if 2 * need > len(self.pointers):
-            grown = (_P * max(2 * need, 2 * len(self.pointers)))()
-            ctypes.memmove(grown, self.pointers, 2 * len(self.pages) * ctypes.sizeof(_P))
-            self.pointers, self.step = grown, None  # a step's buffers point at the old table
-            self.seen = np.concatenate([self.seen, np.zeros(len(grown) // 2 * PAGE - len(self.seen), np.uint8)])
-
-    def _append(self, wide: F32, local: F32) -> None:
-        at = 2 * len(self.pages)
-        self.pointers[at], self.pointers[at + 1] = wide.ctypes.data, local.ctypes.data
-        self.pages.append((wide, local))
-
-    def advance(self, count: int) -> None:
-        """``count`` tokens were appended: give back what lies more than a page before the window of the next query.
-
-        The page that is kept lets a caller go back by up to ``PAGE`` tokens and on from there.
-        """
-        self.length += count
-        while (self._first + 2) * PAGE <= self.length - self._window + 1:
-            self.pages[self._first] = (self.pages[self._first][0], None)
-            self.pointers[2 * self._first + 1] = None
-            self._first += 1
-
-    def nbytes(self) -> int:
-        """Bytes held by keys and values."""
-        return 4 * (len(self.pages) * self._sizes[0] + (len(self.pages) - self._first) * self._sizes[1])
-
-    def truncate(self, length: int) -> None:
-        """Forget all tokens from index ``length`` on; whole pages beyond are given back.
-
-        Raises:
-            BackendError: the local layers no longer hold what the token at ``length`` would see.
-        """
-        if length >= self.length:
-            return
-        if self._first > max(0, length - self._window + 1) // PAGE:
-            raise BackendError(f"a cache of {self.length} tokens cannot go back to {length}: its window has moved on")
-        self.length = length
-        del self.pages[-(-length // PAGE) :]
-        if length % PAGE and length // PAGE < self._shared:  # about to be written to: a copy of its own
-            wide, local = self.pages.pop()
-            assert local is not None
-            self._append(wide.copy(), local.copy())
-        self._shared = min(self._shared, length // PAGE)
-
-    def adopt(self, pages: Sequence[tuple[F32, F32]], modalities: NDArray[np.int64]) -> None:
-        """Begin an empty cache with full pages of another one, which both only read from now on."""
-        self._lengthen(len(pages))
-        for wide, local in pages:
-            self._append(wide, local)
-        self._shared = len(self.pages)
-        self.length = self._shared * PAGE
-        self.seen[: self.length] = modalities[: self.length]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -220,12 +92,12 @@ class NativeEngine:
         self._alive: list[NDArray[np.generic]] = []  # everything the structs point into
         self._ready: set[ModalityId] = set()
         self._lock = threading.Lock()
-        self._layers = (_Layer * c.layers)(*(self._layer(i) for i in range(c.layers)))
-        self._model = _Model(
+        self._layers = (LayerStruct * c.layers)(*(self._layer(i) for i in range(c.layers)))
+        self._model = ModelStruct(
             c.dim, c.layers, c.heads, c.kv_heads, c.head_dim, c.shared_heads, c.active_routed,
             c.ffn_shared, c.ffn_modality, c.window, c.norm_eps, int(sparse),
             self._plain("embed.weight"), self._plain("slot.weight"), self._plain("final_norm.weight"),
-            self._packed("embed.weight"), ctypes.cast(self._layers, _P),
+            self._packed("embed.weight"), ctypes.cast(self._layers, POINTER),
         )  # fmt: skip
 
     def new_cache(self) -> NativeCache:
@@ -302,7 +174,7 @@ class NativeEngine:
         kv.reserve(1)
         kv.seen[kv.length] = modality
         if kv.step is None or kv.length >= kv.step.room:
-            kv.step = _Step(kv, self.config, self._library.symphony_work(ctypes.byref(self._model), 1))
+            kv.step = Step(kv, self.config, self._library.symphony_work(ctypes.byref(self._model), 1))
         step = kv.step
         cos, sin = self._rope(batch.tyx)
         step.ints[:, 0] = (batch.ids[0], batch.slots[0], modality, kv.length, live.start // PANEL,
@@ -333,7 +205,7 @@ class NativeEngine:
         if live.start < 0 or live.stop > vocabulary(self.config).size or not live or live.step != 1:
             raise BackendError(f"no such vocabulary range: {live}")
 
-    def _count(self, call: _Call, tokens: int) -> None:
+    def _count(self, call: CallStruct, tokens: int) -> None:
         done = self.activity
         done.weight_bytes += call.weight_bytes * (2 if self._half else 1)
         done.heads_run += call.heads_run
@@ -342,7 +214,7 @@ class NativeEngine:
 
     def _run(self, rows: Sequence[Row], whole: TokenBatch, total: int, states: F32 | None = None) -> list[F32]:
         cos, sin = self._rope(whole.tyx)
-        pages, seen, out = (_P * total)(), (_P * total)(), (_P * total)()
+        pages, seen, out = (POINTER * total)(), (POINTER * total)(), (POINTER * total)()
         index, first, panels = (np.zeros(total, np.int64) for _ in range(3))
         scale = np.empty(total, np.float32)
         logits: list[F32] = []
@@ -367,7 +239,7 @@ class NativeEngine:
         # Scratch is made per call: calls of two threads on one engine must not share it.
         work = np.empty(self._library.symphony_work(ctypes.byref(self._model), total), np.float32)
         arrays = [np.ascontiguousarray(x) for x in (whole.ids, whole.slots, whole.modalities, index, cos, sin, scale)]
-        call = _Call(
+        call = CallStruct(
             total, *(x.ctypes.data for x in arrays),
             ctypes.addressof(pages), ctypes.addressof(seen), work.ctypes.data,
             ctypes.addressof(out), first.ctypes.data, panels.ctypes.data,
@@ -401,18 +273,18 @@ class NativeEngine:
         self._alive.append(packed)
         return int(packed.ctypes.data)
 
-    def _ffn(self, prefix: str) -> _Ffn:
-        return _Ffn(*(self._packed(f"{prefix}.{part}.weight") for part in ("gate", "up", "down")))
+    def _ffn(self, prefix: str) -> FfnStruct:
+        return FfnStruct(*(self._packed(f"{prefix}.{part}.weight") for part in ("gate", "up", "down")))
 
-    def _layer(self, index: int) -> _Layer:
+    def _layer(self, index: int) -> LayerStruct:
         p = f"layers.{index}."
         plain = ("attn_norm.weight", "attn.q_norm.weight", "attn.k_norm.weight", "attn.beta", "router.weight",
                  "router.bias", "ffn_norm.weight")  # fmt: skip
-        return _Layer(
+        return LayerStruct(
             *(self._plain(p + name) for name in plain),
             *(self._packed(f"{p}attn.{name}.weight") for name in "qkvo"),
             self._ffn(p + "ffn.shared"),
-            (_Ffn * MODALITIES)(),
+            (FfnStruct * MODALITIES)(),
             int(index not in self.config.global_layers),
             sum((i in self.config.global_layers) == (index in self.config.global_layers) for i in range(index)),
         )
