@@ -10,7 +10,7 @@ drawn from a seed; the same photographs give the same frames.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -119,11 +119,13 @@ def noisy(scene: Plane, rng: np.random.Generator) -> NDArray[np.uint8]:
     return np.asarray(np.clip(np.rint(scene + noise), 0, 255), np.uint8)
 
 
-def make(photos: list[Path], frames: int, seed: int = 0) -> dict[str, Frames]:
-    """One clip (frames, HEIGHT, WIDTH, 3) of every kind; the photographs are taken in turn."""
+def make(photos: list[Path], frames: int, seed: int = 0, kinds: Collection[str] = KINDS) -> dict[str, Frames]:
+    """One clip (frames, HEIGHT, WIDTH, 3) of every kind asked for; the photographs are taken in turn."""
     stills = [Image.open(path).convert("RGB") for path in photos]
     clips = {}
     for number, (name, kind) in enumerate(KINDS.items()):
+        if name not in kinds:
+            continue
         rng = np.random.default_rng([seed, number])
         order = [stills[(number + k) % len(stills)] for k in range(len(stills))]
         clips[name] = np.stack([noisy(scene, rng) for scene in kind(order, rng, frames)])

@@ -89,12 +89,11 @@ def mark(frames: NDArray[np.uint8], payload: bytes, key: bytes, medium: str, str
     segments = _segments(frames)
     for number, (start, stop, opens_a_shot) in enumerate(segments):
         part = frames[start:stop]
-        onset = np.ones(stop - start, np.float32)
-        if opens_a_shot and medium == MEDIUM:  # an animated picture is repeated: its beginning would flicker
-            onset[: len(_ONSET)] = _ONSET[: stop - start]
+        # an animated picture is repeated: a stronger beginning would flicker
+        starts = (0,) if opens_a_shot and medium == MEDIUM else ()
         try:
             layout = embedder.plan((frames.shape[1], frames.shape[2]), payload, key, medium, number)
-            out[start:stop] = _mark_segment(part, layout, strength, onset)
+            out[start:stop] = mark_segment(part, layout, strength, onset(stop - start, starts))
         except CannotCarry as refusal:  # a black or white stretch in a film that carries elsewhere
             out[start:stop] = part
             refusals.append(refusal)
@@ -116,9 +115,19 @@ def _segments(frames: NDArray[np.uint8]) -> list[tuple[int, int, bool]]:
     return list(zip(starts, [*starts[1:], len(frames)], opens, strict=True))
 
 
-def _mark_segment(
-    frames: NDArray[np.uint8], layout: embedder.Plan, strength: float, onset: NDArray[np.float32]
+def onset(count: int, starts: Iterable[int]) -> NDArray[np.float32]:
+    """Amplitude over ``count`` frames: 1, and more at each of ``starts``."""
+    out = np.ones(count, np.float32)
+    for start in starts:
+        after = out[start : start + len(_ONSET)]
+        np.maximum(after, _ONSET[: len(after)], out=after)
+    return out
+
+
+def mark_segment(
+    frames: NDArray[np.uint8], layout: embedder.Plan, strength: float, over_time: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
+    """Frames (n, H, W, 3) of one segment under one pattern, with amplitude ``over_time`` (n,)."""
     # 1. look at a few frames, black and white ones (a fade) left out
     chosen, planes, refusal = [], [], None
     for i in np.unique(np.linspace(0, len(frames) - 1, _CHECKED).astype(int)).tolist():
@@ -136,11 +145,13 @@ def _mark_segment(
     # 2. a pattern informed by those frames together
     start = float(np.mean([embedder.start_level(mask, START_PSNR) for mask in masks]))
     usual = np.float32(np.mean([np.mean(mask) for mask in masks]))
-    more = [np.mean(_timed(mask, o, usual) ** 2) / np.mean(mask * mask) - 1 for mask in masks for o in onset if o > 1]
-    level = np.float32(strength * start / np.sqrt(1 + sum(more) / (len(masks) * len(onset))))
+    more = [
+        np.mean(_timed(mask, o, usual) ** 2) / np.mean(mask * mask) - 1 for mask in masks for o in over_time if o > 1
+    ]
+    level = np.float32(strength * start / np.sqrt(1 + sum(more) / (len(masks) * len(over_time))))
     pattern = embedder.informed(layout, planes, [level * mask for mask in masks])
     # 3. raise the strength until strongly coded copies of those frames read clearly: together, or the first alone
-    changes = [level * _timed(mask, onset[i], usual) * pattern for i, mask in zip(chosen, masks, strict=True)]
+    changes = [level * _timed(mask, over_time[i], usual) * pattern for i, mask in zip(chosen, masks, strict=True)]
 
     def reached(factor: float) -> float:
         marked = [embedder.added(p, np.float32(factor) * c) for p, c in zip(planes, changes, strict=True)]
@@ -152,7 +163,7 @@ def _mark_segment(
     # 4. every frame under its own mask
     out = np.empty_like(frames)
     for i, frame in enumerate(frames):
-        change = _timed(perception.mask(perception.luma(frame), layout.tile), onset[i], usual)
+        change = _timed(perception.mask(perception.luma(frame), layout.tile), over_time[i], usual)
         change *= pattern
         out[i] = perception.add(frame, change)
     return out
