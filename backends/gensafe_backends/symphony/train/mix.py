@@ -201,7 +201,18 @@ SEVENTH = Phase(
     lean=Leaning(tones=0.4, heard=0.4, crowds=0.2, charts=0.6, hard=0.5),
     shares=(0.40, 0.30, 0.10, 0.20),
 )
-STAGES: dict[str, tuple[Phase, ...]] = {"words": (FIRST, SECOND, THIRD), "changes": (FOURTH, FIFTH, SIXTH, SEVENTH)}
+# What was learned before must be as good at the end as it was: captions and sounds.
+EIGHTH = replace(
+    SEVENTH,
+    start=7400,
+    tasks={**SEVENTH.tasks, "image->text": 0.24, "text->audio": 0.09},
+    long_every=4,
+    shares=(0.44, 0.26, 0.12, 0.18),
+)
+STAGES: dict[str, tuple[Phase, ...]] = {
+    "words": (FIRST, SECOND, THIRD),
+    "changes": (FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH),
+}
 
 
 def phase_at(step: int, phases: tuple[Phase, ...]) -> Phase:
