@@ -369,7 +369,7 @@ def main() -> None:
     parser.add_argument("--bundle", default="")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--only", nargs="*", help="parts of names: only tasks whose name has one of them")
+    parser.add_argument("--only", nargs="*", help="only tasks whose name begins with one of these")
     parser.add_argument("--merge", nargs="*", type=Path, default=(), help="results for the same weights to take over")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
@@ -384,7 +384,7 @@ def main() -> None:
         tasks |= part["tasks"]
         seconds |= part["median_seconds_per_answer"]  # of the last part that has the kind
     for name, task in TASKS.items():
-        if args.only is None or any(part in name for part in args.only):
+        if args.only is None or name.startswith(tuple(args.only)):
             tasks[name] = run(bench, name, task, min(args.count, 20) if name == "story" else args.count)
             print(
                 f"{name}: " + ", ".join(f"{k} {v['rate']:.3f} (n={v['n']})" for k, v in tasks[name].items()), flush=True
