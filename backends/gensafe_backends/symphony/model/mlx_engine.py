@@ -24,6 +24,7 @@ from gensafe_backends.symphony.model.engine import (
     plain_cache_bytes,
     present,
 )
+from gensafe_backends.symphony.model.metal_attention import routed_step
 from gensafe_backends.symphony.model.spec import MODALITY_NAMES
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class MlxEngine:
             cannot compile.
         bits: 8 or 4 stores the layers' matrices in groups of 64 with so many bits each, an approximation; 0 does not.
             The embedding and the routers stay float32, so that what is chosen moves as little as possible.
+        kernel: Attention of single-token steps in our Metal kernel (``metal_attention.py``), where it agrees with plain
+            MLX.
 
     Raises:
         BackendUnavailable: mlx is not installed, or the sizes cannot be grouped.
@@ -87,7 +90,13 @@ class MlxEngine:
     name = "mlx"
 
     def __init__(
-        self, config: SymphonyConfig, tensors: Mapping[str, F32], *, compile: bool = False, bits: int = 0
+        self,
+        config: SymphonyConfig,
+        tensors: Mapping[str, F32],
+        *,
+        compile: bool = False,
+        bits: int = 0,
+        kernel: bool = False,
     ) -> None:
         try:
             import mlx.core as mx
@@ -95,6 +104,7 @@ class MlxEngine:
             raise BackendUnavailable("mlx is not installed", fix="pip install 'gensafe[mlx]'") from error
         self.config = config
         self._mx = mx
+        self._kernel = routed_step(mx, config) if kernel else None
         self._rope = RopeTable(config)
         self._w: dict[str, Array] = {name: mx.array(np.asarray(value, np.float32)) for name, value in tensors.items()}
         self._bits = bits
@@ -220,6 +230,10 @@ class MlxEngine:
         routed = c.active_routed * kept / kept.sum(axis=-1, keepdims=True)
         gate = mx.concatenate([mx.ones((count, c.shared_heads)), routed], axis=-1)
 
+        if self._kernel is not None and count == 1:
+            row, window = w[p + "attn.beta"][:, seen[0]][:, 0], c.window if angles is not None else 1 << 30
+            o = self._kernel(q[0], kv.keys[layer], kv.values[layer], row, seen[1], gate[0], n - 1, window)
+            return self._times(o.reshape(1, -1), p + "attn.o.weight")
         beta = w[p + "attn.beta"][:, seen[0]][:, :, seen[1]]
         o = mx.fast.scaled_dot_product_attention(
             q.transpose(1, 0, 2)[None],

@@ -33,7 +33,7 @@ def open_engine(
         name: One of ``ENGINES``; ``auto`` is the compiled engine where it can be built, else numpy.
         config: The model's sizes.
         tensors: Its weights.
-        device: For torch: ``cpu`` or ``cuda``.
+        device: For torch: ``cpu`` or ``cuda``. For mlx: ``metal`` asks for our own kernel, used where it agrees.
         sparse: For native and numpy: skip what nobody uses (same bits either way).
         bits: For mlx: 8 or 4 for quantised weights, 0 for float32.
 
@@ -60,5 +60,5 @@ def open_engine(
     if name == "mlx":
         from gensafe_backends.symphony.model.mlx_engine import MlxEngine
 
-        return MlxEngine(config, tensors, bits=bits)
+        return MlxEngine(config, tensors, bits=bits, kernel=device == "metal")
     return NumpyEngine(config, tensors, sparse=sparse)

@@ -46,6 +46,14 @@ def _routed_step(device: str) -> Any:  # noqa: ANN401 - the kernel, or None wher
     return triton_attention.routed_step if triton_attention.usable(device) else None
 
 
+def _flex(device: str) -> Any:  # noqa: ANN401 - the module, or None where it cannot be trusted
+    try:
+        from gensafe_backends.symphony.model import flex_chunk
+    except ImportError:
+        return None
+    return flex_chunk if flex_chunk.usable(device) else None
+
+
 class TorchCache:
     """Static keys and values (layers, kv_heads, capacity, head_dim) on the engine's device, growing by whole pages."""
 
@@ -91,6 +99,8 @@ class TorchEngine:
         graph: Capture single-token steps as CUDA graphs; None = on CUDA only. On other devices it must be falsy.
         kernel: Attention of single-token steps in Triton (``triton_attention.py``); None = on CUDA, where triton is
             installed and agrees with plain torch.
+        flex: Attention of longer batches through FlexAttention (``flex_chunk.py``); None = on CUDA, where it agrees
+            with plain torch.
 
     Raises:
         BackendUnavailable: torch is not installed, or the device is not there.
@@ -106,6 +116,7 @@ class TorchEngine:
         device: str = "cpu",
         graph: bool | None = None,
         kernel: bool | None = None,
+        flex: bool | None = None,
     ) -> None:
         try:
             import torch
@@ -121,6 +132,7 @@ class TorchEngine:
         self._device = device
         self._graph = is_cuda if graph is None else graph
         self._kernel = _routed_step(device) if kernel or (kernel is None and is_cuda) else None
+        self._flex = _flex(device) if flex or (flex is None and is_cuda) else None
         self._rope = RopeTable(config)
         w = {name: torch.from_numpy(np.array(value, np.float32)).to(device) for name, value in tensors.items()}
         for i in range(config.layers):  # (modalities, out, in): a token's own weights are one row
@@ -194,8 +206,13 @@ class TorchEngine:
         torch, c, w = self._torch, self.config, self._w
         kv.modalities.index_copy_(0, x["index"], x["modalities"])
         h = w["embed.weight"][x["ids"]] + w["slot.weight"][x["slots"]]  # 1
-        back = x["index"][:, None] - torch.arange(span, device=self._device)[None, :]
-        hidden = {True: (back < 0) | (back >= c.window), False: back < 0}
+        windows = {True: c.window, False: _EVERYTHING}
+        hidden: dict[bool, Any]
+        if self._flex is not None and len(h) > 1:
+            hidden = {local: self._flex.block_mask(x["index"], span, see) for local, see in windows.items()}
+        else:
+            back = x["index"][:, None] - torch.arange(span, device=self._device)[None, :]
+            hidden = {local: (back < 0) | (back >= see) for local, see in windows.items()}
         for layer in range(c.layers):
             local = layer not in c.global_layers
             h = h + self._attention(layer, h, x, kv, span, hidden[local], local)
@@ -212,7 +229,14 @@ class TorchEngine:
         return self._torch.cat([u1 * c - u2 * s, u2 * c + u1 * s], dim=-1)
 
     def _attention(
-        self, layer: int, h: Tensor, x: dict[str, Tensor], kv: TorchCache, span: int, hidden: Tensor, local: bool
+        self,
+        layer: int,
+        h: Tensor,
+        x: dict[str, Tensor],
+        kv: TorchCache,
+        span: int,
+        hidden: Any,  # noqa: ANN401 - a mask, or a block mask
+        local: bool,
     ) -> Tensor:
         torch, c, w, p = self._torch, self.config, self._w, f"layers.{layer}."
         count, shared = len(h), c.shared_heads
@@ -241,13 +265,16 @@ class TorchEngine:
                 q[0].contiguous(), kv.keys[layer], kv.values[layer], row, kv.modalities, gate[0], x["index"], window
             )
             return o.reshape(1, -1) @ w[p + "attn.o.weight"].T
-        beta = w[p + "attn.beta"][:, x["modalities"]][:, :, kv.modalities[:span]]
-        mask = beta.masked_fill(hidden, float("-inf"))[None]
-        group = c.heads // c.kv_heads
-        keys = kv.keys[layer, :, :span].repeat_interleave(group, dim=0)[None]
-        values = kv.values[layer, :, :span].repeat_interleave(group, dim=0)[None]
-        o = torch.nn.functional.scaled_dot_product_attention(q.transpose(0, 1)[None], keys, values, attn_mask=mask)
-        o = o[0].transpose(0, 1) * gate[:, :, None]  # 2f
+        keys, values, seen = kv.keys[layer, :, :span], kv.values[layer, :, :span], kv.modalities[:span]
+        beta, asking, queries = w[p + "attn.beta"], x["modalities"], q.transpose(0, 1)
+        if self._flex is not None and count > 1:  # 2e, 2f
+            o = self._flex.chunk(queries.contiguous(), keys, values, beta, asking, seen, hidden)
+        else:
+            mask = beta[:, asking][:, :, seen].masked_fill(hidden, float("-inf"))[None]
+            group = c.heads // c.kv_heads
+            k_, v_ = (z.repeat_interleave(group, dim=0)[None] for z in (keys, values))
+            o = torch.nn.functional.scaled_dot_product_attention(queries[None], k_, v_, attn_mask=mask)[0]
+        o = o.transpose(0, 1) * gate[:, :, None]
         return o.reshape(count, -1) @ w[p + "attn.o.weight"].T  # 2h
 
     def _feed_forward(self, p: str, h: Tensor, modalities: Tensor) -> Tensor:
