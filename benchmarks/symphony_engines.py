@@ -164,6 +164,19 @@ def speed(engines: Mapping[str, Engine], config: SymphonyConfig, rounds: int, co
     return out
 
 
+def prefill(engines: Mapping[str, Engine], config: SymphonyConfig, length: int, rounds: int = 3) -> dict[str, Any]:
+    """Prompt tokens read per CPU second, best of ``rounds`` taken in turn: a text prompt of ``length`` tokens."""
+    v, rng = vocabulary(config), np.random.default_rng(2)
+    prompt = Feeder(config).push([BOS, *(int(i) for i in rng.integers(v.text.start, v.text.stop, length - 1))])
+    best: dict[str, float] = {}
+    for _ in range(rounds):
+        for name, engine in engines.items():
+            begin = time.process_time()
+            engine.forward(prompt, engine.new_cache(), live=v.image)
+            best[name] = min(best.get(name, 1e9), time.process_time() - begin)
+    return {"tokens": length, **{name: round(length / seconds) for name, seconds in best.items()}}
+
+
 def sparsity(config: SymphonyConfig, weights: Weights) -> dict[str, Any]:
     """Weight bytes per decoded token and largest difference, sparse against dense, per kind of prompt."""
     out: dict[str, Any] = {}
@@ -230,6 +243,7 @@ def main() -> None:
         },
         "agreement": agreement(engines, config),
         "decode": speed(engines, config, args.rounds, args.tokens),
+        "prefill_tokens_per_cpu_second": [prefill(engines, config, length) for length in (256, 1024)],
         "sparsity": sparsity(config, weights),
         "mlx_quantised": quantised(config, weights, engines["numpy"]),
         "native_step": native_step(native) if isinstance(native := engines.get("native"), NativeEngine) else {},

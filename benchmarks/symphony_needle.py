@@ -1,6 +1,6 @@
 """Long contexts on the CPU: what is remembered, by depth, and what it costs in memory and time.
 
-    python -m benchmarks.symphony_needle [--lengths 128 352 4096 32768] [--bundle DIR] [--out FILE]
+    python -m benchmarks.symphony_needle [--lengths 352 4096 32768 131072] [--bundle DIR] [--out FILE]
 
 A haystack is a talk of small questions and answers with up to twelve needles ("remember mira has the lamp"), one
 every twelfth of its length. At its end every name is asked for ("what has mira"), each time from the same state.
@@ -88,7 +88,7 @@ def main() -> None:
     """Run, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, default=None)
-    parser.add_argument("--lengths", type=int, nargs="+", default=[128, 352, 1024, 4096, 32768])
+    parser.add_argument("--lengths", type=int, nargs="+", default=[128, 352, 1024, 4096, 32768, 131072])
     parser.add_argument("--tokens", type=int, default=33000, help="haystacks of a length hold about this many in all")
     parser.add_argument("--most", type=int, default=24, help="haystacks of a length at most")
     parser.add_argument("--out", type=Path, default=RESULTS)
