@@ -46,6 +46,7 @@ UNITS: Final = {
     Modality.AUDIO: "samples",
     Modality.VIDEO: "frames",
 }
+PART: Final = "registered concepts, in media of Symphony's own world"
 CARD: Final = Path(__file__).with_name("card.json")
 
 
@@ -87,7 +88,7 @@ class Concepts:
             measured=dict(data["measured"]),
             not_covered=tuple(data["not_covered"]),
             weights_digest=self._digest,
-            partial=dict.fromkeys(sorted(categories), "registered concepts, in media of Symphony's own world"),
+            partial={**dict.fromkeys(sorted(categories), PART), "unc": "what lies outside Symphony's own world"},
         )
 
     def assess(self, item: Media, stage: Stage) -> Assessment:
