@@ -64,8 +64,8 @@ def usable(device: str) -> bool:
     beta, index = torch.randn((4, 4, 4), generator=g), torch.arange(100, 170)
     asking, seen = torch.randint(0, 4, (70,), generator=g), torch.randint(0, 4, (192,), generator=g)
     try:
-        moved = [x.to(device) for x in (q, keys, values, beta, asking, seen)]
-        got = chunk(*moved, block_mask(index.to(device), 192, 50)).cpu()
+        q_, k_, v_, beta_, asking_, seen_ = (x.to(device) for x in (q, keys, values, beta, asking, seen))
+        got = chunk(q_, k_, v_, beta_, asking_, seen_, block_mask(index.to(device), 192, 50)).cpu()
     except Exception:  # a driver, compiler or version that cannot run it: the plain path can
         return False
     return bool(torch.allclose(got, plain_chunk(q, keys, values, beta, asking, seen, index, 50), atol=1e-4))
