@@ -165,11 +165,14 @@ def null() -> str:
         for p, share in shares.items()
     ]
     best = "; ".join(f"{kind} {b['max']:.2f} (of {b['count']})" for kind, b in found["best_score"].items())
+    fitted = found["fitted"]
     lines = [
         f"{found['decodes']:,} wrong-key decodes on {found['pictures']} photographs, half of them marked, gave "
         f"{found['payloads_accepted']} payloads (rate under {found['accept_rate_upper_95']:.1e} at 95 %).",
-        f"Highest comb score of a wrong key: {best}. `present` takes {found['score_needed_for_present']:.2f}; the "
-        f"Gumbel fit puts 1e-6 at {found['gumbel']['threshold_1e-6']:.2f}.",
+        f"`present` takes a comb score of {found['score_needed_for_present']:.2f}. A Gumbel tail fitted to "
+        f"{fitted['scores']:,} wrong keys on {fitted['pictures']} of the photographs reaches 1e-6 at "
+        f"{fitted['threshold_1e-6']:.2f}, to the marked ones alone at {fitted['threshold_1e-6_marked_alone']:.2f}.",
+        f"On the others, below, the highest score of a wrong key was: {best}.",
         "",
         rows(["stated p", "photographs", "share, score as measured", "share, score as counted", "95 % interval"], body),
     ]

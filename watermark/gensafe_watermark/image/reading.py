@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _TRIED_PER_GRID: Final = 2
 _BEST_FRAMES: Final = 8  # one in so many: about what a coder predicts from nothing, or little
-CAUTION: Final = 0.79
+CAUTION: Final = 0.77
 """What a comb score counts for before presence is claimed: pictures marked under another key have heavier tails than
 Gaussian noise. Brings the 1e-6 of the bound to that of the tail fitted to wrong keys (docs/watermark-image.md)."""
 _EVIDENT: Final = 6.0  # comb score that hardly any unmarked picture reaches
