@@ -32,16 +32,19 @@ from gensafe_backends.symphony.world import stories
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """Talks of at most ``length`` tokens and ``facts`` facts, of which a share of ``others`` is other questions."""
+    """Talks of at most ``length`` tokens with ``facts`` facts of ``names`` names; a share ``others`` is about else."""
 
     length: int
     facts: int
     others: float
+    names: int
 
 
 LESSONS: Final = (
-    Lesson(72, 2, 0.0), Lesson(112, 4, 0.0), Lesson(160, 6, 0.1), Lesson(224, 9, 0.2), Lesson(384, 12, 0.4),
+    Lesson(64, 2, 0.0, 2), Lesson(72, 2, 0.0, 12), Lesson(112, 4, 0.0, 12), Lesson(160, 6, 0.1, 12),
+    Lesson(224, 9, 0.2, 12), Lesson(384, 12, 0.4, 12),
 )  # fmt: skip
+AGAIN: Final = 0.25  # of the recalls are a fact told again, in which the thing is foreseen
 PASSED: Final = 0.85  # of the answers right, as a running mean: on to the next lesson
 TOKENS: Final = 1536  # of talks in a step
 HEAD: Final = 1  # of the first global layer: no task of the shipped model needed it (benchmarks/symphony_heads.py)
@@ -53,8 +56,8 @@ class Talks:
 
     Attributes:
         rows: The rows; targets are the recalled words alone.
-        told: int64 (B, T): at the ``asst`` of a question, where its thing was told, elsewhere -1.
-        name: int64 (B, T): at those ``asst`` and at the things told, the index of the name, elsewhere -1.
+        told: int64 (B, T): before a recalled word, where it was told, elsewhere -1.
+        name: int64 (B, T): there and at the things told, the index of the name, elsewhere -1.
     """
 
     rows: PackedRows
@@ -102,7 +105,7 @@ class TalkSource:
     ) -> int:
         """Write one talk into a row; returns its length."""
         count = int(rng.integers(max(2, lesson.facts // 2), lesson.facts + 1))
-        names = [int(n) for n in rng.permutation(len(stories.NAMES))[:count]]
+        names = [int(n) for n in rng.permutation(lesson.names)[:count]]
         things = [int(t) for t in rng.permutation(len(stories.THINGS))[:count]]
         places: list[int] = []
         first, length = rng.random() < 0.5, 1  # half of the talks begin with all their facts
@@ -111,10 +114,10 @@ class TalkSource:
             telling = len(places) < count and (first or not places or rng.random() < 0.5)
             which = len(places) if telling else int(rng.integers(len(places)))
             who, thing = stories.NAMES[names[which]], stories.THINGS[things[which]]
-            other = rng.random() < lesson.others
+            other, again = rng.random() < lesson.others, rng.random() < AGAIN
             if other:
                 turn = self._turn(*stories.question_exchange(rng))
-            elif telling:
+            elif telling or again:
                 turn = self._turn(stories.fact(who, thing), stories.REMEMBERED)
             else:
                 turn = self._turn(stories.recall(who), thing)
@@ -123,7 +126,8 @@ class TalkSource:
             ids[length : length + len(turn)] = turn
             asst = length + turn.index(ASST)
             if not other:
-                at = asst - 1 if telling else asst  # the thing is the last word of a fact
+                # the thing is the last word of a fact; it is foreseen from the word before
+                at = asst - 1 if telling else asst - 2 if again else asst
                 name[at] = names[which]
                 if telling:
                     places.append(at)
