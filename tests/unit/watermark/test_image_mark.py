@@ -10,7 +10,7 @@ from scipy import ndimage
 from gensafe.core.errors import CannotCarry, InvalidRequest, KeyError_
 from gensafe.core.types import MarkLevel
 from gensafe_watermark import image
-from gensafe_watermark.image import perception
+from gensafe_watermark.image import embedder, perception
 
 KEY = bytes(range(32))
 PAYLOAD = bytes.fromhex("1f23456789abcd")
@@ -104,6 +104,13 @@ def test_a_picture_is_marked_as_strongly_as_its_crops_need():
         after = image.embed(picture, PAYLOAD, KEY)
         quality[name] = perception.psnr(picture, after)
     assert 40 <= quality["busy"] < quality["plain"] - 1.5
+
+
+def test_parts_of_an_attacked_copy_are_what_the_strength_is_chosen_by():
+    after = image.embed(busy(1, (321, 481), 45), PAYLOAD, KEY)
+    layout = embedder.plan((321, 481), PAYLOAD, KEY, image.MEDIUM)
+    whole, parts = embedder.dimmed(layout, perception.luma(after))
+    assert 0.8 < parts < whole  # 0.58 at the least strength that leaves the whole readable
 
 
 def test_half_of_a_busy_picture_darkened_and_recoded_is_read():
