@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from gensafe.core.errors import BackendError, BackendUnavailable, Cancelled, ConfigError, InvalidRequest
+from gensafe.core.errors import BackendError, BackendUnavailable, Cancelled, ConfigError, InvalidRequest, MediaError
 from gensafe.core.ports import CancelCheck, SamplingMark, TextTokenizer
 from gensafe.core.types import (
     BackendCapabilities,
@@ -36,7 +36,8 @@ from gensafe.core.types import (
     Text,
     TextDelta,
 )
-from gensafe.media.codecs import decode, encode
+from gensafe.media.codecs import encode
+from gensafe.media.parts import read_parts_untrusted
 
 VERSION: Final = "1"
 MAX_RESPONSE: Final = 64 << 20  # bytes; a picture as base64 fits, a flood does not
@@ -187,9 +188,15 @@ class OpenAiHttpBackend:
             data = base64.b64decode(answer["data"][0]["b64_json"], validate=True)
         except (KeyError, IndexError, TypeError, binascii.Error, ValueError) as error:
             raise BackendError("the remote engine's answer holds no picture") from error
-        media = decode(data)
+        try:
+            parts = read_parts_untrusted(data)
+        except MediaError as error:
+            raise BackendError(f"the remote engine's picture cannot be read: {error.message}") from error
+        media = parts[0].media
         if not isinstance(media, Image):
             raise BackendError("the remote engine's answer is not a picture")
+        if len(parts) > 1:  # one picture was asked for, and one is judged: frames are not dropped unseen
+            raise BackendError(f"the remote engine's answer holds more than one picture: {parts[1].name}")
         yield Progress(1, 1)
         yield Draft(media, self._record(job, 0, "the endpoint does not state tokens and takes no seed for pictures"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import io
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from PIL import Image as pil
 
 from gensafe.core.errors import BackendError, BackendUnavailable, ConfigError, InvalidRequest
 from gensafe.core.types import GenerationJob, Image, Modality, Text
@@ -20,6 +22,14 @@ from gensafe_backends import openai_http
 from gensafe_backends.symphony import plugin as symphony
 
 PIXELS = np.arange(64 * 48 * 3, dtype=np.uint8).reshape(48, 64, 3)
+
+
+def _animation() -> bytes:
+    """Two frames; only the first would be seen by who takes it for a still."""
+    frames = [pil.fromarray(PIXELS), pil.fromarray(255 - PIXELS)]
+    out = io.BytesIO()
+    frames[0].save(out, "PNG", save_all=True, append_images=frames[1:], duration=100)
+    return out.getvalue()
 
 
 class _Engine(BaseHTTPRequestHandler):
@@ -47,6 +57,8 @@ class _Engine(BaseHTTPRequestHandler):
                 "": {"data": [{"b64_json": picture}]},
                 "no picture": {"data": []},
                 "not base64": {"data": [{"b64_json": "%"}]},
+                "cut picture": {"data": [{"b64_json": picture[: len(picture) // 8 * 4]}]},
+                "animation": {"data": [{"b64_json": base64.b64encode(_animation()).decode()}]},
             }
             self.wfile.write(b"<html>" if mode == "html" else json.dumps(answers.get(mode, answers[""])).encode())
             return
@@ -144,6 +156,8 @@ def test_a_picture_comes_back_as_it_was_sent(engine):
         ("html", Modality.IMAGE, BackendError),
         ("no picture", Modality.IMAGE, BackendError),
         ("not base64", Modality.IMAGE, BackendError),
+        ("cut picture", Modality.IMAGE, BackendError),
+        ("animation", Modality.IMAGE, BackendError),
     ],
 )
 def test_a_misbehaving_engine_is_an_error_of_ours(engine, mode, modality, error):
