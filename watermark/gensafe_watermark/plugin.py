@@ -15,7 +15,7 @@ _M = TypeVar("_M", Image, Audio, Video)
 
 
 def create_image(options: Mapping[str, str]) -> Watermarker:
-    """Picture mark. Option ``strength``: factor on the starting amplitude, default 1."""
+    """Picture mark. Option ``strength``: factor on the amplitude that each picture's own check asks for, default 1."""
     from gensafe_watermark import image
 
     return ImageWatermarker(image.SCHEME, _strength(options))

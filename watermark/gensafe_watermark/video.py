@@ -35,7 +35,7 @@ SEGMENT: Final = 64
 """Most frames under one pattern; a segment also ends where the shot does."""
 
 START_PSNR: Final = 43.2  # dB over a segment, before the check raises it
-_MARGIN: Final = 1.0  # as the picture's MARGIN; more, because no imitation of a coder here compensates motion
+_MARGIN: Final = 1.0  # soft-bit margin to be read back; ample, because no imitation of a coder here compensates motion
 _ONSET: Final = np.array([3.0, 1.5, 1.3, 1.1], np.float32)
 """Amplitude of a shot's first frames. A coder codes the first afresh and predicts the rest of the shot from it, and for
 about a tenth of a second after a cut the eye sees little (Seyler and Budrikis, "Detail perception after scene changes
