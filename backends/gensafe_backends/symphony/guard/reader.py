@@ -6,9 +6,10 @@ read off the last hidden state by the model's own output head. A word that was n
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -150,6 +151,8 @@ def open_reader(weights: str = "", engine: str = "auto") -> Reader:
 @lru_cache(maxsize=4)
 def _open(bundle: Path, engine: str) -> Reader:
     config, tensors = load_model(bundle)
-    names = ("config.json", "tokenizer.json", "tokenizer.safetensors")
-    own = sha256("".join(sha256(read_verified(bundle, n)) for n in names).encode("ascii"))
+    spans = {k: v for k, v in asdict(config).items() if k.startswith(("text_", "image_", "audio_", "video_"))}
+    parts = [json.dumps(spans, sort_keys=True)]  # what ids mean; a config says more, which may change without that
+    parts += [sha256(read_verified(bundle, n)) for n in ("tokenizer.json", "tokenizer.safetensors")]
+    own = sha256("\n".join(parts).encode("ascii"))
     return Reader(open_engine(engine, config, tensors), UniversalTokenizer.load(bundle), weights_digest(bundle), own)
