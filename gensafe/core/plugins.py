@@ -15,6 +15,7 @@ from gensafe.core.ports import PluginInfo
 GROUPS = (
     "gensafe.backends",
     "gensafe.classifiers",
+    "gensafe.concepts",
     "gensafe.watermarks",
     "gensafe.signers",
     "gensafe.stores",
