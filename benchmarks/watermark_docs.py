@@ -107,6 +107,26 @@ def films() -> str:
     return table(columns, f"film, up to {report['frames']} frames")
 
 
+def cut() -> str:
+    """A film cut in the middle of a shot, with a second strong frame at various places."""
+    report = read("watermark_video_cut")
+    head = ["second strong frame", *(f"{name}: margin" for name in report["clips"]), "PSNR mean, dB"]
+    body = [[r["strong frame"], *(f"{m:.2f}" for m in r["margins"]), str(r["psnr_mean"])] for r in report["rows"]]
+    return rows(head, body)
+
+
+def animations() -> str:
+    """Animated pictures: recovery from all frames, and from the first alone."""
+    report = read("watermark_animations")
+    sets = {f"{name}: all / the first alone": found for name, found in report["sets"].items() if found["all_frames"]}
+    keys = ("clips", "refused", "psnr_mean", "psnr_worst")
+    body = [[_LABELS[key], *(str(found[key]) for found in sets.values())] for key in keys]
+    for way in next(iter(sets.values()))["all_frames"]:
+        pairs = (f"{f['all_frames'][way]:.2f} / {f['first_frame'][way]:.2f}" for f in sets.values())
+        body.append([way, *pairs])
+    return rows([f"animated pictures, {report['frames']} frames", *sets], body)
+
+
 def security() -> str:
     """What each experiment left."""
     report = read("watermark_image_security")
@@ -191,6 +211,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "pictures": pictures,
     "peers": peers,
     "films": films,
+    "cut": cut,
+    "animations": animations,
     "security": security,
     "null": null,
 }
