@@ -159,7 +159,7 @@ class RecallTrainer(Trainer):
         now = self.lesson if rng.random() < 0.75 else int(rng.integers(self.lesson + 1))  # earlier ones are repeated
         loss, right = recall_losses(self.model, self.probe, self.talks.rows(rng, LESSONS[now]))
         self.probe_optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         self.probe_optimiser.step()
         if now == self.lesson:
             self.right += 0.05 * (right - self.right)
