@@ -140,6 +140,9 @@ def _tell(told: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
         say(f"{each['file']}: {each['name']}" + ("" if each["usable"] else "  (learned by other weights: renew it)"))
         for key in ("found in descriptions by", "found in texts by"):
             say(f"  {key}: {', '.join(each[key])}")
+        if each["words the model lacks"]:
+            lacks = ", ".join(each["words the model lacks"])
+            note(f"  the model knows no such word, so it is found in texts only: {lacks}")
         for key in ("examples", "counter-examples"):
             if each[key]:
                 say(f"  {key}: " + ", ".join(f"{n} {medium}" for medium, n in each[key].items()))

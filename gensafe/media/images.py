@@ -205,7 +205,7 @@ def _check_png(data: bytes) -> None:
         (length,) = struct.unpack_from(">I", data, at)
         kind, end = data[at + 4 : at + 8], at + 12 + length
         if end > len(data):
-            raise UnreadableMedia(f"the PNG file is cut short in a {kind!r} chunk")
+            raise UnreadableMedia(f"the PNG file is cut short in its {kind.decode('latin-1')} chunk")
         if zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             raise UnreadableMedia(f"a {kind!r} chunk of the PNG file has a wrong check sum")
         if kind == b"IEND":

@@ -9,7 +9,7 @@ from gensafe import media as codecs
 from gensafe.audit import entries
 from gensafe.core import ids
 from gensafe.core.digest import digest_json, sha256
-from gensafe.core.errors import Conflict, InvalidRequest, SafetyBlocked
+from gensafe.core.errors import Conflict, InvalidRequest, MediaError, SafetyBlocked
 from gensafe.core.types import Admission, GenerationJob, GenerationRequest, Media, Stage, Text, Verdict
 from gensafe.pipeline.chain import Chain
 from gensafe.registry import Intent, IntentState
@@ -80,7 +80,10 @@ def check(chain: Chain, request: GenerationRequest) -> Checked:
     inputs: list[Media] = []
     parts: list[tuple[codecs.Part, ...]] = []
     for number, item in enumerate(request.inputs):
-        found = codecs.read_parts_untrusted(item.data, item.media_type or None)
+        try:
+            found = codecs.read_parts_untrusted(item.data, item.media_type or None)
+        except MediaError as error:
+            raise type(error)(error.message, field=f"inputs[{number}]", fix=error.fix) from error
         medium = found[0].media
         if medium is None or medium.modality not in can.inputs:
             kind = medium.modality if medium else "such file"

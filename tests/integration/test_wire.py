@@ -139,8 +139,10 @@ def test_refused_prompt_is_blocked_logged_and_carries_no_content(client, modalit
 def test_unreadable_input_is_refused(client, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG\r\n\x1a\nnothing")
-    with pytest.raises(errors.MediaError):
-        client.generate("describe this", "text", inputs=[broken])
+    whole = tmp_path / "whole.png"
+    whole.write_bytes(client.generate("a garden", "image").data)
+    with pytest.raises(errors.MediaError, match=r"inputs\[1\]"):
+        client.generate("describe this", "text", inputs=[whole, broken])
 
 
 def test_understanding_request_with_an_input(client, tmp_path):

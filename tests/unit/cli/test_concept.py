@@ -79,7 +79,10 @@ def test_what_cannot_be_done_is_said(files, capsys, tmp_path):
     assert (status, "name" in err) == (64, True)
     status, _, err = concept(capsys, "show", files["one"])
     assert (status, "not a concept file" in err) == (64, True)
-    assert concept(capsys, "register", files["concept"], "--word", "star")[0] == 0
+    status, _, err = concept(capsys, "register", files["concept"], "--word", "zebra")
+    assert (status, "no such word" in err and "zebra" in err) == (0, True)
+    status, _, err = concept(capsys, "register", files["concept"], "--word", "star")
+    assert (status, err) == (0, "")
     status, _, err = concept(capsys, "test", files["concept"])
     assert (status, "--text" in err) == (64, True)
     status, _, err = concept(capsys, "register", str(tmp_path / "no" / "x.json"), "--word", "star")

@@ -9,6 +9,7 @@ from gensafe.core.types import Media
 from gensafe_backends.symphony.guard.concept import Concept, from_json
 from gensafe_backends.symphony.guard.learn import register, renew, world_rate
 from gensafe_backends.symphony.guard.reader import Reader, open_reader
+from gensafe_backends.symphony.understand import known_words
 
 
 class ConceptBook:
@@ -39,6 +40,7 @@ class ConceptBook:
             "words": [" ".join(t) for t in concept.given],
             "found in descriptions by": [" ".join(t) for t in concept.shown],
             "found in texts by": [" ".join(t) for t in concept.said],
+            "words the model lacks": sorted({w for term in concept.given for w in term} - known_words()),
             "examples": _counts(concept, wanted=True),
             "counter-examples": _counts(concept, wanted=False),
             "share of the world": {m.value: round(rate, 4) for m, rate in world_rate(concept).items()},
