@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -257,12 +257,11 @@ def create(options: Mapping[str, str]) -> LogStore:
     return open_store(options["target"], writer=options.get("mode", "writer") == "writer")
 
 
-class _Lock:
-    def release(self) -> None:
-        raise NotImplementedError
+class _Lock(Protocol):
+    def release(self) -> None: ...
 
 
-class _FileLock(_Lock):
+class _FileLock:
     """An exclusive transaction on a small SQLite file: portable, and gone with its process."""
 
     def __init__(self, path: Path) -> None:
@@ -282,7 +281,7 @@ class _FileLock(_Lock):
             self._connection.close()
 
 
-class _AdvisoryLock(_Lock):
+class _AdvisoryLock:
     def __init__(self, engine: sa.Engine) -> None:
         with _unavailable("lock the log"):
             self._connection = engine.connect()

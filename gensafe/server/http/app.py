@@ -8,7 +8,6 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
@@ -52,8 +51,6 @@ def create_app(
         wants_json = "application/json" in request.headers.get("accept", "")
         try:
             name, data = await read_upload(request, max_bytes)
-        except MultiPartException:
-            name, data = "", None
         except ClientDisconnect:
             return Response(status_code=400)
         if data is None:

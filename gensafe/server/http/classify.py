@@ -20,7 +20,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -101,8 +100,6 @@ def routes(classifying: Classifying, max_bytes: int) -> list[Route]:
             return JSONResponse({"error": "too many requests"}, 429, {"Retry-After": str(int(wait) + 1)})
         try:
             name, data = await read_upload(request, max_bytes)
-        except MultiPartException:
-            name, data = "", None
         except ClientDisconnect:
             return Response(status_code=400)
         if data is None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from starlette.formparsers import MultiPartParser
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 MAX_NAME = 200
 
 
 async def read_upload(request: Request, max_bytes: int) -> tuple[str, bytes | None]:
-    """(file name, content); None where there is no file or an empty one.
+    """(file name, content); None where there is no file, an empty one, or a malformed form.
 
     Raises:
-        MultiPartException: the form is malformed.
         ClientDisconnect: the client went away.
     """
     kind = request.headers.get("content-type", "")
@@ -21,7 +20,10 @@ async def read_upload(request: Request, max_bytes: int) -> tuple[str, bytes | No
         return request.headers.get("x-file-name", "")[:MAX_NAME], body or None
     parser = MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=4)
     parser.spool_max_size = max_bytes + 1
-    form = await parser.parse()
+    try:
+        form = await parser.parse()
+    except MultiPartException:
+        return "", None
     try:
         item = form.get("file")
         if item is None or isinstance(item, str):
