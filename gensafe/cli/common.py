@@ -17,13 +17,21 @@ from gensafe.core.errors import GensafeError
 
 
 class Exit(IntEnum):
-    """Exit codes. Commands give 1, 2 and 3 their own meaning, as their help says; 0 and 64 mean the same everywhere."""
+    """Exit codes. 1 to 5 are answers, and each command says in its help what they mean; the others are the same everywhere.
+
+    A code below 64 is given only where the command reached an answer; 64 to 74 follow BSD ``sysexits.h``.
+    """
 
     OK = 0
     FAILED = 1
     BLOCKED = 2
     UNREADABLE = 3
+    UNKNOWN_SIGNER = 4  # verify
+    DERIVED = 5  # verify: made from an output of ours, not shown to be unchanged
     USAGE = 64
+    UNAVAILABLE = 69  # a server or service could not be asked
+    INTERNAL = 70  # a fault of ours
+    IO_ERROR = 74  # an output could not be written: full disk, closed pipe
     INTERRUPTED = 130
 
 

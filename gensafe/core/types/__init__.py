@@ -5,6 +5,12 @@ Each stage of ``gensafe.pipeline`` is a function from one of these types to the 
 the order.
 """
 
+from gensafe.core.types.caller import (
+    Everything,
+    OneTenant,
+    Public,
+    Scope,
+)
 from gensafe.core.types.generation import (
     BackendCapabilities,
     BackendEvent,
@@ -75,6 +81,7 @@ __all__ = [
     "Decision",
     "Detection",
     "Draft",
+    "Everything",
     "Finding",
     "GenerationJob",
     "GenerationRecord",
@@ -87,10 +94,13 @@ __all__ = [
     "Marked",
     "Media",
     "Modality",
+    "OneTenant",
     "Outcome",
     "Progress",
+    "Public",
     "Recorded",
     "Review",
+    "Scope",
     "Signed",
     "Span",
     "Stage",
