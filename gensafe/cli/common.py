@@ -17,7 +17,7 @@ from gensafe.core.errors import GensafeError
 
 
 class Exit(IntEnum):
-    """Exit codes. 1 to 5 are answers, and each command says in its help what they mean; the others are the same everywhere.
+    """Exit codes. 1 to 5 are answers, whose meaning each command's help states; the others are the same everywhere.
 
     A code below 64 is given only where the command reached an answer; 64 to 74 follow BSD ``sysexits.h``.
     """
