@@ -21,10 +21,10 @@ from gensafe.cli import audit_witness
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
 from gensafe.core import plugins
 from gensafe.core.errors import GensafeError, InvalidRequest, LogUnavailable
-from gensafe.core.ids import parse_record_id
+from gensafe.core.ids import parse_record_id, record_id_text
 from gensafe.keys import KeyRing
 from gensafe.pipeline.assemble import key_passphrase
-from gensafe.registry import Registry
+from gensafe.registry import Intent, Registry
 
 REGIMES = ("eu-ai-act", "ca-sb942", "cn-gb45438", "kr-ai-basic", "in-it-rules", "iso-42001")
 
@@ -313,10 +313,17 @@ def _index_of(text: str, data_dir: Path) -> int | None:
         elif len(text) == 13:
             record = registry.by_record_id(parse_record_id(text))
         else:
-            record = registry.by_request_id(text)
-            if record is None and (intent := registry.intent(text)) is not None and intent.final_index >= 0:
-                return intent.final_index
+            return _of_request(registry.intents_named(text))
     return None if record is None else record.log_index
+
+
+def _of_request(found: list[Intent]) -> int | None:
+    """Where the log says how a request ended. Ids are per tenant, so two may share one: then the record decides."""
+    ended = [intent for intent in found if intent.final_index >= 0]
+    if len(ended) > 1:
+        choices = ", ".join(f"{record_id_text(intent.record_id)} ({intent.tenant})" for intent in ended)
+        raise InvalidRequest("several tenants used this request id", field="id", fix=f"name the record: {choices}")
+    return ended[0].final_index if ended else None
 
 
 def _say(args: argparse.Namespace, data: dict[str, Any], text: str) -> None:

@@ -105,9 +105,8 @@ def claim(chain: Chain, request: GenerationRequest, checked: Checked) -> Claimed
     input_digests = tuple(sha256(item.data) for item in request.inputs)
     try:
         intent, fresh = chain.registry.open_intent(
-            request.request_id,
+            request.key,
             _request_digest(request, input_digests),
-            request.tenant,
             record_id,
             modality=request.modality.value,
         )
@@ -120,7 +119,7 @@ def claim(chain: Chain, request: GenerationRequest, checked: Checked) -> Claimed
             state = "is still running" if intent.state is IntentState.OPEN else "was blocked by policy"
             raise Conflict(f"this request {state}", field="request_id", fix="send a fresh UUID for a new request")
         # It failed, was cancelled or cut off without releasing anything: a retry may run.
-        chain.registry.reopen_intent(request.request_id, record_id)
+        chain.registry.reopen_intent(request.key, record_id)
     return Claimed(request, checked, record_id, input_digests)
 
 
@@ -150,7 +149,7 @@ def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:
             label_profile=request.label_profile,
         )
     )
-    chain.registry.mark_opened(request.request_id, appended.index)
+    chain.registry.mark_opened(request.key, appended.index)
     chain.at("opened")
     return Admission(
         request=request,

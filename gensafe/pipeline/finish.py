@@ -88,7 +88,7 @@ def store_record(chain: Chain, signed: Signed, log_index: int, leaf_hash: str) -
             created_ms=chain.clock.now_ms(),
         )
     )
-    chain.registry.close_intent(admission.request.request_id, IntentState.RELEASED, log_index)
+    chain.registry.close_intent(admission.request.key, IntentState.RELEASED, log_index)
 
 
 def release(chain: Chain, recorded: Recorded) -> Released:

@@ -35,7 +35,7 @@ def recover(chain: Chain) -> int:
     """
     pending = chain.registry.open_intents()
     for item in chain.registry.reviews.decided():
-        held = chain.registry.intent(item.request_id)
+        held = chain.registry.intent(item.key)
         if held is not None and held.state is IntentState.HELD:
             pending.append(held)
     for intent in pending:
@@ -48,7 +48,7 @@ def recover(chain: Chain) -> int:
         if event == entries.RELEASED and chain.registry.by_record_id(intent.record_id) is None:
             chain.registry.put(_record(chain, found, intent))  # 2.
         state = IntentState(event.removeprefix("generation."))
-        chain.registry.close_intent(intent.request_id, state, found.index)  # 3.
+        chain.registry.close_intent(intent.key, state, found.index)  # 3.
     return len(pending)
 
 
@@ -73,7 +73,7 @@ def _abort(chain: Chain, intent: Intent) -> None:
             opened_index=intent.opened_index,
         )
     )
-    chain.registry.close_intent(intent.request_id, IntentState.ABORTED, appended.index)
+    chain.registry.close_intent(intent.key, IntentState.ABORTED, appended.index)
 
 
 def _record(chain: Chain, logged: LoggedEntry, intent: Intent) -> Record:

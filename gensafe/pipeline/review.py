@@ -50,9 +50,8 @@ def hold(chain: Chain, judged: Judged, *, retract_from: int, bytes_released: int
     )
     item = chain.registry.reviews.hold(
         review_id=review_id,
-        request_id=request.request_id,
+        key=request.key,
         record_id=judged.admission.record_id,
-        tenant=request.tenant,
         modality=request.modality,
         draft=draft,
         verdict=verdict_dict(judged.verdict),
@@ -83,7 +82,8 @@ def standing(chain: Chain, held: Held) -> Held | Released | Stopped | None:
     Raises:
         NotFound: it was released, and its copy was erased since.
     """
-    intent = chain.registry.intent(held.request_id)
+    item = chain.registry.reviews.get(held.review_id)
+    intent = chain.registry.intent(item.key)
     if intent is None or intent.record_id != held.record_id:
         return None
     match intent.state:
@@ -92,7 +92,6 @@ def standing(chain: Chain, held: Held) -> Held | Released | Stopped | None:
         case IntentState.RELEASED:
             return replay(chain, intent)
         case IntentState.BLOCKED:
-            item = chain.registry.reviews.get(held.review_id)
             logged = chain.log.entry(intent.final_index).entry["verdicts"][-1]
             return Stopped(held.request_id, logged_verdict(logged, item.modality), intent.final_index)
     return None
@@ -114,7 +113,7 @@ def carry_out_decisions(chain: Chain) -> int:
 
 
 def _carry_out(chain: Chain, item: HeldOutput) -> None:
-    intent = chain.registry.intent(item.request_id)
+    intent = chain.registry.intent(item.key)
     if intent is not None and intent.state is IntentState.HELD and intent.record_id == item.record_id:
         if item.decision is ReviewDecision.RELEASED:
             _release(chain, item)
@@ -152,7 +151,7 @@ def _release(chain: Chain, item: HeldOutput) -> None:
 
 def _reject(chain: Chain, item: HeldOutput) -> None:
     appended = chain.log.append(entries.rejected(_held_entry(chain, item), _review(chain, item)))
-    chain.registry.close_intent(item.request_id, IntentState.BLOCKED, appended.index)
+    chain.registry.close_intent(item.key, IntentState.BLOCKED, appended.index)
 
 
 def _fail(chain: Chain, item: HeldOutput, reason: str) -> None:
@@ -169,7 +168,7 @@ def _fail(chain: Chain, item: HeldOutput, reason: str) -> None:
             stage="review",
         )
     )
-    chain.registry.close_intent(item.request_id, IntentState.FAILED, appended.index)
+    chain.registry.close_intent(item.key, IntentState.FAILED, appended.index)
 
 
 def _held_entry(chain: Chain, item: HeldOutput) -> Mapping[str, Any]:

@@ -44,7 +44,7 @@ def run(chain: Chain, request: GenerationRequest, control: CallControl) -> Itera
     checked = check(chain, request)  # 1.
     claimed = claim(chain, request, checked)  # 2.
     if isinstance(claimed, Intent):
-        held = chain.registry.reviews.of_request(claimed.request_id) if claimed.state is IntentState.HELD else None
+        held = chain.registry.reviews.of_request(claimed.key) if claimed.state is IntentState.HELD else None
         yield held_event(held) if held else replay(chain, claimed)
         return
     safety = chain.safety(request.tenant)
@@ -116,7 +116,7 @@ def _blocked(
             opened_index=admission.intent_index if admission else -1,
         )
     )
-    chain.registry.close_intent(request.request_id, IntentState.BLOCKED, appended.index)
+    chain.registry.close_intent(request.key, IntentState.BLOCKED, appended.index)
     retract = blocked.offset if streamed and blocked.offset is not None else -1
     return Stopped(request.request_id, blocked.verdict, appended.index, retract)
 
@@ -141,7 +141,7 @@ def _close(
             )
         )
         state = IntentState.CANCELLED if event == entries.CANCELLED else IntentState.FAILED
-        chain.registry.close_intent(request.request_id, state, appended.index)
+        chain.registry.close_intent(request.key, state, appended.index)
     except GensafeError:
         # The intent stays open: recovery closes it as aborted at the next start.
         log.exception("request %s could not be closed in the log", request.request_id)

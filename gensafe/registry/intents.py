@@ -10,8 +10,9 @@ from sqlalchemy.exc import IntegrityError
 
 from gensafe.core.errors import InvalidRequest, RegistryError
 from gensafe.core.ports import Clock
+from gensafe.core.types import RequestKey
 from gensafe.registry.model import Intent, IntentState
-from gensafe.registry.tables import intents, stored
+from gensafe.registry.tables import intents, of_request, stored
 
 ERASABLE_STATES: Final = (IntentState.BLOCKED, IntentState.CANCELLED, IntentState.FAILED, IntentState.ABORTED)
 
@@ -25,9 +26,8 @@ class IntentTable:
 
     def open_intent(
         self,
-        request_id: str,
+        key: RequestKey,
         request_digest: str,
-        tenant: str,
         record_id: int,
         opened_index: int = -1,
         modality: str = "",
@@ -38,12 +38,12 @@ class IntentTable:
         cannot both run, and recovery knows of every request that may have begun.
 
         Raises:
-            InvalidRequest: the id was used for another request, or by another tenant.
+            InvalidRequest: this tenant used the id for another request.
         """
         row: dict[str, Any] = {
-            "request_id": request_id,
+            "request_id": key.request_id,
             "request_digest": request_digest,
-            "tenant": tenant,
+            "tenant": key.tenant,
             "record_id": record_id,
             "modality": modality,
             "opened_index": opened_index,
@@ -55,45 +55,51 @@ class IntentTable:
             with stored("open an intent"), self._engine.begin() as connection:
                 connection.execute(sa.insert(intents).values(**row))
         except IntegrityError:
-            existing = self.intent(request_id)
-            if existing is None or existing.request_digest != request_digest or existing.tenant != tenant:
+            existing = self.intent(key)
+            if existing is None or existing.request_digest != request_digest:
                 raise InvalidRequest(
                     "this request id was used for another request", field="request_id", fix="send a fresh UUID"
                 ) from None
             return existing, False
         return _intent(row), True
 
-    def reopen_intent(self, request_id: str, record_id: int) -> None:
+    def reopen_intent(self, key: RequestKey, record_id: int) -> None:
         """Let a request that failed, was cancelled or was cut off run again under its id, as a new record.
 
         Raises:
             RegistryError: it is running, was blocked or was released.
         """
         again = (IntentState.FAILED.value, IntentState.CANCELLED.value, IntentState.ABORTED.value)
-        query = sa.update(intents).where(intents.c.request_id == request_id, intents.c.state.in_(again))
+        query = sa.update(intents).where(of_request(intents, key), intents.c.state.in_(again))
         fresh = {"record_id": record_id, "opened_index": -1, "final_index": -1, "state": IntentState.OPEN.value}
         with stored("reopen an intent"), self._engine.begin() as connection:
             if connection.execute(query.values(**fresh, created_ms=self._clock.now_ms())).rowcount != 1:
-                raise RegistryError(f"request {request_id} cannot run again")
+                raise RegistryError(f"request {key.request_id} cannot run again")
 
-    def mark_opened(self, request_id: str, opened_index: int) -> None:
+    def mark_opened(self, key: RequestKey, opened_index: int) -> None:
         """Note where the log has the intent."""
-        self._update_intent(request_id, {"opened_index": opened_index})
+        self._update_intent(key, {"opened_index": opened_index})
 
-    def close_intent(self, request_id: str, state: IntentState | str, final_index: int) -> None:
+    def close_intent(self, key: RequestKey, state: IntentState | str, final_index: int) -> None:
         """Note how a request ended and where the log says so.
 
         Raises:
             RegistryError: no such open or held intent.
         """
         closed = {"state": IntentState(state).value, "final_index": final_index}
-        self._update_intent(request_id, closed, only_in=(IntentState.OPEN, IntentState.HELD))
+        self._update_intent(key, closed, only_in=(IntentState.OPEN, IntentState.HELD))
 
-    def intent(self, request_id: str) -> Intent | None:
-        """The intent of a request id."""
+    def intent(self, key: RequestKey) -> Intent | None:
+        """The intent of a request."""
         with stored("read intents"), self._engine.connect() as connection:
-            row = connection.execute(sa.select(intents).where(intents.c.request_id == request_id)).mappings().first()
+            row = connection.execute(sa.select(intents).where(of_request(intents, key))).mappings().first()
         return None if row is None else _intent({**row})
+
+    def intents_named(self, request_id: str) -> list[Intent]:
+        """Every tenant's intent of this request id, oldest first: for the owner of the data folder only."""
+        query = sa.select(intents).where(intents.c.request_id == request_id).order_by(intents.c.created_ms)
+        with stored("read intents"), self._engine.connect() as connection:
+            return [_intent({**row}) for row in connection.execute(query).mappings()]
 
     def open_intents(self) -> list[Intent]:
         """Requests that were begun and not closed: at start-up, those a crash cut off. Oldest first."""
@@ -102,13 +108,13 @@ class IntentTable:
             return [_intent({**row}) for row in connection.execute(query).mappings()]
 
     def _update_intent(
-        self, request_id: str, values: dict[str, Any], *, only_in: tuple[IntentState, ...] = tuple(IntentState)
+        self, key: RequestKey, values: dict[str, Any], *, only_in: tuple[IntentState, ...] = tuple(IntentState)
     ) -> None:
-        query = sa.update(intents).where(intents.c.request_id == request_id)
+        query = sa.update(intents).where(of_request(intents, key))
         query = query.where(intents.c.state.in_([state.value for state in only_in]))
         with stored("update an intent"), self._engine.begin() as connection:
             if connection.execute(query.values(**values)).rowcount != 1:
-                raise RegistryError(f"request {request_id} has no open intent")
+                raise RegistryError(f"request {key.request_id} has no open intent")
 
 
 def _intent(row: Mapping[str, Any]) -> Intent:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from gensafe.core.types import Modality
+from gensafe.core.types import Modality, RequestKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,11 @@ class Intent:
     created_ms: int
     modality: str = ""
 
+    @property
+    def key(self) -> RequestKey:
+        """What names the request."""
+        return RequestKey(self.tenant, self.request_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
@@ -100,3 +105,8 @@ class HeldOutput:
     reason: str = ""
     decided_ms: int = 0
     done: bool = False  # the decision was carried out and logged
+
+    @property
+    def key(self) -> RequestKey:
+        """What names the request."""
+        return RequestKey(self.tenant, self.request_id)

@@ -1,4 +1,4 @@
-"""Records of released outputs: stored once, found by id, request, digest, manifest label or likeness."""
+"""Records of released outputs: stored once, found by id, digest, manifest label or likeness."""
 
 from __future__ import annotations
 
@@ -69,10 +69,6 @@ class RecordTable:
     def by_record_id(self, record_id: int) -> Record | None:
         """The record of a watermark's record id."""
         return self._one(records.c.record_id == record_id)
-
-    def by_request_id(self, request_id: str) -> Record | None:
-        """The record a request led to."""
-        return self._one(records.c.request_id == request_id)
 
     def by_digest(self, digest: str) -> Record | None:
         """The newest record whose final bytes have this digest."""

@@ -16,9 +16,9 @@ import sqlalchemy as sa
 
 from gensafe.core.errors import Conflict, InvalidRequest, NotFound, RegistryError
 from gensafe.core.ports import Clock
-from gensafe.core.types import Modality
+from gensafe.core.types import Modality, RequestKey
 from gensafe.registry.model import HeldOutput, IntentState, ReviewDecision
-from gensafe.registry.tables import intents, reviews, stored
+from gensafe.registry.tables import intents, of_request, reviews, stored
 
 MAX_REVIEWER: Final = 200
 MAX_REASON: Final = 2000
@@ -41,9 +41,8 @@ class Reviews:
         self,
         *,
         review_id: str,
-        request_id: str,
+        key: RequestKey,
         record_id: int,
-        tenant: str,
         modality: Modality,
         draft: str,
         verdict: Mapping[str, Any],
@@ -57,9 +56,9 @@ class Reviews:
         """
         row: dict[str, Any] = {
             "review_id": review_id,
-            "request_id": request_id,
+            "request_id": key.request_id,
             "record_id": record_id,
-            "tenant": tenant,
+            "tenant": key.tenant,
             "modality": modality.value,
             "draft": draft,
             "verdict": json.dumps(dict(verdict), sort_keys=True),
@@ -68,11 +67,11 @@ class Reviews:
             "held_ms": self._clock.now_ms(),
             "done": False,
         }
-        waits = sa.update(intents).where(intents.c.request_id == request_id, intents.c.state == IntentState.OPEN.value)
+        waits = sa.update(intents).where(of_request(intents, key), intents.c.state == IntentState.OPEN.value)
         with stored("hold an output"), self._engine.begin() as connection:
             connection.execute(sa.insert(reviews).values(**row))
             if connection.execute(waits.values(state=IntentState.HELD.value)).rowcount != 1:
-                raise RegistryError(f"request {request_id} has no open intent")
+                raise RegistryError(f"request {key.request_id} has no open intent")
         return self.get(review_id)
 
     def get(self, review_id: str) -> HeldOutput:
@@ -88,9 +87,9 @@ class Reviews:
             raise NotFound(f"no held output {review_id}", field="id")
         return found[0]
 
-    def of_request(self, request_id: str) -> HeldOutput | None:
+    def of_request(self, key: RequestKey) -> HeldOutput | None:
         """The newest held output of a request."""
-        found = self._select(reviews.c.request_id == request_id)
+        found = self._select(of_request(reviews, key))
         return found[-1] if found else None
 
     def waiting(self) -> list[HeldOutput]:

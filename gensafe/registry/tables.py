@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from gensafe.core.errors import RegistryError
+from gensafe.core.types import RequestKey
 
 DATABASE = "registry.db"
 
@@ -21,7 +22,7 @@ records = sa.Table(
     "records",
     meta,
     sa.Column("record_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("request_id", sa.Text, nullable=False, unique=True),
+    sa.Column("request_id", sa.Text, nullable=False),
     sa.Column("tenant", sa.Text, nullable=False),
     sa.Column("modality", sa.Text, nullable=False, index=True),
     sa.Column("media_type", sa.Text, nullable=False),
@@ -37,14 +38,15 @@ records = sa.Table(
     sa.Column("created_ms", sa.BigInteger, nullable=False),
     sa.Column("subject", sa.Text, nullable=False),
     sa.Column("extra", sa.Text, nullable=False),
+    sa.UniqueConstraint("tenant", "request_id", name="records_of_request"),
 )
 
 intents = sa.Table(
     "intents",
     meta,
+    sa.Column("tenant", sa.Text, primary_key=True),  # an id means something within its tenant only
     sa.Column("request_id", sa.Text, primary_key=True),
     sa.Column("request_digest", sa.Text, nullable=False),
-    sa.Column("tenant", sa.Text, nullable=False),
     sa.Column("record_id", sa.BigInteger, nullable=False),
     sa.Column("modality", sa.Text, nullable=False),
     sa.Column("opened_index", sa.BigInteger, nullable=False),
@@ -115,6 +117,11 @@ secrets_table = sa.Table(
 )
 
 
+def of_request(table: sa.Table, key: RequestKey) -> sa.ColumnElement[bool]:
+    """The rows of ``table`` that belong to one request."""
+    return sa.and_(table.c.tenant == key.tenant, table.c.request_id == key.request_id)
+
+
 def open_engine(directory: Path, *, url: str, readonly: bool) -> sa.Engine:
     """Open (and unless ``readonly`` create) the registry's database.
 
@@ -132,6 +139,7 @@ def open_engine(directory: Path, *, url: str, readonly: bool) -> sa.Engine:
         engine = _sqlite(directory, readonly=readonly)
     if not readonly:
         try:
+            bring_forward(engine)
             meta.create_all(engine)
         except SQLAlchemyError as error:
             engine.dispose()
@@ -174,3 +182,45 @@ def stored(doing: str) -> Iterator[None]:
         raise
     except SQLAlchemyError as error:
         raise RegistryError(f"could not {doing}: {getattr(error, 'orig', None) or error}") from error
+
+
+def bring_forward(engine: sa.Engine) -> None:
+    """Give a database made before request ids were per tenant its new keys; does nothing on others.
+
+    SQLite cannot change a key in place, so its two tables are copied, in one transaction: a crash leaves the old ones.
+    """
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql(
+                "BEGIN IMMEDIATE"
+            )  # two processes that open it at once: the second finds it done
+        for table in (intents, records):
+            if _keyed_by_id_alone(connection, table):
+                (_copy_table if engine.dialect.name == "sqlite" else _exchange_keys)(connection, table)
+        connection.commit()
+
+
+def _keyed_by_id_alone(connection: sa.Connection, table: sa.Table) -> bool:
+    found = sa.inspect(connection)
+    if not found.has_table(table.name):
+        return False
+    keys = [found.get_pk_constraint(table.name), *found.get_unique_constraints(table.name)]
+    return any((key.get("constrained_columns") or key.get("column_names")) == ["request_id"] for key in keys)
+
+
+def _copy_table(connection: sa.Connection, table: sa.Table) -> None:
+    old = f"{table.name}_by_id"
+    columns = ", ".join(column.name for column in table.columns)
+    for index in table.indexes:
+        connection.execute(sa.schema.DropIndex(index, if_exists=True))
+    connection.exec_driver_sql(f"ALTER TABLE {table.name} RENAME TO {old}")
+    table.create(connection)
+    connection.exec_driver_sql(f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {old}")  # noqa: S608 - names of ours
+    connection.exec_driver_sql(f"DROP TABLE {old}")
+
+
+def _exchange_keys(connection: sa.Connection, table: sa.Table) -> None:
+    name = "intents_pkey" if table is intents else "records_request_id_key"  # PostgreSQL's own names
+    kind = "PRIMARY KEY" if table is intents else "CONSTRAINT records_of_request UNIQUE"
+    connection.exec_driver_sql(f"ALTER TABLE {table.name} DROP CONSTRAINT {name}")
+    connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD {kind} (tenant, request_id)")

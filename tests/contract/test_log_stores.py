@@ -17,7 +17,7 @@ from gensafe.audit.checkpoint import parse_tlog_proof
 from gensafe.audit.note import NoteKey
 from gensafe.core.clock import FixedClock
 from gensafe.core.errors import AuditError, InvalidRequest, LogUnavailable, RegistryError
-from gensafe.core.types import Modality
+from gensafe.core.types import Modality, RequestKey
 from gensafe.keys import KeyEncryptionKey
 from gensafe.registry import IntentState, Record, Registry
 
@@ -171,13 +171,14 @@ def test_records_intents_prompts_and_holds(registry: Registry):
     assert registry.by_record_id(record.record_id) == record
     with pytest.raises(RegistryError):
         registry.put(record)
-    intent, fresh = registry.open_intent("r", "d", "acme", record.record_id, modality="audio")
+    key = RequestKey("acme", "r")
+    intent, fresh = registry.open_intent(key, "d", record.record_id, modality="audio")
     assert fresh
-    assert registry.open_intent("r", "d", "acme", 1) == (intent, False)
+    assert registry.open_intent(key, "d", 1) == (intent, False)
     with pytest.raises(InvalidRequest):
-        registry.open_intent("r", "other", "acme", 1)
-    registry.mark_opened("r", 4)
-    registry.close_intent("r", IntentState.FAILED, 5)
+        registry.open_intent(key, "other", 1)
+    registry.mark_opened(key, 4)
+    registry.close_intent(key, IntentState.FAILED, 5)
     assert registry.open_intents() == []
     registry.seal_prompt(record.record_id, "user", "secret")
     assert registry.open_prompt(record.record_id)[0] == "secret"  # type: ignore[index]
@@ -187,3 +188,24 @@ def test_records_intents_prompts_and_holds(registry: Registry):
     registry.release_hold("h")
     assert registry.erase_subject("user")["prompts"] == 1
     assert registry.open_prompt(record.record_id) is None
+
+
+def test_a_database_keyed_by_request_id_alone_is_brought_forward(target: Path | str, tmp_path: Path):
+    """Seen failing before there were keys per tenant: the second tenant's id was refused as used."""
+    if isinstance(target, Path):
+        pytest.skip("for SQLite see tests/unit/registry/test_request_keys.py")
+    import sqlalchemy as sa
+
+    Registry.open(tmp_path, url=target).close()
+    engine = sa.create_engine(target)
+    with engine.begin() as connection:  # as SQLAlchemy made them from unique=True and a primary key on the id
+        for change in ("DROP CONSTRAINT intents_pkey", "ADD PRIMARY KEY (request_id)"):
+            connection.exec_driver_sql(f"ALTER TABLE intents {change}")
+        for change in ("DROP CONSTRAINT records_of_request", "ADD UNIQUE (request_id)"):
+            connection.exec_driver_sql(f"ALTER TABLE records {change}")
+    engine.dispose()
+    for _ in range(2):
+        with Registry.open(tmp_path, url=target) as registry:
+            registry.open_intent(RequestKey("acme", "r"), "of acme", 1)
+            registry.open_intent(RequestKey("beta", "r"), "of beta", 2)
+            assert [intent.record_id for intent in registry.intents_named("r")] == [1, 2]

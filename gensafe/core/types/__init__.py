@@ -20,6 +20,7 @@ from gensafe.core.types.generation import (
     GenerationRequest,
     InputMedia,
     Progress,
+    RequestKey,
     TextDelta,
 )
 from gensafe.core.types.media import (
@@ -99,6 +100,7 @@ __all__ = [
     "Progress",
     "Public",
     "Recorded",
+    "RequestKey",
     "Review",
     "Scope",
     "Signed",

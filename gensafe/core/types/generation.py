@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from gensafe.core.types.media import Media, Modality
+
+
+class RequestKey(NamedTuple):
+    """What names a request: the caller's id, within its tenant. Two tenants may use one id and never notice."""
+
+    tenant: str
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +27,7 @@ class InputMedia:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """What a caller asks for. ``request_id`` is the idempotency key (UUID); ``tenant`` comes from the identity."""
+    """What a caller asks for. ``request_id`` (UUID) is the idempotency key within ``tenant``, the caller's identity."""
 
     request_id: str
     prompt: str
@@ -33,6 +40,11 @@ class GenerationRequest:
     tenant: str = "local"
     visible_label: bool = False
     label_profile: str = ""
+
+    @property
+    def key(self) -> RequestKey:
+        """What names this request."""
+        return RequestKey(self.tenant, self.request_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import pytest
 from gensafe.core.clock import FixedClock
 from gensafe.core.digest import commit, sha256
 from gensafe.core.errors import GensafeError, InvalidRequest, RegistryError
-from gensafe.core.types import Image, Modality
+from gensafe.core.types import Image, Modality, RequestKey
 from gensafe.keys import KeyEncryptionKey
 from gensafe.media.fingerprint import MATCH_THRESHOLD, fingerprint
 from gensafe.registry import IntentState, Record, Registry
@@ -42,6 +42,10 @@ def record(n: int = 1, **changes: object) -> Record:
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
+def key(request_id: str, tenant: str = "acme") -> RequestKey:
+    return RequestKey(tenant, request_id)
+
+
 @pytest.fixture
 def registry(tmp_path: Path):
     with Registry.open(tmp_path / "registry", kek=KEK, clock=FixedClock(5_000)) as opened:
@@ -53,7 +57,6 @@ def test_every_lookup_leads_to_the_same_record(registry: Registry):
     registry.put(kept)
     registry.put(record(8))
     assert registry.by_record_id(7) == kept
-    assert registry.by_request_id(kept.request_id) == kept
     assert registry.by_digest(kept.digest) == kept
     assert registry.by_manifest_label("urn:c2pa:7") == kept
     assert registry.by_record_id(9) is None
@@ -89,29 +92,27 @@ def test_blob_names_cannot_leave_the_folder(registry: Registry, name: str):
 
 
 def test_an_intent_is_idempotent_for_the_same_request_only(registry: Registry):
-    first, fresh = registry.open_intent("r1", "sha256:aa", "acme", 5)
+    first, fresh = registry.open_intent(key("r1"), "sha256:aa", 5)
     assert fresh
     assert first.state is IntentState.OPEN
-    again, fresh = registry.open_intent("r1", "sha256:aa", "acme", 6)
+    again, fresh = registry.open_intent(key("r1"), "sha256:aa", 6)
     assert (again, fresh) == (first, False)
     with pytest.raises(InvalidRequest):
-        registry.open_intent("r1", "sha256:bb", "acme", 6)
-    with pytest.raises(InvalidRequest):
-        registry.open_intent("r1", "sha256:aa", "other tenant", 6)
+        registry.open_intent(key("r1"), "sha256:bb", 6)
 
 
 def test_open_intents_are_what_recovery_must_close(registry: Registry, tmp_path: Path):
     for n in range(3):
-        registry.open_intent(f"r{n}", "d", "acme", n)
-        registry.mark_opened(f"r{n}", 10 + n)
-    registry.close_intent("r1", IntentState.RELEASED, 20)
+        registry.open_intent(key(f"r{n}"), "d", n)
+        registry.mark_opened(key(f"r{n}"), 10 + n)
+    registry.close_intent(key("r1"), IntentState.RELEASED, 20)
     with Registry.open(tmp_path / "registry") as after_restart:
         assert [(i.request_id, i.opened_index) for i in after_restart.open_intents()] == [("r0", 10), ("r2", 12)]
-        after_restart.close_intent("r0", "aborted", 21)
+        after_restart.close_intent(key("r0"), "aborted", 21)
         with pytest.raises(RegistryError):
-            after_restart.close_intent("r0", "released", 22)
-    assert registry.intent("r0").state is IntentState.ABORTED  # type: ignore[union-attr]
-    assert registry.intent("nobody") is None
+            after_restart.close_intent(key("r0"), "released", 22)
+    assert registry.intent(key("r0")).state is IntentState.ABORTED  # type: ignore[union-attr]
+    assert registry.intent(key("nobody")) is None
 
 
 def test_only_one_of_many_racing_claims_is_fresh(registry: Registry):
@@ -120,7 +121,7 @@ def test_only_one_of_many_racing_claims_is_fresh(registry: Registry):
 
     def claim() -> None:
         barrier.wait()
-        fresh.append(registry.open_intent("same", "d", "acme", 1)[1])
+        fresh.append(registry.open_intent(key("same"), "d", 1)[1])
 
     threads = [threading.Thread(target=claim) for _ in range(8)]
     for thread in threads:
@@ -200,7 +201,7 @@ def test_sealed_prompts_cannot_be_swapped_between_records(registry: Registry):
 
 @pytest.mark.parametrize("scope", ["all", "tenant:acme", "subject"])
 def test_a_legal_hold_forbids_erasure_until_it_is_lifted(registry: Registry, scope: str):
-    registry.open_intent("r1", "d", "acme", 1)
+    registry.open_intent(key("r1"), "d", 1)
     registry.seal_prompt(1, "user-1", "secret")
     if scope == "subject":
         scope = "subject:" + registry.pseudonym("user-1")
