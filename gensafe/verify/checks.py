@@ -1,14 +1,15 @@
-"""One line per layer: each function looks at what was found and words one ``Check``. Nothing is decided here."""
+"""One line per layer: each function looks at what was found and words one ``Line``. Nothing is decided here."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from gensafe.core.types import Check, Outcome
+from gensafe.core.types import Outcome
 from gensafe.provenance import ManifestReading, ManifestState, TrustStore, hard_binding_holds
 from gensafe.provenance.judge import NOT_REVOKED, REVOKED, UNKNOWN_REVOCATION
 from gensafe.verify.conclusion import Container
 from gensafe.verify.inspect import UNKNOWN_TYPE, Inspection
+from gensafe.verify.lines import Line
 
 AI_SOURCES: Final = (
     "trainedAlgorithmicMedia",
@@ -22,44 +23,44 @@ _SIGNATURE_FAILURES: Final = ("claimSignature.", "claim.", "assertion.hashedURI"
 _TRUST_FAILURES: Final = ("signingCredential.",)
 
 
-def container(found: Inspection) -> Check:
+def container(found: Inspection) -> Line:
     """Could the bytes be decoded as what they are?"""
-    evidence = {"media_type": found.media_type, "bytes": found.size}
+    public = {"media_type": found.media_type, "bytes": found.size}
     if found.container is Container.OK:
-        return Check("container", Outcome.PASS, f"{found.media_type}, {found.size} bytes", evidence)
+        return Line("container", Outcome.PASS, f"{found.media_type}, {found.size} bytes", public=public)
     if found.container is Container.UNSUPPORTED:
-        return Check("container", Outcome.UNSUPPORTED, found.problem, evidence)
-    return Check("container", Outcome.FAIL, found.problem, evidence)
+        return Line("container", Outcome.UNSUPPORTED, found.problem, public=public)
+    return Line("container", Outcome.FAIL, found.problem, public=public)
 
 
-def manifest(found: Inspection) -> Check:
+def manifest(found: Inspection) -> Line:
     """Is there a manifest, and could it be read?"""
     reading = found.reading
     if reading is None and found.manifest_problem and found.media_type != UNKNOWN_TYPE:
-        return Check("manifest", Outcome.ERROR, found.manifest_problem)
+        return Line("manifest", Outcome.ERROR, found.manifest_problem)
     if reading is None and found.remote_url:
         problem = "kept elsewhere; nothing is fetched: download it and hand it in as a sidecar"
-        return Check("manifest", Outcome.UNSUPPORTED, problem, {"remote_url": found.remote_url})
+        return Line("manifest", Outcome.UNSUPPORTED, problem, {"remote_url": found.remote_url})
     if reading is None:
-        return Check("manifest", Outcome.ABSENT, "no C2PA manifest in the file")
+        return Line("manifest", Outcome.ABSENT, "no C2PA manifest in the file")
     evidence = {
         "label": reading.label,
         "digest": reading.manifest_digest,
         "title": reading.title,
         "generator": reading.generator,
-        "manifests": reading.manifests,
-        "embedded": reading.embedded,
         "assertions": list(reading.assertions),
     }
+    public = {"embedded": reading.embedded, "manifests": reading.manifests}
     if reading.remote_url:
         evidence["remote_url"] = reading.remote_url  # named, never fetched
     if not reading.label:
-        return Check("manifest", Outcome.FAIL, f"damaged: {', '.join(reading.failure_codes())}", evidence)
+        return Line("manifest", Outcome.FAIL, f"damaged: {', '.join(reading.failure_codes())}", evidence, public)
     where = "in the file" if reading.embedded else "in a sidecar"
-    return Check("manifest", Outcome.PASS, f"found {where}, written by {reading.generator or 'unknown'}", evidence)
+    summary = f"found {where}, written by {reading.generator or 'unknown'}"
+    return Line("manifest", Outcome.PASS, summary, evidence, public)
 
 
-def manifest_details(reading: ManifestReading | None, trust: TrustStore) -> list[Check]:
+def manifest_details(reading: ManifestReading | None, trust: TrustStore) -> list[Line]:
     """The lines that only exist with a manifest; all absent without one."""
     names = (
         "claim signature",
@@ -71,7 +72,7 @@ def manifest_details(reading: ManifestReading | None, trust: TrustStore) -> list
         "AI assertions",
     )
     if reading is None or not reading.label:
-        return [Check(name, Outcome.ABSENT, "no readable manifest") for name in names]
+        return [Line(name, Outcome.ABSENT, "no readable manifest") for name in names]
     return [
         _claim_signature(reading),
         _hard_binding(reading),
@@ -83,79 +84,78 @@ def manifest_details(reading: ManifestReading | None, trust: TrustStore) -> list
     ]
 
 
-def _claim_signature(reading: ManifestReading) -> Check:
+def _claim_signature(reading: ManifestReading) -> Line:
     signer = reading.signer
-    evidence = {
+    public = {
         "signer": signer.subject if signer else "",
         "issuer": signer.issuer if signer else "",
-        "serial": signer.serial if signer else "",
-        "fingerprint": signer.fingerprint if signer else "",
         "algorithm": signer.algorithm if signer else "",
     }
+    evidence = {"serial": signer.serial if signer else "", "fingerprint": signer.fingerprint if signer else ""}
     failures = [c for c in reading.failure_codes() if c.startswith(_SIGNATURE_FAILURES)]
     if failures or not reading.has_success("claimSignature.validated"):
-        return Check("claim signature", Outcome.FAIL, ", ".join(failures) or "not validated", evidence)
-    return Check("claim signature", Outcome.PASS, f"signed by {signer.subject if signer else 'unknown'}", evidence)
+        return Line("claim signature", Outcome.FAIL, ", ".join(failures) or "not validated", evidence, public)
+    summary = f"signed by {signer.subject if signer else 'unknown'}"
+    return Line("claim signature", Outcome.PASS, summary, evidence, public)
 
 
-def _hard_binding(reading: ManifestReading) -> Check:
+def _hard_binding(reading: ManifestReading) -> Line:
     failures = [c for c in reading.failure_codes() if c.endswith(("Hash.mismatch", "Hash.malformed"))]
     if failures:
-        return Check("hard binding", Outcome.FAIL, f"the bytes are not those that were signed: {', '.join(failures)}")
+        return Line("hard binding", Outcome.FAIL, f"the bytes are not those that were signed: {', '.join(failures)}")
     if hard_binding_holds(reading):
-        return Check("hard binding", Outcome.PASS, "the bytes are those that were signed")
-    return Check("hard binding", Outcome.UNSUPPORTED, "no hard binding of a kind that is checked here")
+        return Line("hard binding", Outcome.PASS, "the bytes are those that were signed")
+    return Line("hard binding", Outcome.UNSUPPORTED, "no hard binding of a kind that is checked here")
 
 
-def _signer_trust(reading: ManifestReading) -> Check:
+def _signer_trust(reading: ManifestReading) -> Line:
     codes = [c for c in reading.failure_codes() if c.startswith(_TRUST_FAILURES)]
-    evidence = {"list": reading.trust_list or "", "development": reading.development}
+    public = {"list": reading.trust_list or "", "development": reading.development}
     if reading.trust_list is not None:
         note = " (a development key: proves nothing to third parties)" if reading.development else ""
-        return Check("signer trust", Outcome.PASS, f"on the list {reading.trust_list!r}{note}", evidence)
+        return Line("signer trust", Outcome.PASS, f"on the list {reading.trust_list!r}{note}", public=public)
     broken = [c for c in codes if c != "signingCredential.untrusted"]
     if broken:
-        return Check("signer trust", Outcome.FAIL, ", ".join(broken), evidence)
+        return Line("signer trust", Outcome.FAIL, ", ".join(broken), public=public)
     if reading.state is ManifestState.INVALID and "signingCredential.untrusted" not in codes:
-        return Check("signer trust", Outcome.FAIL, "the manifest is broken: trust was not granted", evidence)
-    return Check("signer trust", Outcome.FAIL, "the signer is on none of the trust lists used here", evidence)
+        return Line("signer trust", Outcome.FAIL, "the manifest is broken: trust was not granted", public=public)
+    return Line("signer trust", Outcome.FAIL, "the signer is on none of the trust lists used here", public=public)
 
 
-def _revocation(reading: ManifestReading, trust: TrustStore) -> Check:
+def _revocation(reading: ManifestReading, trust: TrustStore) -> Line:
     """Own revocations first, then the issuer's lists and the staple; a source that cannot be used is never a pass."""
     name, sources = "revocation", [s for s in (*reading.successes, *reading.informational, *reading.failures)]
     said = {code: "; ".join(s.explanation for s in sources if s.code == code) for code in (REVOKED, NOT_REVOKED)}
     unknown = [s.explanation for s in sources if s.code == UNKNOWN_REVOCATION]
     evidence = {"unusable": unknown} if unknown else {}
     if any(s.code in (REVOKED, "signingCredential.ocsp.revoked") for s in sources):
-        return Check(name, Outcome.FAIL, said[REVOKED] or "the signer's certificate was revoked", evidence)
+        return Line(name, Outcome.FAIL, said[REVOKED] or "the signer's certificate was revoked", evidence)
     if said[NOT_REVOKED]:
-        return Check(name, Outcome.PASS, said[NOT_REVOKED], evidence)
+        return Line(name, Outcome.PASS, said[NOT_REVOKED], evidence)
     if unknown:
-        return Check(name, Outcome.ABSENT, "; ".join(unknown), evidence)
+        return Line(name, Outcome.ABSENT, "; ".join(unknown), evidence)
     if reading.signer is not None and reading.signer.fingerprint and trust.revoked:
-        return Check(name, Outcome.PASS, "not among the certificates revoked here")
-    return Check(name, Outcome.ABSENT, "no revocation information; none is fetched")
+        return Line(name, Outcome.PASS, "not among the certificates revoked here")
+    return Line(name, Outcome.ABSENT, "no revocation information; none is fetched")
 
 
-def _time_stamp(reading: ManifestReading) -> Check:
+def _time_stamp(reading: ManifestReading) -> Line:
     stamp = reading.time_stamp
     if stamp is None:
         bad = [s.code for s in (*reading.informational, *reading.failures) if s.code.startswith("timeStamp.")]
         if bad:
-            return Check("time-stamp", Outcome.FAIL, ", ".join(dict.fromkeys(bad)))
-        return Check("time-stamp", Outcome.ABSENT, "no trusted time: only the signer's word for when it was signed")
-    evidence = {"time": stamp.time, "authority": stamp.authority, "trusted": stamp.trusted}
+            return Line("time-stamp", Outcome.FAIL, ", ".join(dict.fromkeys(bad)))
+        return Line("time-stamp", Outcome.ABSENT, "no trusted time: only the signer's word for when it was signed")
+    public = {"time": stamp.time, "authority": stamp.authority, "trusted": stamp.trusted}
     if stamp.trusted:
-        return Check(
-            "time-stamp", Outcome.PASS, f"{stamp.time} by {stamp.authority or 'a trusted authority'}", evidence
-        )
-    return Check("time-stamp", Outcome.FAIL, f"{stamp.time}, by an authority on none of the lists", evidence)
+        summary = f"{stamp.time} by {stamp.authority or 'a trusted authority'}"
+        return Line("time-stamp", Outcome.PASS, summary, public=public)
+    return Line("time-stamp", Outcome.FAIL, f"{stamp.time}, by an authority on none of the lists", public=public)
 
 
-def _ingredients(reading: ManifestReading) -> Check:
+def _ingredients(reading: ManifestReading) -> Line:
     if not reading.ingredients:
-        return Check("ingredients", Outcome.ABSENT, "none recorded")
+        return Line("ingredients", Outcome.ABSENT, "none recorded")
     items = [
         {
             "title": i.title,
@@ -167,11 +167,18 @@ def _ingredients(reading: ManifestReading) -> Check:
         for i in reading.ingredients
     ]
     broken = [i.title for i in reading.ingredients if i.state is ManifestState.INVALID]
-    summary = f"{len(items)} recorded" + (f"; broken: {', '.join(broken)}" if broken else "")
-    return Check("ingredients", Outcome.FAIL if broken else Outcome.PASS, summary, {"ingredients": items})
+    summary = f"{len(items)} recorded"
+    return Line(
+        "ingredients",
+        Outcome.FAIL if broken else Outcome.PASS,
+        summary + (f"; {len(broken)} broken" if broken else ""),
+        {"ingredients": items},
+        {"ingredients": [{k: i[k] for k in ("media_type", "relationship", "state")} for i in items]},
+        caller_summary=summary + (f"; broken: {', '.join(broken)}" if broken else ""),
+    )
 
 
-def ai_assertions(reading: ManifestReading) -> Check:
+def ai_assertions(reading: ManifestReading) -> Line:
     """What the manifest says about how the content came to be."""
     sources = [a.digital_source_type.rsplit("/", 1)[-1] for a in reading.actions if a.digital_source_type]
     evidence = {
@@ -185,10 +192,10 @@ def ai_assertions(reading: ManifestReading) -> Check:
     }
     if states_ai(reading):
         model = next((a.software_agent for a in reading.actions if a.software_agent), "an unnamed model")
-        return Check("AI assertions", Outcome.PASS, f"says it was generated by AI: {model}", evidence)
+        return Line("AI assertions", Outcome.PASS, f"says it was generated by AI: {model}", evidence)
     if any(s in CAPTURE_SOURCES for s in sources):
-        return Check("AI assertions", Outcome.ABSENT, f"says it was captured: {', '.join(sources)}", evidence)
-    return Check("AI assertions", Outcome.ABSENT, "says nothing about AI", evidence)
+        return Line("AI assertions", Outcome.ABSENT, f"says it was captured: {', '.join(sources)}", evidence)
+    return Line("AI assertions", Outcome.ABSENT, "says nothing about AI", evidence)
 
 
 def states_ai(reading: ManifestReading) -> bool:
@@ -196,35 +203,30 @@ def states_ai(reading: ManifestReading) -> bool:
     return any(a.digital_source_type.rsplit("/", 1)[-1] in AI_SOURCES for a in reading.actions)
 
 
-def labels(found: Inspection) -> Check:
+def labels(found: Inspection) -> Line:
     """What the label fields say (IPTC, TC260 AIGC, our own): claims that anyone can write, so no proof either way."""
     name, said = "labels", found.labels
     if said is None:
-        return Check(name, Outcome.UNSUPPORTED, f"label fields are not read from {found.media_type}")
+        return Line(name, Outcome.UNSUPPORTED, f"label fields are not read from {found.media_type}")
     source = str(said.get("iptc", {}).get("DigitalSourceType", "")).rsplit("/", 1)[-1]
     aigc = said.get("aigc", {})
     own = said.get("label", {})
-    evidence: dict[str, object] = {
-        "source_type": source,
-        "aigc": dict(aigc),
-        "aigc_places": list(said.get("aigc_places", ())),
-        "own": dict(own),
-        "problems": list(said.get("problems", ())),
-    }
+    public = {"source_type": source, "aigc_places": list(said.get("aigc_places", ()))}
+    evidence = {"aigc": dict(aigc), "own": dict(own), "problems": list(said.get("problems", ()))}
     if said.get("problems"):
-        return Check(name, Outcome.FAIL, "; ".join(said["problems"]), evidence)
+        return Line(name, Outcome.FAIL, "; ".join(said["problems"]), evidence, public)
     claims = [f"IPTC source {source}"] if source else []
     claims += [f"AIGC label {aigc.get('Label', '?')} by {aigc.get('ContentProducer') or 'nobody'}"] if aigc else []
     claims += [f"{own.get('action', 'made')} by {own.get('system', '?')} of {own['provider']}"] if own else []
     if not claims:
-        return Check(name, Outcome.ABSENT, "no label fields")
+        return Line(name, Outcome.ABSENT, "no label fields")
     reading = found.reading
     ai = source in AI_SOURCES or str(aigc.get("Label", "")) in ("1", "2", "3") or bool(own)
     captured = reading is not None and any(
         a.digital_source_type.rsplit("/", 1)[-1] in CAPTURE_SOURCES for a in reading.actions
     )
     if ai and captured:
-        return Check(name, Outcome.FAIL, f"{'; '.join(claims)}: the manifest says it was captured", evidence)
+        return Line(name, Outcome.FAIL, f"{'; '.join(claims)}: the manifest says it was captured", evidence, public)
     signed = reading is not None and hard_binding_holds(reading)
     covered = "covered by the signature" if signed else "a claim, covered by no signature"
-    return Check(name, Outcome.PASS, f"{'; '.join(claims)} ({covered})", evidence)
+    return Line(name, Outcome.PASS, f"{'; '.join(claims)} ({covered})", evidence, public)

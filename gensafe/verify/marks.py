@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 from gensafe.core.errors import GensafeError
 from gensafe.core.ids import record_id_text, unpack_payload
-from gensafe.core.types import Check, Detection, MarkLevel, Media, Modality, Outcome
+from gensafe.core.types import Detection, MarkLevel, Media, Modality, Outcome
 from gensafe.verify.conclusion import MarkFact
 from gensafe.verify.context import VerifyContext
+from gensafe.verify.lines import Line
 
 _RANK = (MarkLevel.NONE, MarkLevel.UNDECIDABLE, MarkLevel.PRESENT, MarkLevel.RECORD)
 
@@ -71,10 +72,11 @@ def search(content: Media | None, context: VerifyContext) -> MarkSearch:
     return MarkSearch(True, "", _adjusted(best[0], tried), best[1])
 
 
-def check(found: MarkSearch, modality: Modality | None) -> Check:
+def line(found: MarkSearch, modality: Modality | None) -> Line:
     """The report's line. ``modality`` is that of the content, None where it could not be decoded."""
+    name = "watermark"
     if found.detection is None:
-        return Check("watermark", Outcome.ERROR if found.failed else Outcome.UNSUPPORTED, found.problem)
+        return Line(name, Outcome.ERROR if found.failed else Outcome.UNSUPPORTED, found.problem)
     detection = found.detection
     evidence: dict[str, object] = {
         "scheme": detection.scheme,
@@ -85,18 +87,26 @@ def check(found: MarkSearch, modality: Modality | None) -> Check:
         **{f"detail.{k}": v for k, v in detection.detail.items()},
     }
     bound = f"p ≤ {detection.p_value:.1e}"
+    present = "our watermark is in the content"
     match detection.level:
         case MarkLevel.RECORD:
-            evidence["record_id"] = record_id_text(found.record_id)
-            return Check("watermark", Outcome.PASS, f"record {record_id_text(found.record_id)} ({bound})", evidence)
-        case MarkLevel.PRESENT:
-            no_payload = (
-                "a text's mark carries no payload" if modality is Modality.TEXT else "its payload is unreadable"
+            record_id = record_id_text(found.record_id)
+            return Line(
+                name,
+                Outcome.PASS,
+                present,
+                evidence,
+                owner={"record_id": record_id},
+                caller_summary=f"{present} ({bound})",
+                owner_summary=f"record {record_id} ({bound})",
             )
-            return Check("watermark", Outcome.PASS, f"our mark is present; {no_payload} ({bound})", evidence)
+        case MarkLevel.PRESENT:
+            why = "a text's mark carries no payload" if modality is Modality.TEXT else "its payload is unreadable"
+            return Line(name, Outcome.PASS, present, evidence, caller_summary=f"{present}; {why} ({bound})")
         case MarkLevel.UNDECIDABLE:
-            return Check("watermark", Outcome.ABSENT, f"too little material to tell ({bound})", evidence)
-    return Check("watermark", Outcome.ABSENT, "not found; that does not mean the content is not AI-made", evidence)
+            few = "too little material to tell"
+            return Line(name, Outcome.ABSENT, few, evidence, caller_summary=f"{few} ({bound})")
+    return Line(name, Outcome.ABSENT, "not found; that does not mean the content is not AI-made", evidence)
 
 
 def _adjusted(detection: Detection, tried: int) -> Detection:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from xml.sax.saxutils import quoteattr
 
-from gensafe.core.types import Check, Conclusion, Outcome, VerificationReport
+from gensafe.core.types import Conclusion, Outcome, VerificationReport
 from gensafe.verify.conclusion import EXIT_CODES
 
 MAX_SHOWN: Final = 300
@@ -117,48 +117,6 @@ def junit(reports: Iterable[VerificationReport], fail_on: Sequence[Conclusion] =
             out.append(f'  <testcase classname="gensafe.verify" name={name}/>')
     out.append("</testsuite>")
     return "\n".join(out) + "\n"
-
-
-def public_report(report: VerificationReport) -> VerificationReport:
-    """The report for strangers: no scores (a detector must not guide an attacker), no titles, names or texts."""
-    checks = tuple(_public(c) for c in report.checks)
-    explanation = report.explanation.split(" The signature is broken;")[0].split(" It resembles record")[0]
-    return VerificationReport(report.name, report.conclusion, explanation, checks, report.media_type, report.digest, "")
-
-
-_PUBLIC_EVIDENCE: Final[Mapping[str, tuple[str, ...]]] = {
-    "container": ("media_type", "bytes"),
-    "manifest": ("embedded", "manifests"),
-    "claim signature": ("signer", "issuer", "algorithm"),
-    "signer trust": ("list", "development"),
-    "time-stamp": ("time", "authority", "trusted"),
-    "recovered manifest": ("signer", "time", "trust_list"),
-    "log inclusion": ("index", "tree_size"),
-    "labels": ("source_type", "aigc_places"),
-}
-_PUBLIC_SUMMARIES: Final[Mapping[tuple[str, Outcome], str]] = {
-    ("watermark", Outcome.PASS): "our watermark is in the content",
-    ("watermark", Outcome.ABSENT): "not found; that does not mean the content is not AI-made",
-    ("fingerprint", Outcome.PASS): "the content is like the recorded output",
-    ("fingerprint", Outcome.FAIL): "the content is not like the recorded output",
-    ("registry record", Outcome.PASS): "there is a record of this output",
-    ("registry record", Outcome.ABSENT): "no record of this file",
-}
-
-
-def _public(check: Check) -> Check:
-    kept = _PUBLIC_EVIDENCE.get(check.name, ())
-    evidence = {k: v for k, v in check.evidence.items() if k in kept}
-    if check.name == "ingredients" and "ingredients" in check.evidence:
-        evidence["ingredients"] = [
-            {"media_type": i["media_type"], "relationship": i["relationship"], "state": i["state"]}
-            for i in check.evidence["ingredients"]
-        ]
-    summary = _PUBLIC_SUMMARIES.get((check.name, check.outcome), check.summary)
-    if check.name == "ingredients" and "ingredients" in evidence:
-        broken = sum(i["state"] == "invalid" for i in evidence["ingredients"])
-        summary = f"{len(evidence['ingredients'])} recorded" + (f"; {broken} broken" if broken else "")
-    return Check(check.name, check.outcome, summary, evidence)
 
 
 def _visible(character: str) -> str:

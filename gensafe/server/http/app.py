@@ -14,11 +14,12 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 
 from gensafe.core.errors import GensafeError
+from gensafe.core.types.caller import Everything, Public, Scope
 from gensafe.server.http import classify, page, sbr
 from gensafe.server.http.guard import Guard, RateLimiter
 from gensafe.server.http.upload import read_upload
 from gensafe.verify import VerifyContext, verify_bytes
-from gensafe.verify.render import public_report, report_dict
+from gensafe.verify.render import report_dict
 
 MAX_BODY: Final = 64 * 1024 * 1024
 PER_MINUTE: Final = 60
@@ -45,6 +46,7 @@ def create_app(
     """
     slots = asyncio.Semaphore(AT_ONCE)
     links = classifying is not None
+    scope: Scope = Public() if public else Everything()
 
     async def verify_upload(request: Request) -> Response:
         """Verify one uploaded file; a page for browsers, JSON for those who ask for it."""
@@ -61,8 +63,7 @@ def create_app(
                 else HTMLResponse(page.form(problem, links=links), 400)
             )
         async with slots:
-            report = await asyncio.to_thread(verify_bytes, data, name=name, context=context)
-        shown = public_report(report) if public else report
+            shown = await asyncio.to_thread(verify_bytes, data, name=name, context=context, scope=scope)
         if wants_json:
             return JSONResponse(report_dict(shown))
         return HTMLResponse(page.result(shown, links=links))

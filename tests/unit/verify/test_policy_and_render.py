@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gensafe import media
 from gensafe.core.errors import ConfigError, VerificationError
 from gensafe.core.types import Check, Conclusion, Outcome, VerificationReport
+from gensafe.core.types.caller import Public
 from gensafe.verify import verify_bytes
 from gensafe.verify.policy import (
     AllOf,
@@ -29,7 +30,6 @@ from gensafe.verify.render import (
     escape_html,
     escape_terminal,
     junit,
-    public_report,
     report_dict,
     report_text,
     reports_csv,
@@ -186,13 +186,24 @@ def test_escapes_hold_for_any_text(text):
     assert len(shown) <= 301 * 8
 
 
-def test_public_view_has_no_scores_and_no_names(report, recovered):
-    for shown in (public_report(report), public_report(recovered)):
+def test_public_view_has_no_scores_and_no_names(outputs, deployment, report, recovered):
+    copy = media.encode(media.decode(outputs["image"].data, "image/png"), "image/jpeg", quality=90)
+    for data, full in ((outputs["image"].data, report), (copy, recovered)):
+        shown = verify_bytes(data, name="x", context=deployment.context, scope=Public())
         text = json.dumps(report_dict(shown))
-        for word in ("p_value", "similarity", "p \\u2264", "difference", "recordId", "moderation", "prompt"):
-            assert word not in text
+        for word in (
+            "p_value",
+            "similarity",
+            "p \\u2264",
+            "difference",
+            "recordId",
+            "record_id",
+            "moderation",
+            "prompt",
+        ):
+            assert word not in text, word
         assert shown.crjson == ""
-    assert public_report(report).conclusion is report.conclusion
+        assert shown.conclusion is full.conclusion
 
 
 def test_text_report_names_conclusion_first(report):
