@@ -31,7 +31,8 @@ GensafeError                    every error carries a stable ``reason`` and, whe
 │   ├── LogCorrupt              stored entries and hashes disagree
 │   ├── LogUnavailable          the log cannot take an entry durably
 │   └── ExportInvalid           an export bundle does not hold
-├── RegistryError
+├── RegistryError               registry and log or request do not fit together
+│   └── RegistryUnavailable     the registry cannot be read or written now
 ├── VerificationError           a verification policy is not met
 ├── Cancelled                   the caller went away
 └── DeadlineExceeded            the caller's deadline passed
@@ -268,6 +269,12 @@ class RegistryError(GensafeError):
     """The record store failed."""
 
     reason = "REGISTRY_FAILED"
+
+
+class RegistryUnavailable(RegistryError):
+    """The registry cannot be read or written now: another process holds it, the disk is full; a retry may work."""
+
+    reason = "REGISTRY_UNAVAILABLE"
 
 
 class VerificationError(GensafeError):

@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from gensafe.core.errors import RegistryError
+from gensafe.core.errors import RegistryError, RegistryUnavailable
+from gensafe.core.storage import cause_of, make_private_folder
 
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
 
@@ -40,13 +41,13 @@ class BlobFolder:
         """Store ``data`` under ``digest`` (already there: nothing to do).
 
         Raises:
-            RegistryError: it could not be made durable.
+            RegistryUnavailable: it could not be made durable.
         """
         target = self.path(digest)
         try:
             if target.exists():
                 return
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(target.parent)
             with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".new-", delete=False) as file:
                 try:
                     file.write(data)
@@ -59,7 +60,7 @@ class BlobFolder:
                     raise
             _sync_folder(target.parent)
         except OSError as error:
-            raise RegistryError(f"could not store a blob: {error.strerror}") from error
+            raise RegistryUnavailable(f"could not store a blob: {cause_of(error, None)}") from error
 
     def read(self, digest: str) -> bytes | None:
         """The stored bytes, unchecked; None if there are none."""
@@ -68,7 +69,7 @@ class BlobFolder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise RegistryError(f"could not read a blob: {error.strerror}") from error
+            raise RegistryUnavailable(f"could not read a blob: {cause_of(error, None)}") from error
 
     def has(self, digest: str) -> bool:
         """Whether the blob is there."""
@@ -81,7 +82,7 @@ class BlobFolder:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise RegistryError(f"could not delete a blob: {error.strerror}") from error
+            raise RegistryUnavailable(f"could not delete a blob: {cause_of(error, None)}") from error
         return True
 
 

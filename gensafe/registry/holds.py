@@ -7,15 +7,16 @@ from sqlalchemy.exc import IntegrityError
 
 from gensafe.core.errors import RegistryError
 from gensafe.core.ports import Clock
+from gensafe.registry.database import Database
 from gensafe.registry.model import Hold
-from gensafe.registry.tables import holds, intents, prompts, stored
+from gensafe.registry.tables import holds, intents, prompts
 
 
 class HoldTable:
     """The holds part of a registry. Safe between threads and processes."""
 
-    def __init__(self, engine: sa.Engine, clock: Clock) -> None:
-        self._engine = engine
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
         self._clock = clock
 
     def set_hold(self, hold_id: str, scope: str) -> Hold:
@@ -29,9 +30,8 @@ class HoldTable:
             raise RegistryError("a hold covers all, tenant:<tenant> or subject:<pseudonym>", field="scope")
         hold = Hold(hold_id, scope, self._clock.now_ms())
         try:
-            with stored("place a hold"), self._engine.begin() as connection:
-                row = {"hold_id": hold_id, "scope": scope, "created_ms": hold.created_ms}
-                connection.execute(sa.insert(holds).values(**row))
+            row = {"hold_id": hold_id, "scope": scope, "created_ms": hold.created_ms}
+            self._db.write("place a hold", lambda connection: connection.execute(sa.insert(holds).values(**row)))
         except IntegrityError:
             raise RegistryError(f"there is a hold {hold_id} already", field="hold_id") from None
         return hold
@@ -45,13 +45,13 @@ class HoldTable:
         found = [hold for hold in self.holds() if hold.hold_id == hold_id]
         if not found:
             raise RegistryError(f"there is no hold {hold_id}", field="hold_id")
-        with stored("lift a hold"), self._engine.begin() as connection:
-            connection.execute(sa.delete(holds).where(holds.c.hold_id == hold_id))
+        query = sa.delete(holds).where(holds.c.hold_id == hold_id)
+        self._db.write("lift a hold", lambda connection: connection.execute(query))
         return found[0]
 
     def holds(self) -> list[Hold]:
         """The holds in force, oldest first."""
-        with stored("read holds"), self._engine.connect() as connection:
+        with self._db.reading("read holds") as connection:
             rows = connection.execute(sa.select(holds).order_by(holds.c.created_ms, holds.c.hold_id)).all()
         return [Hold(row.hold_id, row.scope, row.created_ms) for row in rows]
 
@@ -65,6 +65,6 @@ class HoldTable:
         if not tenants:
             return []
         query = sa.select(intents.c.tenant).join(prompts, prompts.c.record_id == intents.c.record_id)
-        with stored("read holds"), self._engine.connect() as connection:
+        with self._db.reading("read holds") as connection:
             found = connection.execute(query.where(prompts.c.subject == who).distinct()).scalars().all()
         return [tenants[tenant] for tenant in found if tenant in tenants]

@@ -8,11 +8,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from gensafe.core.errors import InvalidRequest, RegistryError
+from gensafe.core.errors import Conflict, InvalidRequest, RegistryError
 from gensafe.core.ports import Clock
 from gensafe.core.types import RequestKey
+from gensafe.registry.database import Database
 from gensafe.registry.model import Intent, IntentState
-from gensafe.registry.tables import intents, of_request, stored
+from gensafe.registry.tables import intents, of_request
 
 ERASABLE_STATES: Final = (IntentState.BLOCKED, IntentState.CANCELLED, IntentState.FAILED, IntentState.ABORTED)
 
@@ -20,8 +21,8 @@ ERASABLE_STATES: Final = (IntentState.BLOCKED, IntentState.CANCELLED, IntentStat
 class IntentTable:
     """The intents part of a registry. Safe between threads and processes."""
 
-    def __init__(self, engine: sa.Engine, clock: Clock) -> None:
-        self._engine = engine
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
         self._clock = clock
 
     def open_intent(
@@ -52,8 +53,7 @@ class IntentTable:
             "created_ms": self._clock.now_ms(),
         }
         try:
-            with stored("open an intent"), self._engine.begin() as connection:
-                connection.execute(sa.insert(intents).values(**row))
+            self._db.write("open an intent", lambda connection: connection.execute(sa.insert(intents).values(**row)))
         except IntegrityError:
             existing = self.intent(key)
             if existing is None or existing.request_digest != request_digest:
@@ -67,14 +67,14 @@ class IntentTable:
         """Let a request that failed, was cancelled or was cut off run again under its id, as a new record.
 
         Raises:
-            RegistryError: it is running, was blocked or was released.
+            Conflict: it is running, was blocked or was released.
         """
         again = (IntentState.FAILED.value, IntentState.CANCELLED.value, IntentState.ABORTED.value)
         query = sa.update(intents).where(of_request(intents, key), intents.c.state.in_(again))
         fresh = {"record_id": record_id, "opened_index": -1, "final_index": -1, "state": IntentState.OPEN.value}
-        with stored("reopen an intent"), self._engine.begin() as connection:
-            if connection.execute(query.values(**fresh, created_ms=self._clock.now_ms())).rowcount != 1:
-                raise RegistryError(f"request {key.request_id} cannot run again")
+        query = query.values(**fresh, created_ms=self._clock.now_ms())
+        if self._db.write("reopen an intent", lambda connection: connection.execute(query).rowcount) != 1:
+            raise Conflict("this request is still running", field="request_id")  # another retry of it was first
 
     def mark_opened(self, key: RequestKey, opened_index: int) -> None:
         """Note where the log has the intent."""
@@ -91,20 +91,20 @@ class IntentTable:
 
     def intent(self, key: RequestKey) -> Intent | None:
         """The intent of a request."""
-        with stored("read intents"), self._engine.connect() as connection:
+        with self._db.reading("read intents") as connection:
             row = connection.execute(sa.select(intents).where(of_request(intents, key))).mappings().first()
         return None if row is None else _intent({**row})
 
     def intents_named(self, request_id: str) -> list[Intent]:
         """Every tenant's intent of this request id, oldest first: for the owner of the data folder only."""
         query = sa.select(intents).where(intents.c.request_id == request_id).order_by(intents.c.created_ms)
-        with stored("read intents"), self._engine.connect() as connection:
+        with self._db.reading("read intents") as connection:
             return [_intent({**row}) for row in connection.execute(query).mappings()]
 
     def open_intents(self) -> list[Intent]:
         """Requests that were begun and not closed: at start-up, those a crash cut off. Oldest first."""
         query = sa.select(intents).where(intents.c.state == IntentState.OPEN.value).order_by(intents.c.created_ms)
-        with stored("read intents"), self._engine.connect() as connection:
+        with self._db.reading("read intents") as connection:
             return [_intent({**row}) for row in connection.execute(query).mappings()]
 
     def _update_intent(
@@ -112,9 +112,9 @@ class IntentTable:
     ) -> None:
         query = sa.update(intents).where(of_request(intents, key))
         query = query.where(intents.c.state.in_([state.value for state in only_in]))
-        with stored("update an intent"), self._engine.begin() as connection:
-            if connection.execute(query.values(**values)).rowcount != 1:
-                raise RegistryError(f"request {key.request_id} has no open intent")
+        query = query.values(**values)
+        if self._db.write("update an intent", lambda connection: connection.execute(query).rowcount) != 1:
+            raise RegistryError(f"request {key.request_id} has no open intent")
 
 
 def _intent(row: Mapping[str, Any]) -> Intent:

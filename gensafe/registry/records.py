@@ -15,8 +15,9 @@ from sqlalchemy.exc import IntegrityError
 from gensafe.core.errors import RegistryError
 from gensafe.core.types import Modality
 from gensafe.registry.blobs import BlobFolder
+from gensafe.registry.database import Database
 from gensafe.registry.model import Record
-from gensafe.registry.tables import records, stored
+from gensafe.registry.tables import records
 
 NEAREST_LIMIT: Final = 5
 
@@ -25,12 +26,12 @@ class RecordTable:
     """The records part of a registry. Safe between threads and processes.
 
     Args:
-        engine: The registry's database.
+        db: The registry's database.
         blobs: Says which manifests and outputs are still kept.
     """
 
-    def __init__(self, engine: sa.Engine, blobs: BlobFolder) -> None:
-        self._engine = engine
+    def __init__(self, db: Database, blobs: BlobFolder) -> None:
+        self._db = db
         self._blobs = blobs
         self._prints: dict[Modality, list[tuple[int, dict[str, str]]]] = {}
         self._prints_lock = threading.Lock()
@@ -41,28 +42,8 @@ class RecordTable:
         Raises:
             RegistryError: a record of that id or request exists, or it could not be stored.
         """
-        row = {
-            "record_id": record.record_id,
-            "request_id": record.request_id,
-            "tenant": record.tenant,
-            "modality": record.modality.value,
-            "media_type": record.media_type,
-            "digest": record.digest,
-            "manifest_digest": record.manifest_digest,
-            "manifest_label": record.manifest_label,
-            "watermark_scheme": record.watermark_scheme,
-            "watermark_payload": record.watermark_payload,
-            "key_epoch": record.key_epoch,
-            "fingerprint": json.dumps(dict(record.fingerprint), sort_keys=True),
-            "log_index": record.log_index,
-            "leaf_hash": record.leaf_hash,
-            "created_ms": record.created_ms,
-            "subject": record.subject,
-            "extra": json.dumps(dict(record.extra), sort_keys=True),
-        }
         try:
-            with stored("store a record"), self._engine.begin() as connection:
-                connection.execute(sa.insert(records).values(**row))
+            self._db.write("store a record", lambda connection: _insert(connection, record))
         except IntegrityError:
             raise RegistryError("a record of this id or request exists already", field="record_id") from None
 
@@ -99,12 +80,12 @@ class RecordTable:
             query = query.where(records.c.tenant == tenant)
         if before_ms is not None:
             query = query.where(records.c.created_ms < before_ms)
-        with stored("read records"), self._engine.connect() as connection:
+        with self._db.reading("read records") as connection:
             return [self._record(row) for row in connection.execute(query).mappings()]
 
     def _one(self, where: sa.ColumnElement[bool]) -> Record | None:
         query = sa.select(records).where(where).order_by(records.c.created_ms.desc()).limit(1)
-        with stored("read records"), self._engine.connect() as connection:
+        with self._db.reading("read records") as connection:
             row = connection.execute(query).mappings().first()
         return None if row is None else self._record(row)
 
@@ -124,13 +105,36 @@ class RecordTable:
         with self._prints_lock:
             known = self._prints.setdefault(modality, [])
             query = sa.select(records.c.record_id, records.c.fingerprint).where(records.c.modality == modality.value)
-            with stored("read fingerprints"), self._engine.connect() as connection:
+            with self._db.reading("read fingerprints") as connection:
                 total = connection.execute(
                     sa.select(sa.func.count()).select_from(records).where(records.c.modality == modality.value)
                 ).scalar_one()
                 if total != len(known):
                     known[:] = [(row[0], json.loads(row[1])) for row in connection.execute(query).all()]
             return list(known)
+
+
+def _insert(connection: sa.Connection, record: Record) -> None:
+    row = {
+        "record_id": record.record_id,
+        "request_id": record.request_id,
+        "tenant": record.tenant,
+        "modality": record.modality.value,
+        "media_type": record.media_type,
+        "digest": record.digest,
+        "manifest_digest": record.manifest_digest,
+        "manifest_label": record.manifest_label,
+        "watermark_scheme": record.watermark_scheme,
+        "watermark_payload": record.watermark_payload,
+        "key_epoch": record.key_epoch,
+        "fingerprint": json.dumps(dict(record.fingerprint), sort_keys=True),
+        "log_index": record.log_index,
+        "leaf_hash": record.leaf_hash,
+        "created_ms": record.created_ms,
+        "subject": record.subject,
+        "extra": json.dumps(dict(record.extra), sort_keys=True),
+    }
+    connection.execute(sa.insert(records).values(**row))
 
 
 def _threshold(value: object, modality: Modality) -> float:

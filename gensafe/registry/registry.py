@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from gensafe.core.clock import SystemClock
 from gensafe.core.errors import RegistryError
 from gensafe.core.ports import Clock
 from gensafe.keys import KeyEncryptionKey
 from gensafe.registry.blobs import BlobFolder, digest_of
+from gensafe.registry.database import Database, open_database
 from gensafe.registry.holds import HoldTable
 from gensafe.registry.intents import IntentTable
 from gensafe.registry.records import RecordTable
 from gensafe.registry.reviews import Reviews
-from gensafe.registry.tables import open_engine, stored
 from gensafe.registry.vault import Vault
 
 
@@ -29,12 +27,12 @@ class Registry(RecordTable, IntentTable, HoldTable):
     Open with ``Registry.open``.
     """
 
-    def __init__(self, engine: sa.Engine, blobs: BlobFolder, vault: Vault, clock: Clock) -> None:
-        RecordTable.__init__(self, engine, blobs)
-        IntentTable.__init__(self, engine, clock)
-        HoldTable.__init__(self, engine, clock)
+    def __init__(self, db: Database, blobs: BlobFolder, vault: Vault, clock: Clock) -> None:
+        RecordTable.__init__(self, db, blobs)
+        IntentTable.__init__(self, db, clock)
+        HoldTable.__init__(self, db, clock)
         self._vault = vault
-        self.reviews = Reviews(engine, clock)
+        self.reviews = Reviews(db, clock)
 
     @staticmethod
     def open(
@@ -57,8 +55,8 @@ class Registry(RecordTable, IntentTable, HoldTable):
         Raises:
             RegistryError: it cannot be opened.
         """
-        engine = open_engine(directory, url=url, readonly=readonly)
-        return Registry(engine, BlobFolder(directory / "blobs"), Vault(engine, kek), clock or SystemClock())
+        db = open_database(directory, url=url, readonly=readonly)
+        return Registry(db, BlobFolder(directory / "blobs"), Vault(db, kek), clock or SystemClock())
 
     # --- blobs ---
 
@@ -72,8 +70,7 @@ class Registry(RecordTable, IntentTable, HoldTable):
         if subject:
             if self._blobs.has(digest) and not self._vault.owner(digest):
                 return digest  # the same bytes are kept in the clear already
-            with stored("seal a blob"):
-                data = self._vault.seal_blob(digest, subject, data)
+            data = self._vault.seal_blob(digest, subject, data)
             self._blobs.delete(digest)
         self._blobs.write(digest, data)
         return digest
@@ -87,8 +84,7 @@ class Registry(RecordTable, IntentTable, HoldTable):
         kept = self._blobs.read(digest)
         if kept is None:
             return None
-        with stored("open a blob"):
-            data = self._vault.unseal_blob(digest, kept)
+        data = self._vault.unseal_blob(digest, kept)
         if digest_of(data) != digest:
             raise RegistryError("a stored blob does not match its digest")
         return data
@@ -101,18 +97,15 @@ class Registry(RecordTable, IntentTable, HoldTable):
 
     def pseudonym(self, subject: str) -> str:
         """The stand-in for a subject used in tables, holds and tombstones."""
-        with stored("read the vault"):
-            return self._vault.pseudonym(subject)
+        return self._vault.pseudonym(subject)
 
     def seal_prompt(self, record_id: int, subject: str, prompt: str) -> str:
         """Keep a prompt sealed under its subject's key; returns the commitment "hmac-sha256:<hex>" for the log."""
-        with stored("seal a prompt"):
-            return self._vault.seal_prompt(record_id, subject, prompt, self._clock.now_ms())
+        return self._vault.seal_prompt(record_id, subject, prompt, self._clock.now_ms())
 
     def open_prompt(self, record_id: int) -> tuple[str, bytes] | None:
         """(prompt, commitment key), or None if it was never kept or was erased."""
-        with stored("open a prompt"):
-            return self._vault.open_prompt(record_id)
+        return self._vault.open_prompt(record_id)
 
     def erase_subject(self, subject: str) -> dict[str, int]:
         """Destroy a subject's key and everything sealed under it. Log a tombstone with the counts this returns.
@@ -124,18 +117,16 @@ class Registry(RecordTable, IntentTable, HoldTable):
         blocking = self._covering(who)
         if blocking:
             raise RegistryError(f"legal hold {blocking[0].hold_id} forbids erasing", fix="release the hold first")
-        with stored("erase a subject"):
-            count, blobs = self._vault.erase(who, self._clock.now_ms())
+        count, blobs = self._vault.erase(who, self._clock.now_ms())
         return {"prompts": count, "blobs": sum(self._blobs.delete(digest) for digest in blobs)}
 
     def rewrap(self, new_kek: KeyEncryptionKey) -> int:
         """Wrap all subject keys under a new key-encryption key; returns how many."""
-        with stored("wrap keys"):
-            return self._vault.rewrap(new_kek)
+        return self._vault.rewrap(new_kek)
 
     def close(self) -> None:
         """Let go of the database."""
-        self._engine.dispose()
+        self._db.close()
 
     def __enter__(self) -> Registry:
         return self

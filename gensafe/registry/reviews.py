@@ -17,8 +17,9 @@ import sqlalchemy as sa
 from gensafe.core.errors import Conflict, InvalidRequest, NotFound, RegistryError
 from gensafe.core.ports import Clock
 from gensafe.core.types import Modality, RequestKey
+from gensafe.registry.database import Database
 from gensafe.registry.model import HeldOutput, IntentState, ReviewDecision
-from gensafe.registry.tables import intents, of_request, reviews, stored
+from gensafe.registry.tables import intents, of_request, reviews
 
 MAX_REVIEWER: Final = 200
 MAX_REASON: Final = 2000
@@ -33,8 +34,8 @@ def new_review_id() -> str:
 class Reviews:
     """The queue of one registry, oldest first. Safe between threads and processes."""
 
-    def __init__(self, engine: sa.Engine, clock: Clock) -> None:
-        self._engine = engine
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
         self._clock = clock
 
     def hold(
@@ -68,10 +69,13 @@ class Reviews:
             "done": False,
         }
         waits = sa.update(intents).where(of_request(intents, key), intents.c.state == IntentState.OPEN.value)
-        with stored("hold an output"), self._engine.begin() as connection:
+
+        def both(connection: sa.Connection) -> None:
             connection.execute(sa.insert(reviews).values(**row))
             if connection.execute(waits.values(state=IntentState.HELD.value)).rowcount != 1:
                 raise RegistryError(f"request {key.request_id} has no open intent")
+
+        self._db.write("hold an output", both)
         return self.get(review_id)
 
     def get(self, review_id: str) -> HeldOutput:
@@ -124,20 +128,22 @@ class Reviews:
             "decided_ms": self._clock.now_ms(),
         }
         query = sa.update(reviews).where(reviews.c.review_id == review_id, reviews.c.decision.is_(None))
-        with stored("decide about a held output"), self._engine.begin() as connection:
+
+        def first_counts(connection: sa.Connection) -> None:
             if connection.execute(query.values(**values)).rowcount != 1:
                 raise Conflict("was decided before", field="id")
+
+        self._db.write("decide about a held output", first_counts)
         return self.get(review_id)
 
     def finish(self, review_id: str) -> None:
         """Note that the decision was carried out."""
         query = sa.update(reviews).where(reviews.c.review_id == review_id).values(done=True)
-        with stored("finish a review"), self._engine.begin() as connection:
-            connection.execute(query)
+        self._db.write("finish a review", lambda connection: connection.execute(query))
 
     def _select(self, *where: sa.ColumnElement[bool]) -> list[HeldOutput]:
         query = sa.select(reviews).where(*where).order_by(reviews.c.held_ms, reviews.c.review_id)
-        with stored("read the review queue"), self._engine.connect() as connection:
+        with self._db.reading("read the review queue") as connection:
             return [_held(row) for row in connection.execute(query).mappings()]
 
 

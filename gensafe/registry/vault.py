@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from gensafe.core.digest import commit
 from gensafe.core.errors import RegistryError
 from gensafe.keys import KeyEncryptionKey
+from gensafe.registry.database import Database
 from gensafe.registry.tables import prompts, sealed_blobs, secrets_table, subjects
 
 _NONCE: Final = 12
@@ -31,12 +32,12 @@ class Vault:
     """Seals and erases. One per registry; safe between threads.
 
     Args:
-        engine: The registry's database.
+        db: The registry's database.
         kek: Wraps data keys; None = nothing can be sealed or opened.
     """
 
-    def __init__(self, engine: sa.Engine, kek: KeyEncryptionKey | None) -> None:
-        self._engine = engine
+    def __init__(self, db: Database, kek: KeyEncryptionKey | None) -> None:
+        self._db = db
         self._kek = kek
 
     def pseudonym(self, subject: str) -> str:
@@ -55,8 +56,7 @@ class Vault:
         sealed = _seal(self._data_key(who), body, f"prompt:{record_id}")
         row = {"record_id": record_id, "subject": who, "sealed": sealed, "created_ms": created_ms}
         try:
-            with self._engine.begin() as connection:
-                connection.execute(sa.insert(prompts).values(**row))
+            self._db.write("seal a prompt", lambda connection: connection.execute(sa.insert(prompts).values(**row)))
         except IntegrityError:
             raise RegistryError("the record has a prompt already", field="record_id") from None
         return commit(key, prompt.encode())
@@ -67,7 +67,7 @@ class Vault:
         Raises:
             RegistryError: no KEK, or the sealed bytes were altered.
         """
-        with self._engine.connect() as connection:
+        with self._db.reading("read the vault") as connection:
             row = connection.execute(sa.select(prompts).where(prompts.c.record_id == record_id)).first()
         if row is None:
             return None
@@ -78,9 +78,12 @@ class Vault:
         """Seal a copy of an output for ``subject`` and note whose it is."""
         who = self.pseudonym(subject)
         sealed = _seal(self._data_key(who), data, digest)
-        with self._engine.begin() as connection:
+
+        def note_owner(connection: sa.Connection) -> None:
             connection.execute(sa.delete(sealed_blobs).where(sealed_blobs.c.digest == digest))
             connection.execute(sa.insert(sealed_blobs).values(digest=digest, subject=who))
+
+        self._db.write("seal a blob", note_owner)
         return sealed
 
     def unseal_blob(self, digest: str, stored: bytes) -> bytes:
@@ -89,19 +92,20 @@ class Vault:
         Raises:
             RegistryError: no KEK, erased, or altered.
         """
-        with self._engine.connect() as connection:
+        with self._db.reading("read the vault") as connection:
             who = connection.execute(sa.select(sealed_blobs.c.subject).where(sealed_blobs.c.digest == digest)).scalar()
         return stored if who is None else _unseal(self._data_key(who), stored, digest)
 
     def owner(self, digest: str) -> str:
         """Pseudonym a blob is sealed for; "" if it is not sealed."""
-        with self._engine.connect() as connection:
+        with self._db.reading("read the vault") as connection:
             who = connection.execute(sa.select(sealed_blobs.c.subject).where(sealed_blobs.c.digest == digest)).scalar()
         return str(who or "")
 
     def erase(self, who: str, now_ms: int) -> tuple[int, list[str]]:
         """Destroy the data key of the pseudonym ``who`` and what it sealed: (prompts erased, blobs to delete)."""
-        with self._engine.begin() as connection:
+
+        def destroy(connection: sa.Connection) -> tuple[int, list[str]]:
             count = connection.execute(sa.delete(prompts).where(prompts.c.subject == who)).rowcount
             blobs = list(
                 connection.execute(sa.select(sealed_blobs.c.digest).where(sealed_blobs.c.subject == who)).scalars()
@@ -110,15 +114,17 @@ class Vault:
             gone = {"wrapped_key": None, "erased_ms": now_ms}
             if not connection.execute(sa.update(subjects).where(subjects.c.subject == who).values(**gone)).rowcount:
                 connection.execute(sa.insert(subjects).values(subject=who, **gone))
-        if self._engine.dialect.name == "sqlite":
-            with self._engine.connect() as connection:  # the write-ahead log still holds the old pages
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        return int(count), blobs
+            return int(count), blobs
+
+        erased = self._db.write("erase a subject", destroy)
+        self._db.truncate_journal()
+        return erased
 
     def rewrap(self, new: KeyEncryptionKey) -> int:
         """Wrap every data key under ``new``, which may be a rotation of the old one; return how many."""
         old = self._require_kek()
-        with self._engine.begin() as connection:
+
+        def wrap_all(connection: sa.Connection) -> int:
             rows = connection.execute(sa.select(subjects).where(subjects.c.wrapped_key.is_not(None))).all()
             for row in rows:
                 fresh = new.wrap(old.unwrap(bytes(row.wrapped_key), _context(row.subject)), _context(row.subject))
@@ -128,8 +134,11 @@ class Vault:
             for name, wrapped in connection.execute(sa.select(secrets_table)).all():
                 fresh = new.wrap(old.unwrap(bytes(wrapped), _context(name)), _context(name))
                 connection.execute(sa.update(secrets_table).where(secrets_table.c.name == name).values(wrapped=fresh))
+            return len(rows)
+
+        count = self._db.write("wrap keys", wrap_all)
         self._kek = new
-        return len(rows)
+        return count
 
     def _require_kek(self) -> KeyEncryptionKey:
         if self._kek is None:
@@ -144,13 +153,13 @@ class Vault:
             fresh = secrets.token_bytes(32)
             wrapped = kek.wrap(fresh, _context(who))
             try:
-                with self._engine.begin() as connection:
-                    if row is None:
-                        connection.execute(sa.insert(subjects).values(subject=who, wrapped_key=wrapped))
-                        return fresh
+                if row is None:
+                    query: sa.Insert | sa.Update = sa.insert(subjects).values(subject=who, wrapped_key=wrapped)
+                else:
                     query = sa.update(subjects).where(subjects.c.subject == who, subjects.c.wrapped_key.is_(None))
-                    if connection.execute(query.values(wrapped_key=wrapped)).rowcount:
-                        return fresh
+                    query = query.values(wrapped_key=wrapped)
+                if self._db.write("make a subject's key", lambda connection: connection.execute(query).rowcount):
+                    return fresh
             except IntegrityError:
                 pass
             row = self._subject(who)  # another thread made it first
@@ -159,22 +168,22 @@ class Vault:
         return kek.unwrap(bytes(row.wrapped_key), _context(who))
 
     def _subject(self, who: str) -> sa.Row[tuple[str, bytes | None, int | None]] | None:
-        with self._engine.connect() as connection:
+        with self._db.reading("read the vault") as connection:
             return connection.execute(sa.select(subjects).where(subjects.c.subject == who)).first()
 
     def _ref_key(self) -> bytes:
         kek = self._require_kek()
         query = sa.select(secrets_table.c.wrapped).where(secrets_table.c.name == _REF_KEY)
-        with self._engine.connect() as connection:
+        with self._db.reading("read the vault") as connection:
             wrapped = connection.execute(query).scalar()
         if wrapped is None:
             try:
-                with self._engine.begin() as connection:
-                    sealed = kek.wrap(secrets.token_bytes(32), _context(_REF_KEY))
-                    connection.execute(sa.insert(secrets_table).values(name=_REF_KEY, wrapped=sealed))
+                sealed = kek.wrap(secrets.token_bytes(32), _context(_REF_KEY))
+                first = sa.insert(secrets_table).values(name=_REF_KEY, wrapped=sealed)
+                self._db.write("make the pseudonyms' key", lambda connection: connection.execute(first))
             except IntegrityError:
                 pass
-            with self._engine.connect() as connection:
+            with self._db.reading("read the vault") as connection:
                 wrapped = connection.execute(query).scalar()
         return kek.unwrap(bytes(wrapped or b""), _context(_REF_KEY))
 

@@ -26,13 +26,14 @@ _CODES: tuple[tuple[type[errors.GensafeError], int], ...] = (
     (errors.SafetyUnavailable, code_pb2.UNAVAILABLE),
     (errors.BackendUnavailable, code_pb2.UNAVAILABLE),
     (errors.LogUnavailable, code_pb2.UNAVAILABLE),
+    (errors.RegistryUnavailable, code_pb2.UNAVAILABLE),
     (errors.LogCorrupt, code_pb2.DATA_LOSS),
     (errors.CannotCarry, code_pb2.FAILED_PRECONDITION),
     (errors.Cancelled, code_pb2.CANCELLED),
     (errors.DeadlineExceeded, code_pb2.DEADLINE_EXCEEDED),
     (errors.GensafeError, code_pb2.INTERNAL),
 )
-_RETRYABLE = (errors.SafetyUnavailable, errors.BackendUnavailable, errors.LogUnavailable)
+_RETRYABLE = (errors.SafetyUnavailable, errors.BackendUnavailable, errors.LogUnavailable, errors.RegistryUnavailable)
 _RETRY_AFTER_S = 2.0
 _DETAIL_LIMIT = 1000  # status details above 8 KiB are dropped by peers
 

@@ -193,7 +193,7 @@ def test_sealed_prompts_cannot_be_swapped_between_records(registry: Registry):
 
     registry.seal_prompt(1, "u", "one")
     registry.seal_prompt(2, "u", "two")
-    with registry._engine.begin() as connection:
+    with registry._db._writable().begin() as connection:
         connection.execute(sa.text("UPDATE prompts SET sealed = (SELECT sealed FROM prompts WHERE record_id = 2)"))
     with pytest.raises(RegistryError, match="altered"):
         registry.open_prompt(1)
@@ -257,7 +257,7 @@ def test_wrapped_keys_cannot_be_given_to_another_subject(registry: Registry):
     registry.seal_prompt(1, "u1", "one")
     registry.seal_prompt(2, "u2", "two")
     who = registry.pseudonym("u2")
-    with registry._engine.begin() as connection:
+    with registry._db._writable().begin() as connection:
         query = "UPDATE subjects SET wrapped_key = (SELECT wrapped_key FROM subjects WHERE subject = :who)"
         connection.execute(sa.text(query), {"who": who})
     with pytest.raises(GensafeError):
@@ -269,12 +269,12 @@ def test_what_a_backup_holds_cannot_be_opened_after_erasure(registry: Registry):
     import sqlalchemy as sa
 
     registry.seal_prompt(1, "u", "secret")
-    with registry._engine.begin() as connection:
+    with registry._db._writable().begin() as connection:
         backup = connection.execute(sa.text("SELECT * FROM prompts")).mappings().one()
         backup = dict(backup)
     registry.erase_subject("u")
     registry.seal_prompt(2, "u", "came back")
-    with registry._engine.begin() as connection:
+    with registry._db._writable().begin() as connection:
         query = "INSERT INTO prompts VALUES (:record_id, :subject, :sealed, :created_ms)"
         connection.execute(sa.text(query), backup)
     with pytest.raises(RegistryError, match="altered"):

@@ -131,7 +131,7 @@ def test_a_crash_while_an_old_database_is_brought_forward_loses_nothing(
             Registry.open(tmp_path)
     with Registry.open(tmp_path) as opened:
         assert opened.intent(ACME).record_id == 7  # type: ignore[union-attr]
-        with opened._engine.connect() as connection:
+        with opened._db.reading("look") as connection:
             assert sa.inspect(connection).get_pk_constraint("intents")["constrained_columns"] == [
                 "tenant",
                 "request_id",
