@@ -31,6 +31,11 @@ from gensafe.core.types.media import (
     Text,
     Video,
 )
+from gensafe.core.types.parameters import (
+    Message,
+    Parameters,
+    Role,
+)
 from gensafe.core.types.safety import (
     ACTION_ORDER,
     Action,
@@ -94,14 +99,17 @@ __all__ = [
     "MarkLevel",
     "Marked",
     "Media",
+    "Message",
     "Modality",
     "OneTenant",
     "Outcome",
+    "Parameters",
     "Progress",
     "Public",
     "Recorded",
     "RequestKey",
     "Review",
+    "Role",
     "Scope",
     "Signed",
     "Span",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from gensafe.core.types.media import Media, Modality
+from gensafe.core.types.parameters import Message, Parameters
 
 
 class RequestKey(NamedTuple):
@@ -40,6 +41,8 @@ class GenerationRequest:
     tenant: str = "local"
     visible_label: bool = False
     label_profile: str = ""
+    messages: tuple[Message, ...] = ()  # the conversation before the prompt, oldest first
+    parameters: Parameters = field(default_factory=Parameters)
 
     @property
     def key(self) -> RequestKey:
@@ -56,6 +59,9 @@ class GenerationJob:
     inputs: tuple[Media, ...]
     seed: int
     max_tokens: int
+    model: str = ""  # resolved; "" only in tests of a backend that serves one model
+    messages: tuple[Message, ...] = ()
+    parameters: Parameters = field(default_factory=Parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,8 @@ class GenerationRecord:
     sampling_mark: str  # e.g. "gumbel-h3/key-epoch-0" or "not marked by sampling: <reason>"
     parameters: Mapping[str, str | int | bool] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # e.g. words of the prompt the model did not know
+    finish: str = "stop"  # "length": a text was cut off at max_tokens or at the model's own bound
+    tokens_in: int = 0  # of prompt and messages; 0 = not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +113,14 @@ BackendEvent: TypeAlias = Progress | TextDelta | Draft
 
 @dataclass(frozen=True, slots=True)
 class BackendCapabilities:
-    """What a backend can do. ``sampling_marks`` = it honours a SamplingMark for text."""
+    """What a backend can do. ``sampling_marks`` = it honours a SamplingMark for text.
+
+    ``parameters``: names of ``Parameters`` (and ``messages``, ``extra.NAME``) that it honours; all others are refused.
+    """
 
     outputs: frozenset[Modality]
     inputs: frozenset[Modality]
     sampling_marks: bool
     streaming_text: bool
     description: str = ""
+    parameters: frozenset[str] = frozenset()
