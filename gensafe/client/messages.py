@@ -144,7 +144,7 @@ def generate_request(
 
 
 def read_media(path: Path) -> common_pb2.Media:
-    """Read a file as Media.
+    """Read a file as Media. Its name stays here: names of files often name people.
 
     Raises:
         InvalidRequest: it cannot be read.
@@ -153,7 +153,7 @@ def read_media(path: Path) -> common_pb2.Media:
         data = path.read_bytes()
     except OSError as error:
         raise errors.InvalidRequest(f"cannot read {path}: {error.strerror}", field="inputs") from None
-    return common_pb2.Media(data=data, media_type=mimetypes.guess_type(path.name)[0] or "", name=path.name)
+    return common_pb2.Media(data=data, media_type=mimetypes.guess_type(path.name)[0] or "")
 
 
 def verify_requests(data: bytes, name: str, sidecar: bytes, crjson: bool) -> list[provenance_pb2.VerifyRequest]:

@@ -10,13 +10,17 @@ from gensafe.audit import entries
 from gensafe.core import ids
 from gensafe.core.digest import digest_json, sha256
 from gensafe.core.errors import Conflict, InvalidRequest, MediaError, SafetyBlocked
-from gensafe.core.types import Admission, GenerationJob, GenerationRequest, Media, Stage, Text, Verdict
+from gensafe.core.types import Admission, GenerationJob, GenerationRequest, Media, Modality, Stage, Text, Verdict
 from gensafe.pipeline.chain import Chain
 from gensafe.registry import Intent, IntentState
 from gensafe.safety import SafetyRunner, judge_parts
 
 LABEL_PROFILES = ("", "eu", "ca", "cn", "kr", "in")
 SEED_BITS = 63
+H264_TYPES = tuple(f"video/mp4;{space}codecs={codec}" for space in (" ", "") for codec in ("avc1", '"avc1"'))
+"""Every spelling of an output type with parameters (RFC 6381): the type stands in the log, so it is never free text."""
+INPUT_PARAMETERS = frozenset(("charset", "codecs"))
+"""MIME parameters an input's type may carry; they are dropped, the bytes say what the file is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ def check(chain: Chain, request: GenerationRequest) -> Checked:
         MediaError: an input is unreadable, unsupported or over a limit.
     """
     config = chain.config.generation
+    if ids.check_request_id(request.request_id) != request.request_id:
+        raise InvalidRequest("not a UUID in lower case with hyphens", field="request_id", fix="send a fresh UUID")
     if not request.prompt.strip():
         raise InvalidRequest("is empty", field="prompt", fix="say what to generate")
     if len(request.prompt) > config.max_prompt_chars:
@@ -65,12 +71,12 @@ def check(chain: Chain, request: GenerationRequest) -> Checked:
         raise InvalidRequest(f"no profile {request.label_profile!r}", field="label_profile", fix=f"one of: {choices}")
     if request.label_profile == "cn" and not chain.config.labels.cn_producer:
         raise InvalidRequest("needs a producer code", field="label_profile", fix="configure labels.cn_producer")
-    writable = codecs.ENCODABLE[request.modality]
-    if request.media_type and request.media_type.partition(";")[0] not in writable:
+    writable = writable_types(request.modality)
+    if request.media_type and request.media_type not in writable:
         raise InvalidRequest(
-            f"{request.modality} cannot be written as {request.media_type!r}",
+            f"{request.modality} cannot be written as {request.media_type[:80]!r}",
             field="media_type",
-            fix=f"one of: {', '.join(writable)}",
+            fix=f"exactly one of: {', '.join(writable)}",
         )
     can = chain.backends[request.model or chain.default_model].capabilities()
     if request.modality not in can.outputs:
@@ -80,6 +86,7 @@ def check(chain: Chain, request: GenerationRequest) -> Checked:
     inputs: list[Media] = []
     parts: list[tuple[codecs.Part, ...]] = []
     for number, item in enumerate(request.inputs):
+        _check_parameters(item.media_type, f"inputs[{number}].media_type")
         try:
             found = codecs.read_parts_untrusted(item.data, item.media_type or None)
         except MediaError as error:
@@ -93,6 +100,18 @@ def check(chain: Chain, request: GenerationRequest) -> Checked:
     seed = request.seed if request.seed is not None else secrets.randbits(SEED_BITS)
     job = GenerationJob(request.prompt, request.modality, tuple(inputs), seed, request.max_tokens)
     return Checked(job, tuple(parts))
+
+
+def writable_types(modality: Modality) -> tuple[str, ...]:
+    """Every ``media_type`` a request may name for an output of ``modality``, the default first."""
+    return (*codecs.ENCODABLE[modality], *(H264_TYPES if modality is Modality.VIDEO else ()))
+
+
+def _check_parameters(media_type: str, field: str) -> None:
+    for parameter in media_type.split(";")[1:]:
+        if parameter.partition("=")[0].strip().lower() not in INPUT_PARAMETERS:
+            known = ", ".join(sorted(INPUT_PARAMETERS))
+            raise InvalidRequest("has a parameter that is not known", field=field, fix=f"only {known}, or none")
 
 
 def claim(chain: Chain, request: GenerationRequest, checked: Checked) -> Claimed | Intent:

@@ -38,7 +38,8 @@ def open_chain(config: Config, *, at: Callable[[str], None] = no_fault) -> Chain
     data_dir = Path(config.data_dir)
     keys = open_keys(config)
     backend = open_backend(config)
-    policy = PolicyFile(Path(config.safety.policy) if config.safety.policy else None, config.safety.timeout_s)
+    policy_path = Path(config.safety.policy) if config.safety.policy else None
+    policy = PolicyFile(policy_path, config.safety.timeout_s, environment=config.environment)
     signer = keys.claim_signer()
     credential = keys.tsa_credential()
     registry = open_registry(keys, data_dir)

@@ -13,7 +13,7 @@ from gensafe.keys import KeyRing
 from gensafe.marking import Marker
 from gensafe.provenance import TimeStamper, TrustStore
 from gensafe.registry import Registry
-from gensafe.safety.reload import PolicyFile
+from gensafe.safety.reload import PolicyChange, PolicyFile
 from gensafe.safety.runner import SafetyRunner
 
 FAULT_POINTS = (
@@ -56,20 +56,28 @@ class Chain:
         """The policy in force for a tenant. Taken once per request: it is judged under one policy throughout."""
         return self.policy.runner.for_tenant(tenant)
 
-    def refresh_policy(self) -> bool:
-        """Take over a changed policy file and log it, or log that the new one was refused; True if anything changed."""
-        change = self.policy.refresh()
+    def refresh_policy(self) -> PolicyChange | None:
+        """Take over a changed policy file: log the change, then put it in force.
+
+        Returns:
+            None: nothing changed. Otherwise the change; ``refused`` with ``error`` where the old policy stays in force.
+
+        Raises:
+            LogUnavailable: not logged, so the old policy stays in force and the next call tries again.
+        """
+        change = self.policy.read()
         if change is None:
-            return False
+            return None
         self.log.append(
             entries.policy_changed(
-                policy_id=self.policy.runner.policy.id,
+                policy_id=change.policy_id,
                 old_digest=change.old_digest,
                 new_digest=change.new_digest or "refused",
                 actor="file",
             )
         )
-        return True
+        self.policy.settle(change)
+        return change
 
     def close(self) -> None:
         """Flush and close the log and the registry."""

@@ -123,8 +123,11 @@ def _facts(chain: Chain, marked: Marked) -> ClaimFacts:
         soft_binding_value=receipt.payload.hex() if receipt.scheme else "",
         watermark_note=receipt.note,
         inputs=tuple(
-            InputFact(item.name or f"input {number}", item.media_type, digest)
-            for number, (item, digest) in enumerate(zip(admission.request.inputs, admission.input_digests, strict=True))
+            # never the file's name: a manifest is public and permanent, and names of files name people
+            InputFact(f"input {number}", codecs.canonical_type(item.media_type), digest)
+            for number, (item, digest) in enumerate(
+                zip(admission.request.inputs, admission.input_digests, strict=True), start=1
+            )
         ),
     )
 

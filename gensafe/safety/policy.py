@@ -220,6 +220,22 @@ def parse_policy(text: str) -> Policy:
     return replace(policy, digest=digest_json(policy.canonical()))
 
 
+def check_environment(policy: Policy, environment: str) -> None:
+    """Refuse in production what lets items through that the policy itself would hold: watching only, open on errors.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    if environment != "production":
+        return
+    watching = [f"tenants.{name}.mode" for name, table in policy.tenants.items() if table.get("mode") == "monitor"]
+    if policy.open_on_error:
+        raise ConfigError("production fails closed", field="on_error", fix='set on_error = "closed"')
+    if policy.monitor or watching:
+        field = "mode" if policy.monitor else watching[0]
+        raise ConfigError("monitor mode is for development only", field=field, fix='set mode = "enforce"')
+
+
 def _check_examples(policy: Policy) -> None:
     """A category that nothing would ever find must not look as if it were enforced."""
     text = policy.classifiers.get(Modality.TEXT, ())

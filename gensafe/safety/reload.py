@@ -7,35 +7,64 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gensafe.core.errors import GensafeError
-from gensafe.safety.policy import load_policy
+from gensafe.safety.health import FilterHealth
+from gensafe.safety.policy import check_environment, load_policy
 from gensafe.safety.runner import SafetyRunner
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyChange:
-    """For the audit log: from which policy to which; ``error`` says why the new file was refused."""
+    """What a changed policy file leads to: another policy, or a refusal and why."""
 
+    policy_id: str
     old_digest: str
     new_digest: str  # "" if the new file was refused
-    error: str = ""
+    error: str = ""  # why it was refused
+
+    @property
+    def refused(self) -> bool:
+        """Whether the old policy stays in force."""
+        return not self.new_digest
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """What was read from the file at one time stamp, not in force yet."""
+
+    stamp: tuple[int, int, int]
+    change: PolicyChange | None
+    runner: SafetyRunner | None
 
 
 class PolicyFile:
     """Holds the runner of the policy in ``path``. Thread-safe.
 
+    A change takes two steps, so that it can be logged in between: ``read`` says what the file asks for, ``settle`` puts
+    it in force. Until it is settled, ``read`` says the same again.
+
     Args:
         path: The file; None = the built-in policy, which never changes.
         timeout_s: As for ``SafetyRunner``.
+        environment: "production" refuses policies that only watch or open on errors.
+        health: Told of every failure and success of a classifier; None = nobody is.
 
     Raises:
         ConfigError, SafetyUnavailable: the file does not work to begin with.
     """
 
-    def __init__(self, path: Path | None, timeout_s: float | None = None) -> None:
-        self._path, self._timeout = path, timeout_s
+    def __init__(
+        self,
+        path: Path | None,
+        timeout_s: float | None = None,
+        *,
+        environment: str = "development",
+        health: FilterHealth | None = None,
+    ) -> None:
+        self._path, self._timeout, self._environment, self._health = path, timeout_s, environment, health
         self._lock = threading.Lock()
         self._seen = self._stamp()
-        self._runner = SafetyRunner.from_policy(load_policy(path), timeout_s)
+        self._next: _Next | None = None
+        self._runner = self._load()
 
     @property
     def runner(self) -> SafetyRunner:
@@ -43,23 +72,41 @@ class PolicyFile:
         with self._lock:
             return self._runner
 
-    def refresh(self) -> PolicyChange | None:
-        """Read the file again if it changed; None if there is nothing new."""
+    def read(self) -> PolicyChange | None:
+        """Read the file if it changed since the last ``settle``; None if there is nothing new. Changes nothing."""
         with self._lock:
             stamp = self._stamp()
             if stamp == self._seen:
                 return None
-            self._seen = stamp
-            old = self._runner.policy.digest
-            try:
-                policy = load_policy(self._path)
-                if policy.digest == old:
-                    return None
-                # every classifier is loaded before the switch: there is no moment without a working gate
-                self._runner = SafetyRunner.from_policy(policy, self._timeout)
-            except GensafeError as error:
-                return PolicyChange(old, "", str(error))
-            return PolicyChange(old, policy.digest)
+            if self._next is None or self._next.stamp != stamp:
+                self._next = self._examine(stamp)
+            if self._next.change is None:  # other bytes, the same policy
+                self._seen, self._next = stamp, None
+                return None
+            return self._next.change
+
+    def settle(self, change: PolicyChange) -> None:
+        """Put in force what ``read`` returned, or keep the old policy if it was refused. No other change is settled."""
+        with self._lock:
+            if self._next is None or self._next.change is not change:
+                return
+            self._seen, self._runner, self._next = self._next.stamp, self._next.runner or self._runner, None
+
+    def _examine(self, stamp: tuple[int, int, int]) -> _Next:
+        now = self._runner.policy
+        try:
+            # every classifier is loaded before the switch: there is no moment without a working gate
+            runner = self._load()
+        except GensafeError as error:
+            return _Next(stamp, PolicyChange(now.id, now.digest, "", str(error)), None)
+        if runner.policy.digest == now.digest:
+            return _Next(stamp, None, None)
+        return _Next(stamp, PolicyChange(runner.policy.id, now.digest, runner.policy.digest), runner)
+
+    def _load(self) -> SafetyRunner:
+        policy = load_policy(self._path)
+        check_environment(policy, self._environment)
+        return SafetyRunner.from_policy(policy, self._timeout, health=self._health)
 
     def _stamp(self) -> tuple[int, int, int]:
         if self._path is None:

@@ -17,6 +17,7 @@ from typing import Final
 
 from gensafe.core import plugins
 from gensafe.core.errors import GensafeError, SafetyUnavailable
+from gensafe.core.hazards import CATEGORIES
 from gensafe.core.ports import Classifier
 from gensafe.core.types import (
     Action,
@@ -30,7 +31,8 @@ from gensafe.core.types import (
     Stage,
     Verdict,
 )
-from gensafe.safety.cards import category_coverage
+from gensafe.safety.cards import CategoryCoverage, category_coverage
+from gensafe.safety.health import FilterHealth
 from gensafe.safety.policy import Policy
 
 MAX_STUCK: Final = 64  # threads that may hang in a classifier before new work is refused
@@ -44,6 +46,7 @@ class SafetyRunner:
         classifiers: Per modality, the classifiers to run; a modality without any is blocked.
         timeout_s: Seconds one item may take in all; None = the policy's.
         errors: Per modality, why classifiers named by the policy are missing; such a modality is blocked.
+        health: Told of every failure and success of a classifier; None = nobody is.
     """
 
     def __init__(
@@ -52,15 +55,19 @@ class SafetyRunner:
         classifiers: Mapping[Modality, Sequence[Classifier]],
         timeout_s: float | None = None,
         errors: Mapping[Modality, Sequence[str]] | None = None,
+        health: FilterHealth | None = None,
     ) -> None:
         self.policy = policy
         self.timeout_s = policy.timeout_s if timeout_s is None else timeout_s
         self._classifiers = {m: tuple(c) for m, c in classifiers.items()}
         self._missing = {m: tuple(e) for m, e in (errors or {}).items()}
+        self._health = health
         self._workers = _Workers(MAX_STUCK)
 
     @classmethod
-    def from_policy(cls, policy: Policy, timeout_s: float | None = None) -> SafetyRunner:
+    def from_policy(
+        cls, policy: Policy, timeout_s: float | None = None, *, health: FilterHealth | None = None
+    ) -> SafetyRunner:
         """Load the classifiers the policy names, through their entry points.
 
         Raises:
@@ -75,20 +82,28 @@ class SafetyRunner:
                 if loaded[name].modality is not modality:
                     raise SafetyUnavailable(f"classifier {name} reads {loaded[name].modality}, not {modality}")
                 by_modality.setdefault(modality, []).append(loaded[name])
-        return cls(policy, by_modality, timeout_s, _unmet(policy, by_modality))
+        return cls(policy, by_modality, timeout_s, _unmet(policy, by_modality), health)
 
     def for_tenant(self, tenant: str) -> SafetyRunner:
         """The same classifiers under the tenant's policy."""
         policy = self.policy.for_tenant(tenant)
         if policy is self.policy:
             return self
-        other = SafetyRunner(policy, self._classifiers, self.timeout_s, self._missing)
+        other = SafetyRunner(policy, self._classifiers, self.timeout_s, self._missing, self._health)
         other._workers = self._workers
         return other
 
     def classifiers(self, modality: Modality) -> tuple[Classifier, ...]:
         """The classifiers that run for ``modality``."""
         return self._classifiers.get(modality, ())
+
+    def asked(self) -> frozenset[tuple[str, Modality]]:
+        """Every classifier of the policy by name and modality."""
+        return frozenset((_name(c), modality) for modality, found in self._classifiers.items() for c in found)
+
+    def coverage(self) -> dict[Modality, CategoryCoverage]:
+        """Per modality, which of the known categories its classifiers look for: whole, in part, not at all."""
+        return {m: category_coverage((c.card() for c in found), CATEGORIES) for m, found in self._classifiers.items()}
 
     def judge(self, item: Media, stage: Stage, *, streaming: bool = False) -> Verdict:
         """Examine ``item`` and decide. Never raises: what goes wrong is in ``errors`` and makes the action BLOCK.
@@ -114,8 +129,12 @@ class SafetyRunner:
             outcome = job.wait(max(0.0, left))
             if isinstance(outcome, str):
                 errors.append(f"{_name(classifier)}: {outcome}")
+                if self._health is not None:
+                    self._health.failed(_identity(classifier), modality, outcome.partition(":")[0])
                 continue
             identity, assessment = outcome
+            if self._health is not None:
+                self._health.worked(identity, modality)
             ids.append(identity)
             findings.extend(assessment.findings)
             coverage.extend(assessment.coverage)
@@ -179,6 +198,14 @@ def _load(name: str, policy: Policy) -> Classifier:
 
 def _name(classifier: Classifier) -> str:
     return str(getattr(classifier, "name", type(classifier).__name__))
+
+
+def _identity(classifier: Classifier) -> ClassifierId:
+    """Who failed; a classifier that cannot say it is known by its name."""
+    try:
+        return classifier.identity()
+    except Exception:
+        return ClassifierId(_name(classifier), "")
 
 
 def _gaps(coverage: Sequence[Coverage]) -> list[str]:
