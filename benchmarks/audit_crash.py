@@ -204,7 +204,7 @@ def serving(folder: Path, point: str, modality: str, again: str, fresh: str) -> 
         generation=GenerationConfig(backend="simulator"),
         safety=SafetyConfig(policy=str(folder / "policy.toml")),
     )
-    chain = open_chain(config, at=killer)
+    chain = open_chain(config, fault_point=killer)
     with (folder / "left").open("a", buffering=1) as left:
         for request_id in (again, fresh):
             killer.armed = request_id == fresh and bool(point)

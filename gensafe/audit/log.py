@@ -172,7 +172,8 @@ class AuditLog(LogReader):
         return self
 
     def _head(self) -> StoredState:
-        return self._current
+        # after a failed commit only the store knows whether it kept the batch
+        return self._head_from_store() if self._stale else self._current
 
     def _head_from_store(self) -> StoredState:
         return super()._head()

@@ -47,11 +47,11 @@ def run(args: argparse.Namespace) -> int:
 
     crash_at = args.test_crash_at
 
-    def at(point: str) -> None:
+    def fault_point(point: str) -> None:
         if point == crash_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    chain = open_chain(config, at=at)
+    chain = open_chain(config, fault_point=fault_point)
     tokenizer = chain.backends[chain.default_model].tokenizer()
     data_dir = Path(config.data_dir)
     context = open_context(

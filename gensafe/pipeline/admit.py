@@ -12,6 +12,7 @@ from gensafe.core.digest import digest_json, sha256
 from gensafe.core.errors import Conflict, InvalidRequest, MediaError, SafetyBlocked
 from gensafe.core.types import Admission, GenerationJob, GenerationRequest, Media, Modality, Stage, Text, Verdict
 from gensafe.pipeline.chain import Chain
+from gensafe.pipeline.ledger import Attempt
 from gensafe.registry import Intent, IntentState
 from gensafe.safety import SafetyRunner, judge_parts
 
@@ -78,7 +79,7 @@ def check(chain: Chain, request: GenerationRequest) -> Checked:
             field="media_type",
             fix=f"exactly one of: {', '.join(writable)}",
         )
-    can = chain.backends[request.model or chain.default_model].capabilities()
+    can = chain.backend(request).capabilities()
     if request.modality not in can.outputs:
         raise InvalidRequest(
             f"this model makes no {request.modality}", field="modality", fix=", ".join(sorted(can.outputs))
@@ -152,9 +153,10 @@ def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:
     verdict = _require(safety.judge(Text(request.prompt), Stage.PROMPT))  # 3.
     for parts in claimed.checked.inputs:
         _require(judge_parts(safety, parts, Stage.INPUT))
-    chain.at("admitted")
+    chain.fault_point("admitted")
     commitment = chain.registry.seal_prompt(claimed.record_id, request.tenant, request.prompt)
-    appended = chain.log.append(  # 4.
+    intent_index = chain.ledger.opened(  # 4.
+        Attempt(request.key, claimed.record_id, request.modality),
         entries.opened(
             request_id=request.request_id,
             record_id=claimed.record_id,
@@ -164,17 +166,16 @@ def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:
             policy_id=verdict.policy_id,
             policy_digest=verdict.policy_digest,
             input_digests=claimed.input_digests,
-            model=request.model or chain.default_model,
+            model=chain.model(request),
             label_profile=request.label_profile,
-        )
+        ),
     )
-    chain.registry.mark_opened(request.key, appended.index)
-    chain.at("opened")
+    chain.fault_point("opened")
     return Admission(
         request=request,
         job=claimed.checked.job,
         record_id=claimed.record_id,
-        intent_index=appended.index,
+        intent_index=intent_index,
         prompt_verdict=verdict,
         prompt_commitment=commitment,
         input_digests=claimed.input_digests,

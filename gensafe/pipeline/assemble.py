@@ -19,6 +19,7 @@ from gensafe.keys import KeyInfo, KeyRing
 from gensafe.marking import Marker
 from gensafe.pipeline.chain import Chain, no_fault
 from gensafe.pipeline.labels import write_metadata_labels
+from gensafe.pipeline.ledger import Ledger
 from gensafe.pipeline.recovery import recover
 from gensafe.pipeline.review import carry_out_decisions
 from gensafe.provenance import LocalTimeStamper, TrustList, TrustStore
@@ -28,7 +29,7 @@ from gensafe.safety.reload import PolicyFile
 PASSPHRASE_VARIABLE = "GENSAFE_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable, not a secret
 
 
-def open_chain(config: Config, *, at: Callable[[str], None] = no_fault) -> Chain:
+def open_chain(config: Config, *, fault_point: Callable[[str], None] = no_fault) -> Chain:
     """Open everything, recover from a crash, and log what this process runs with.
 
     Raises:
@@ -78,7 +79,8 @@ def open_chain(config: Config, *, at: Callable[[str], None] = no_fault) -> Chain
         signer=signer,
         time_stamper=LocalTimeStamper(credential.key, credential.chain, clock) if credential else None,
         trust=own_trust(keys),
-        at=at,
+        ledger=Ledger(log, registry),
+        fault_point=fault_point,
     )
     try:
         recover(chain)

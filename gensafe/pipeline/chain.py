@@ -9,14 +9,17 @@ from types import TracebackType
 from gensafe.audit import AuditLog, entries
 from gensafe.core.config import Config
 from gensafe.core.ports import Backend, ClaimSigner, Clock
+from gensafe.core.types import GenerationRequest
 from gensafe.keys import KeyRing
 from gensafe.marking import Marker
+from gensafe.pipeline.ledger import Ledger
 from gensafe.provenance import TimeStamper, TrustStore
 from gensafe.registry import Registry
 from gensafe.safety.reload import PolicyChange, PolicyFile
 from gensafe.safety.runner import SafetyRunner
 
 FAULT_POINTS = (
+    "claimed",  # the request id is taken, nothing is judged
     "admitted",  # prompt judged, nothing durable yet
     "opened",  # the intent is durable
     "generated",  # a draft exists in memory
@@ -50,7 +53,16 @@ class Chain:
     signer: ClaimSigner
     time_stamper: TimeStamper | None
     trust: TrustStore
-    at: Callable[[str], None] = no_fault
+    ledger: Ledger
+    fault_point: Callable[[str], None] = no_fault
+
+    def model(self, request: GenerationRequest) -> str:
+        """The name of the model that serves a request: the one it names, or the default."""
+        return request.model or self.default_model
+
+    def backend(self, request: GenerationRequest) -> Backend:
+        """The backend that serves a request."""
+        return self.backends[self.model(request)]
 
     def safety(self, tenant: str) -> SafetyRunner:
         """The policy in force for a tenant. Taken once per request: it is judged under one policy throughout."""
@@ -80,7 +92,8 @@ class Chain:
         return change
 
     def close(self) -> None:
-        """Flush and close the log and the registry."""
+        """Write what the registry is owed, flush and close the log and the registry."""
+        self.ledger.settle()
         self.log.close()
         self.registry.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gensafe import __version__
 from gensafe import media as codecs
 from gensafe.audit import entries
+from gensafe.audit.log import Appended
 from gensafe.core import ids
 from gensafe.core.digest import sha256
 from gensafe.core.errors import SigningFailed
@@ -14,7 +15,7 @@ from gensafe.pipeline.events import Released
 from gensafe.pipeline.labels import label_evidence
 from gensafe.provenance import ClaimFacts, InputFact, sign_asset, strip_a8
 from gensafe.provenance.types import COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA, TRAINED_ALGORITHMIC_MEDIA
-from gensafe.registry import IntentState, Record
+from gensafe.registry import Record
 from gensafe.safety import verdict_digest
 
 SOFT_BINDING_PREFIX = "org.gensafe."
@@ -41,59 +42,58 @@ def record(chain: Chain, signed: Signed) -> Recorded:
     """9. Blobs first, then the leaf, then the registry row: a crash in between loses nothing that was released.
 
     Raises:
-        LogUnavailable, RegistryError: nothing durable, nothing released.
+        LogUnavailable, RegistryError: nothing released as far as the log says. A registry that fails only after the
+            leaf raises nothing: the output is released, and the ledger writes its row later.
     """
     chain.registry.put_blob(signed.manifest.data)
     # The copy is sealed under the tenant's key, so that erasing the tenant erases it; the manifest is public anyway.
     chain.registry.put_blob(signed.data, subject=signed.marked.judged.admission.request.tenant)
-    chain.at("stored")
+    chain.fault_point("stored")
     receipt = signed.marked.receipt
     layers = ["c2pa"] + (["watermark"] if receipt.level in (MarkLevel.RECORD, MarkLevel.PRESENT) else [])
     labels = label_evidence(chain.config, signed)
-    appended = chain.log.append(
-        entries.released(
-            signed,
-            labels=labels,
-            layers=layers,
-            # sign_asset fails where a token is wanted and cannot be had, so a stamper means a stamp
-            timestamp=f"local authority of {chain.keys.origin}" if chain.time_stamper else "",
-            environment=chain.config.environment,
-        )
+    entry = entries.released(
+        signed,
+        labels=labels,
+        layers=layers,
+        # sign_asset fails where a token is wanted and cannot be had, so a stamper means a stamp
+        timestamp=f"local authority of {chain.keys.origin}" if chain.time_stamper else "",
+        environment=chain.config.environment,
     )
-    chain.at("recorded")
-    store_record(chain, signed, appended.index, appended.leaf_hash)
+
+    def row(appended: Appended) -> Record:
+        chain.fault_point("recorded")
+        return _row(chain, signed, appended)
+
+    appended = chain.ledger.released(signed, entry, row)
     return Recorded(signed, appended.index, appended.leaf_hash, chain.log.origin)
 
 
-def store_record(chain: Chain, signed: Signed, log_index: int, leaf_hash: str) -> None:
-    """Put the registry row of a logged output and close its intent."""
+def _row(chain: Chain, signed: Signed, appended: Appended) -> Record:
     admission = signed.marked.judged.admission
     receipt = signed.marked.receipt
-    chain.registry.put(
-        Record(
-            record_id=admission.record_id,
-            request_id=admission.request.request_id,
-            tenant=admission.request.tenant,
-            modality=admission.request.modality,
-            media_type=signed.marked.media_type,
-            digest=signed.digest,
-            manifest_digest=signed.manifest.digest,
-            manifest_label=signed.manifest.label,
-            watermark_scheme=receipt.scheme,
-            watermark_payload=receipt.payload,
-            key_epoch=ids.watermark_epoch(receipt.key_id),
-            fingerprint=signed.marked.fingerprint,
-            log_index=log_index,
-            leaf_hash=leaf_hash,
-            created_ms=chain.clock.now_ms(),
-        )
+    return Record(
+        record_id=admission.record_id,
+        request_id=admission.request.request_id,
+        tenant=admission.request.tenant,
+        modality=admission.request.modality,
+        media_type=signed.marked.media_type,
+        digest=signed.digest,
+        manifest_digest=signed.manifest.digest,
+        manifest_label=signed.manifest.label,
+        watermark_scheme=receipt.scheme,
+        watermark_payload=receipt.payload,
+        key_epoch=ids.watermark_epoch(receipt.key_id),
+        fingerprint=signed.marked.fingerprint,
+        log_index=appended.index,
+        leaf_hash=appended.leaf_hash,
+        created_ms=chain.clock.now_ms(),
     )
-    chain.registry.close_intent(admission.request.key, IntentState.RELEASED, log_index)
 
 
 def release(chain: Chain, recorded: Recorded) -> Released:
     """10. The only way out: takes a Recorded, which only ``record`` makes."""
-    chain.at("released")
+    chain.fault_point("released")
     return Released(recorded, chain.log.tlog_proof(recorded.log_index))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 from gensafe.core.errors import BackendError, GensafeError, SafetyBlocked, UnsupportedMedia
@@ -39,8 +39,8 @@ class ForReview:
 
 def produce(
     chain: Chain, admission: Admission, safety: SafetyRunner, control: CallControl
-) -> Iterator[Progress | ReleasedText | Judged | ForReview]:
-    """5. Drive the backend; 6. judge the output. Ends with exactly one Judged or ForReview.
+) -> Generator[Progress | ReleasedText, None, Judged | ForReview]:
+    """5. Drive the backend; 6. judge the output. Returns what became of it.
 
     Raises:
         SafetyBlocked: policy refuses the output.
@@ -61,7 +61,7 @@ def produce(
                 draft = event
     if draft is None or draft.media.modality is not admission.request.modality:
         raise BackendError("the backend ended without the output that was asked for")
-    chain.at("generated")
+    chain.fault_point("generated")
     ended: Judged | ForReview
     if isinstance(draft.media, Text):
         yield from text.end(draft.media.text)
@@ -70,8 +70,8 @@ def produce(
         yield Progress(0, 1, "judge")
         ended = _judged_media(admission, draft, safety)
     control.check()
-    chain.at("judged")
-    yield ended
+    chain.fault_point("judged")
+    return ended
 
 
 def _judged_media(admission: Admission, draft: Draft, safety: SafetyRunner) -> Judged | ForReview:
@@ -143,7 +143,7 @@ class _GatedText:
 
 def _events(chain: Chain, admission: Admission, control: CallControl) -> Iterator[Progress | TextDelta | Draft]:
     """The backend's events, with strays converted at the port."""
-    backend = chain.backends[admission.request.model or chain.default_model]
+    backend = chain.backend(admission.request)
     wants_mark = admission.request.modality is Modality.TEXT and backend.capabilities().sampling_marks
     mark = chain.marker.sampling_mark(admission.key_epoch) if wants_mark else None
     try:

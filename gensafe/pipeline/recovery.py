@@ -3,10 +3,11 @@
 For every intent that is still open:
 1. find the entry that closed it in the log, if the crash came between the leaf and the registry row
 2. released: rebuild the registry row from the entry and the stored bytes, so that the output can be fetched
-3. closed otherwise: take over that state
-4. not closed at all: log ``generation.aborted``; no media of it left (text may have streamed before the crash)
+3. held: rebuild its place in the queue from the entry and the sealed draft
+4. closed otherwise: take over that state
+5. not closed at all: log ``generation.aborted``; no media of it left (text may have streamed before the crash)
 
-A held intent stays held, unless its decision was being carried out: then 1 to 3 apply, and what is not closed is
+A held intent stays held, unless its decision was being carried out: then 1, 2 and 4 apply, and what is not closed is
 carried out anew.
 """
 
@@ -19,10 +20,14 @@ from gensafe import media as codecs
 from gensafe.audit import entries
 from gensafe.audit.log import LoggedEntry
 from gensafe.core import ids
+from gensafe.core.errors import RegistryError, RegistryUnavailable
 from gensafe.core.types import Modality
 from gensafe.media.fingerprint import fingerprint
 from gensafe.pipeline.chain import Chain
+from gensafe.pipeline.held import unpack
+from gensafe.pipeline.ledger import STATES, Attempt
 from gensafe.registry import Intent, IntentState, Record
+from gensafe.safety.receipt import verdict_dict
 
 CLOCK_SLACK_MS = 60_000  # an intent and its log entry are stamped by two reads of one clock
 
@@ -39,41 +44,57 @@ def recover(chain: Chain) -> int:
         if held is not None and held.state is IntentState.HELD:
             pending.append(held)
     for intent in pending:
-        found = _closing_entry(chain, intent)  # 1.
-        if found is None:
-            if intent.state is IntentState.OPEN:
-                _abort(chain, intent)  # 4.
-            continue
-        event = found.entry["event"]
-        if event == entries.RELEASED and chain.registry.by_record_id(intent.record_id) is None:
-            chain.registry.put(_record(chain, found, intent))  # 2.
-        state = IntentState(event.removeprefix("generation."))
-        chain.registry.close_intent(intent.key, state, found.index)  # 3.
+        found = _last_entry(chain, intent)  # 1.
+        event = "" if found is None else found.entry["event"]
+        if found is not None and event == entries.RELEASED:
+            chain.registry.put_released(_record(chain, found, intent))  # 2.
+        elif found is not None and event in STATES:
+            chain.registry.close_intent(intent.key, STATES[event], found.index)  # 4.
+        elif intent.state is IntentState.OPEN and not (found is not None and _hold_again(chain, intent, found)):  # 3.
+            attempt = Attempt(intent.key, intent.record_id, Modality(intent.modality), intent.opened_index)
+            chain.ledger.aborted(attempt)  # 5.
+    if chain.ledger.settle():
+        raise RegistryUnavailable("could not close what a crash left open", fix="see the messages above")
     return len(pending)
 
 
-def _closing_entry(chain: Chain, intent: Intent) -> LoggedEntry | None:
+def _last_entry(chain: Chain, intent: Intent) -> LoggedEntry | None:
+    """The entry that closed a record, or else the one that held its output."""
     start = intent.opened_index if intent.opened_index >= 0 else chain.log.index_at(intent.created_ms - CLOCK_SLACK_MS)
     wanted = ids.record_id_text(intent.record_id)
+    held = None
     for logged in chain.log.entries(start):
-        if logged.entry.get("record_id") == wanted and logged.entry["event"] in entries.FINAL_STATES:
-            return logged
-    return None
+        if logged.entry.get("record_id") == wanted:
+            if logged.entry["event"] in entries.FINAL_STATES:
+                return logged
+            if logged.entry["event"] == entries.HELD:
+                held = logged
+    return held
 
 
-def _abort(chain: Chain, intent: Intent) -> None:
-    appended = chain.log.append(
-        entries.ended(
-            entries.ABORTED,
-            request_id=intent.request_id,
-            record_id=intent.record_id,
-            tenant=intent.tenant,
-            modality=Modality(intent.modality),
-            reason="CRASH",
-            opened_index=intent.opened_index,
-        )
+def _hold_again(chain: Chain, intent: Intent, held: LoggedEntry) -> bool:
+    """Queue an output whose entry is durable and whose queue row is not; False if its draft cannot be opened."""
+    entry = held.entry
+    try:
+        data = chain.registry.get_blob(entry["draft"])
+        judged = None if data is None else unpack(data)
+    except RegistryUnavailable:
+        raise
+    except RegistryError:
+        judged = None
+    if judged is None:
+        return False
+    chain.registry.reviews.hold(
+        review_id=entry["review_id"],
+        key=intent.key,
+        record_id=intent.record_id,
+        modality=Modality(intent.modality),
+        draft=entry["draft"],
+        verdict=verdict_dict(judged.verdict),
+        held_index=held.index,
+        retract_from=0 if entry["bytes_released"] else -1,  # where exactly is not logged: all of it
     )
-    chain.registry.close_intent(intent.key, IntentState.ABORTED, appended.index)
+    return True
 
 
 def _record(chain: Chain, logged: LoggedEntry, intent: Intent) -> Record:

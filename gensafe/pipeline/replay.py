@@ -7,7 +7,7 @@ from typing import Any
 
 from gensafe import media as codecs
 from gensafe.core import ids
-from gensafe.core.errors import NotFound, RegistryError
+from gensafe.core.errors import NotFound, RegistryError, RegistryUnavailable
 from gensafe.core.types import (
     Action,
     Admission,
@@ -37,7 +37,10 @@ def load_output(chain: Chain, record_id: int, tenant: str) -> tuple[Record, byte
 
     Raises:
         NotFound: no such record for this tenant, or its copy was not kept.
+        RegistryUnavailable: it was released, and the registry could not be written since.
     """
+    if chain.ledger.owes(record_id) and chain.ledger.settle() and chain.ledger.owes(record_id):
+        raise RegistryUnavailable("the registry does not have this record yet", fix="try again")
     record = chain.registry.by_record_id(record_id)
     if record is None or record.tenant != tenant:
         raise NotFound(f"no record {ids.record_id_text(record_id)}", field="record_id")

@@ -23,6 +23,7 @@ from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Held, Released, Stopped
 from gensafe.pipeline.finish import record, sign
 from gensafe.pipeline.held import pack, unpack
+from gensafe.pipeline.ledger import Attempt, Step
 from gensafe.pipeline.replay import logged_verdict, replay
 from gensafe.registry import HeldOutput, IntentState, ReviewDecision, new_review_id
 from gensafe.safety.receipt import verdict_dict
@@ -39,39 +40,34 @@ def hold(chain: Chain, judged: Judged, *, retract_from: int, bytes_released: int
     request = judged.admission.request
     review_id = new_review_id()
     draft = chain.registry.put_blob(pack(judged), subject=request.tenant)
-    appended = chain.log.append(
-        entries.held(
-            judged.admission,
-            verdict_=judged.verdict,
-            review_id=review_id,
-            draft=draft,
-            bytes_released=bytes_released,
-        )
+    appended = chain.ledger.held(
+        judged, review_id=review_id, draft=draft, retract_from=retract_from, bytes_released=bytes_released
     )
-    item = chain.registry.reviews.hold(
-        review_id=review_id,
-        key=request.key,
+    return Held(
+        request_id=request.request_id,
         record_id=judged.admission.record_id,
-        modality=request.modality,
-        draft=draft,
-        verdict=verdict_dict(judged.verdict),
-        held_index=appended.index,
+        review_id=review_id,
+        categories=_categories(verdict_dict(judged.verdict)),
+        log_index=appended.index,
         retract_from=retract_from,
     )
-    return held_event(item)
 
 
 def held_event(item: HeldOutput) -> Held:
-    """What a caller is told, now and when it asks again under the same request id."""
-    hits = [d["category"] for d in item.verdict["decisions"] if d["action"] == item.verdict["action"]]
+    """What a caller is told when it asks again under the same request id."""
     return Held(
         request_id=item.request_id,
         record_id=item.record_id,
         review_id=item.review_id,
-        categories=tuple(dict.fromkeys(hits)),
+        categories=_categories(item.verdict),
         log_index=item.held_index,
         retract_from=item.retract_from,
     )
+
+
+def _categories(verdict: Mapping[str, Any]) -> tuple[str, ...]:
+    hits = [d["category"] for d in verdict["decisions"] if d["action"] == verdict["action"]]
+    return tuple(dict.fromkeys(hits))
 
 
 def standing(chain: Chain, held: Held) -> Held | Released | Stopped | None:
@@ -82,6 +78,9 @@ def standing(chain: Chain, held: Held) -> Held | Released | Stopped | None:
     Raises:
         NotFound: it was released, and its copy was erased since.
     """
+    chain.ledger.settle()
+    if chain.ledger.owes(held.record_id):  # the log has it, the registry does not yet
+        return held
     item = chain.registry.reviews.get(held.review_id)
     intent = chain.registry.intent(item.key)
     if intent is None or intent.record_id != held.record_id:
@@ -106,7 +105,8 @@ def carry_out_decisions(chain: Chain) -> int:
     Raises:
         LogUnavailable, RegistryError: as said.
     """
-    items = chain.registry.reviews.decided()
+    chain.ledger.settle()
+    items = [item for item in chain.registry.reviews.decided() if not chain.ledger.owes(item.record_id)]
     for item in items:
         _carry_out(chain, item)
     return len(items)
@@ -119,7 +119,9 @@ def _carry_out(chain: Chain, item: HeldOutput) -> None:
             _release(chain, item)
         else:
             _reject(chain, item)
-    # else a crash came between the closing entry and this line, and recovery closed the intent
+        if chain.ledger.owes(item.record_id):  # logged; the queue follows when the registry can be written
+            return
+    # else it was closed before, by recovery or by the ledger
     chain.registry.reviews.finish(item.review_id)
     chain.registry.drop_blob(item.draft)
 
@@ -136,9 +138,8 @@ def _release(chain: Chain, item: HeldOutput) -> None:
         _fail(chain, item, "ERASED")
         return
     judged = replace(held, review=_review(chain, item))
-    request = judged.admission.request
     try:
-        marked = chain.marker.mark(judged, chain.backends[request.model or chain.default_model])
+        marked = chain.marker.mark(judged, chain.backend(judged.admission.request))
         signed = sign(chain, marked)
     except (LogUnavailable, RegistryError):
         raise
@@ -150,25 +151,17 @@ def _release(chain: Chain, item: HeldOutput) -> None:
 
 
 def _reject(chain: Chain, item: HeldOutput) -> None:
-    appended = chain.log.append(entries.rejected(_held_entry(chain, item), _review(chain, item)))
-    chain.registry.close_intent(item.key, IntentState.BLOCKED, appended.index)
+    held = _held_entry(chain, item)
+    chain.ledger.rejected(_attempt(item, held), held, _review(chain, item))
 
 
 def _fail(chain: Chain, item: HeldOutput, reason: str) -> None:
-    held = _held_entry(chain, item)
-    appended = chain.log.append(
-        entries.ended(
-            entries.FAILED,
-            request_id=item.request_id,
-            record_id=item.record_id,
-            tenant=item.tenant,
-            modality=item.modality,
-            reason=reason,
-            opened_index=int(held["opened_index"]),
-            stage="review",
-        )
-    )
-    chain.registry.close_intent(item.key, IntentState.FAILED, appended.index)
+    attempt = _attempt(item, _held_entry(chain, item))
+    chain.ledger.ended(attempt, entries.FAILED, reason=reason, step=Step.REVIEW)
+
+
+def _attempt(item: HeldOutput, held: Mapping[str, Any]) -> Attempt:
+    return Attempt(item.key, item.record_id, item.modality, int(held["opened_index"]))
 
 
 def _held_entry(chain: Chain, item: HeldOutput) -> Mapping[str, Any]:

@@ -18,21 +18,32 @@ after 4 is closed in the log as blocked, cancelled or failed, and nothing leaves
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 
 from gensafe.audit import entries
 from gensafe.core.errors import Cancelled, DeadlineExceeded, GensafeError, SafetyBlocked
-from gensafe.core.types import Admission, GenerationRequest, Judged, Progress, Text
+from gensafe.core.types import Admission, GenerationRequest, Judged, Marked, Progress, Text
 from gensafe.pipeline.admit import Claimed, admit, check, claim
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Accepted, CallControl, Judgement, PipelineEvent, ReleasedText, Stopped
 from gensafe.pipeline.finish import record, release, sign
+from gensafe.pipeline.ledger import Attempt, Step
 from gensafe.pipeline.produce import ForReview, produce
 from gensafe.pipeline.replay import replay
 from gensafe.pipeline.review import held_event, hold
 from gensafe.registry import Intent, IntentState
 
 log = logging.getLogger("gensafe.pipeline")
+
+
+@dataclass(slots=True)
+class _Course:
+    """How far a request came, for the entry that closes it."""
+
+    step: Step = Step.ADMIT
+    admission: Admission | None = None
+    streamed: int = 0  # bytes of text that left
 
 
 def run(chain: Chain, request: GenerationRequest, control: CallControl) -> Iterator[PipelineEvent]:
@@ -42,106 +53,88 @@ def run(chain: Chain, request: GenerationRequest, control: CallControl) -> Itera
         GensafeError: see the steps. A policy stop is not an error: it ends the run with ``Stopped``.
     """
     checked = check(chain, request)  # 1.
+    chain.ledger.settle(request.key)  # an earlier attempt may have ended in the log only
     claimed = claim(chain, request, checked)  # 2.
     if isinstance(claimed, Intent):
         held = chain.registry.reviews.of_request(claimed.key) if claimed.state is IntentState.HELD else None
         yield held_event(held) if held else replay(chain, claimed)
         return
     safety = chain.safety(request.tenant)
-    admission: Admission | None = None
-    streamed = 0
-    stage = "admit"
+    course = _Course()
     try:
-        admission = admit(chain, claimed, safety)  # 3. 4.
+        chain.fault_point("claimed")
+        admission = course.admission = admit(chain, claimed, safety)  # 3. 4.
         yield Accepted(request.request_id, admission.record_id, admission.intent_index, checked.job.seed)
-        stage = "generate"
-        judged: Judged | None = None
-        for event in produce(chain, admission, safety, control):  # 5. 6.
-            if isinstance(event, Judged):
-                judged = event
-            elif isinstance(event, ForReview):
-                stage = "hold"
-                retract = event.retract_from if streamed else -1
-                yield hold(chain, event.judged, retract_from=retract, bytes_released=streamed)
-                return
-            else:
-                streamed += len(event.text.encode()) if isinstance(event, ReleasedText) else 0
-                yield event
-        if judged is None:
-            raise AssertionError("produce ends with Judged")
-        yield Judgement(judged.verdict)
+        course.step = Step.GENERATE
+        ended = yield from _counted(produce(chain, admission, safety, control), course)  # 5. 6.
+        if isinstance(ended, ForReview):
+            course.step = Step.HOLD
+            retract = ended.retract_from if course.streamed else -1
+            yield hold(chain, ended.judged, retract_from=retract, bytes_released=course.streamed)
+            return
+        yield Judgement(ended.verdict)
         yield Progress(0, 1, "mark")
-        stage = "mark"
-        marked = chain.marker.mark(judged, chain.backends[request.model or chain.default_model])  # 7.
-        if isinstance(marked.judged.draft.media, Text) and isinstance(judged.draft.media, Text):
-            notice = marked.judged.draft.media.text[len(judged.draft.media.text) :]
-            if notice:  # a visible label is part of the signed text, so it is part of the streamed text
-                yield ReleasedText(notice)
-        chain.at("marked")
+        course.step = Step.MARK
+        marked = chain.marker.mark(ended, chain.backend(request))  # 7.
+        if notice := _notice(ended, marked):
+            course.streamed += len(notice.encode())
+            yield ReleasedText(notice)
+        chain.fault_point("marked")
         control.check()
         yield Progress(0, 1, "sign")
-        stage = "sign"
+        course.step = Step.SIGN
         signed = sign(chain, marked)  # 8.
-        chain.at("signed")
+        chain.fault_point("signed")
         control.check()
-        stage = "record"
+        course.step = Step.RECORD
         recorded = record(chain, signed)  # 9.
     except SafetyBlocked as blocked:
-        yield _blocked(chain, claimed, admission, blocked, streamed)
+        done = chain.ledger.blocked(_attempt(claimed, course), blocked.verdict)
+        retract = blocked.offset if course.streamed and blocked.offset is not None else -1
+        yield Stopped(request.request_id, blocked.verdict, done.index, retract)
         return
     except GeneratorExit:
-        _close(chain, claimed, admission, entries.CANCELLED, "CANCELLED", stage, streamed)
+        _close(chain, claimed, course, entries.CANCELLED, "CANCELLED")
         raise
     except Exception as error:
         reason = error.reason if isinstance(error, GensafeError) else "INTERNAL"
         gone = isinstance(error, Cancelled | DeadlineExceeded)
-        _close(chain, claimed, admission, entries.CANCELLED if gone else entries.FAILED, reason, stage, streamed)
+        _close(chain, claimed, course, entries.CANCELLED if gone else entries.FAILED, reason)
         raise
     yield release(chain, recorded)  # 10.
 
 
-def _blocked(
-    chain: Chain, claimed: Claimed, admission: Admission | None, blocked: SafetyBlocked, streamed: int
-) -> Stopped:
-    """Log a policy stop: categories and digests, never content."""
-    request = claimed.request
-    appended = chain.log.append(
-        entries.blocked(
-            request_id=request.request_id,
-            record_id=claimed.record_id,
-            tenant=request.tenant,
-            modality=request.modality,
-            stage=blocked.verdict.stage,
-            verdict_=blocked.verdict,
-            opened_index=admission.intent_index if admission else -1,
-        )
-    )
-    chain.registry.close_intent(request.key, IntentState.BLOCKED, appended.index)
-    retract = blocked.offset if streamed and blocked.offset is not None else -1
-    return Stopped(request.request_id, blocked.verdict, appended.index, retract)
-
-
-def _close(
-    chain: Chain, claimed: Claimed, admission: Admission | None, event: str, reason: str, stage: str, streamed: int
-) -> None:
-    """Log how a request ended without output. Must not hide the error that ended it."""
-    request = claimed.request
+def _counted(
+    events: Generator[Progress | ReleasedText, None, Judged | ForReview], course: _Course
+) -> Generator[PipelineEvent, None, Judged | ForReview]:
+    """Pass ``events`` on, count the text among them, and return what they return."""
     try:
-        appended = chain.log.append(
-            entries.ended(
-                event,
-                request_id=request.request_id,
-                record_id=claimed.record_id,
-                tenant=request.tenant,
-                modality=request.modality,
-                reason=reason,
-                opened_index=admission.intent_index if admission else -1,
-                stage=stage,
-                bytes_released=streamed,
-            )
+        while True:
+            event = next(events)
+            course.streamed += len(event.text.encode()) if isinstance(event, ReleasedText) else 0
+            yield event
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    finally:
+        events.close()
+
+
+def _notice(judged: Judged, marked: Marked) -> str:
+    """What marking appended to a text: a visible label is part of the signed text, so it is streamed too."""
+    whole, streamed = marked.judged.draft.media, judged.draft.media
+    return whole.text[len(streamed.text) :] if isinstance(whole, Text) and isinstance(streamed, Text) else ""
+
+
+def _attempt(claimed: Claimed, course: _Course) -> Attempt:
+    opened_index = course.admission.intent_index if course.admission else -1
+    return Attempt(claimed.request.key, claimed.record_id, claimed.request.modality, opened_index)
+
+
+def _close(chain: Chain, claimed: Claimed, course: _Course, event: str, reason: str) -> None:
+    """Log how a request ended without output. Must not hide the error that ended it."""
+    try:
+        chain.ledger.ended(
+            _attempt(claimed, course), event, reason=reason, step=course.step, bytes_released=course.streamed
         )
-        state = IntentState.CANCELLED if event == entries.CANCELLED else IntentState.FAILED
-        chain.registry.close_intent(request.key, state, appended.index)
-    except GensafeError:
-        # The intent stays open: recovery closes it as aborted at the next start.
-        log.exception("request %s could not be closed in the log", request.request_id)
+    except GensafeError:  # the ledger keeps it and tries again; after a crash, recovery closes it as aborted
+        log.exception("request %s could not be closed in the log", claimed.request.request_id)

@@ -78,16 +78,17 @@ class IntentTable:
 
     def mark_opened(self, key: RequestKey, opened_index: int) -> None:
         """Note where the log has the intent."""
-        self._update_intent(key, {"opened_index": opened_index})
+        query = sa.update(intents).where(of_request(intents, key)).values(opened_index=opened_index)
+        if self._db.write("update an intent", lambda connection: connection.execute(query).rowcount) != 1:
+            raise RegistryError(f"request {key.request_id} has no intent")
 
     def close_intent(self, key: RequestKey, state: IntentState | str, final_index: int) -> None:
-        """Note how a request ended and where the log says so.
+        """Note how a request ended and where the log says so. Doing it twice changes nothing.
 
         Raises:
             RegistryError: no such open or held intent.
         """
-        closed = {"state": IntentState(state).value, "final_index": final_index}
-        self._update_intent(key, closed, only_in=(IntentState.OPEN, IntentState.HELD))
+        self._db.write("close an intent", lambda connection: close(connection, key, IntentState(state), final_index))
 
     def intent(self, key: RequestKey) -> Intent | None:
         """The intent of a request."""
@@ -107,14 +108,20 @@ class IntentTable:
         with self._db.reading("read intents") as connection:
             return [_intent({**row}) for row in connection.execute(query).mappings()]
 
-    def _update_intent(
-        self, key: RequestKey, values: dict[str, Any], *, only_in: tuple[IntentState, ...] = tuple(IntentState)
-    ) -> None:
-        query = sa.update(intents).where(of_request(intents, key))
-        query = query.where(intents.c.state.in_([state.value for state in only_in]))
-        query = query.values(**values)
-        if self._db.write("update an intent", lambda connection: connection.execute(query).rowcount) != 1:
-            raise RegistryError(f"request {key.request_id} has no open intent")
+
+def close(connection: sa.Connection, key: RequestKey, state: IntentState, final_index: int) -> None:
+    """Set how a request ended, in the caller's transaction.
+
+    Raises:
+        RegistryError: it has no open or held intent, and was not closed in just this way.
+    """
+    mine, values = of_request(intents, key), {"state": state.value, "final_index": final_index}
+    running = intents.c.state.in_([IntentState.OPEN.value, IntentState.HELD.value])
+    if connection.execute(sa.update(intents).where(mine, running).values(**values)).rowcount == 1:
+        return
+    same = sa.and_(intents.c.state == state.value, intents.c.final_index == final_index)
+    if connection.execute(sa.select(intents.c.request_id).where(mine, same)).first() is None:
+        raise RegistryError(f"request {key.request_id} has no open intent")
 
 
 def _intent(row: Mapping[str, Any]) -> Intent:

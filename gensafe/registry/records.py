@@ -43,7 +43,7 @@ class RecordTable:
             RegistryError: a record of that id or request exists, or it could not be stored.
         """
         try:
-            self._db.write("store a record", lambda connection: _insert(connection, record))
+            self._db.write("store a record", lambda connection: insert(connection, record))
         except IntegrityError:
             raise RegistryError("a record of this id or request exists already", field="record_id") from None
 
@@ -114,7 +114,8 @@ class RecordTable:
             return list(known)
 
 
-def _insert(connection: sa.Connection, record: Record) -> None:
+def insert(connection: sa.Connection, record: Record) -> None:
+    """Store a record in the caller's transaction."""
     row = {
         "record_id": record.record_id,
         "request_id": record.request_id,

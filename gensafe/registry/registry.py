@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
 from gensafe.core.clock import SystemClock
 from gensafe.core.errors import RegistryError
 from gensafe.core.ports import Clock
+from gensafe.core.types import RequestKey
 from gensafe.keys import KeyEncryptionKey
 from gensafe.registry.blobs import BlobFolder, digest_of
 from gensafe.registry.database import Database, open_database
 from gensafe.registry.holds import HoldTable
-from gensafe.registry.intents import IntentTable
-from gensafe.registry.records import RecordTable
+from gensafe.registry.intents import IntentTable, close
+from gensafe.registry.model import IntentState, Record
+from gensafe.registry.records import RecordTable, insert
 from gensafe.registry.reviews import Reviews
+from gensafe.registry.tables import records
 from gensafe.registry.vault import Vault
 
 
@@ -57,6 +63,29 @@ class Registry(RecordTable, IntentTable, HoldTable):
         """
         db = open_database(directory, url=url, readonly=readonly)
         return Registry(db, BlobFolder(directory / "blobs"), Vault(db, kek), clock or SystemClock())
+
+    # --- a released output ---
+
+    def put_released(self, record: Record) -> None:
+        """Store the record of a released output and close its intent, both or neither. Doing it twice changes nothing.
+
+        Raises:
+            RegistryUnavailable: not stored.
+            RegistryError: another record has its id or request, or the request is not open.
+        """
+        known = sa.select(records.c.record_id).where(
+            records.c.record_id == record.record_id, records.c.log_index == record.log_index
+        )
+
+        def both(connection: sa.Connection) -> None:
+            if connection.execute(known).first() is None:
+                insert(connection, record)
+            close(connection, RequestKey(record.tenant, record.request_id), IntentState.RELEASED, record.log_index)
+
+        try:
+            self._db.write("store a released output", both)
+        except IntegrityError:
+            raise RegistryError("a record of this id or request exists already", field="record_id") from None
 
     # --- blobs ---
 

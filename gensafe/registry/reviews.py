@@ -50,7 +50,7 @@ class Reviews:
         held_index: int,
         retract_from: int = -1,
     ) -> HeldOutput:
-        """Queue an output and mark its request as held, both or neither.
+        """Queue an output and mark its request as held, both or neither. Doing it twice changes nothing.
 
         Raises:
             RegistryError: not stored, or the request is not open.
@@ -71,6 +71,8 @@ class Reviews:
         waits = sa.update(intents).where(of_request(intents, key), intents.c.state == IntentState.OPEN.value)
 
         def both(connection: sa.Connection) -> None:
+            if connection.execute(sa.select(reviews.c.done).where(reviews.c.review_id == review_id)).first():
+                return
             connection.execute(sa.insert(reviews).values(**row))
             if connection.execute(waits.values(state=IntentState.HELD.value)).rowcount != 1:
                 raise RegistryError(f"request {key.request_id} has no open intent")
