@@ -8,6 +8,7 @@
 
 from gensafe.media.codecs import decode, encode
 from gensafe.media.limits import LIMITS, Limits
+from gensafe.media.oddities import oddities
 from gensafe.media.parts import Part, read_parts, read_parts_untrusted, unread_parts
 from gensafe.media.sandbox import decode_untrusted
 from gensafe.media.sniff import DEFAULT_MEDIA_TYPE, ENCODABLE, READABLE, canonical_type, modality_of, sniff
@@ -24,6 +25,7 @@ __all__ = [
     "decode_untrusted",
     "encode",
     "modality_of",
+    "oddities",
     "read_parts",
     "read_parts_untrusted",
     "sniff",

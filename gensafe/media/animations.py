@@ -8,7 +8,6 @@ picture with transparency is an animation of one frame.
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -16,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
-from gensafe.core.errors import MediaError, MediaLimitExceeded, UnreadableMedia, UnsupportedMedia
+from gensafe.core.errors import UnreadableMedia, UnsupportedMedia
 from gensafe.core.types import Video
-from gensafe.media.images import DEFAULT_QUALITY, FORMATS, check_complete, frame_count, in_srgb
+from gensafe.media.images import DEFAULT_QUALITY, frame_count, in_srgb
 from gensafe.media.limits import LIMITS, Limits
+from gensafe.media.picture_files import FORMATS, each_frame, opened
 from gensafe.media.sniff import sniff
+from gensafe.media.words import plain
 
 ANIMATED: Final = ("image/png", "image/webp", "image/gif")
 """Types ``encode_animation`` can write."""
@@ -71,31 +72,17 @@ def decode_animation(data: bytes, limits: Limits = LIMITS, *, single: bool = Fal
     kind = sniff(data)
     if kind not in _READABLE:
         return None
-    check_complete(data, kind)
     if (count := frame_count(data, kind)) < 2 - single:
         return None
     frames, durations = [], []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", PilImage.DecompressionBombWarning)
-        try:
-            with PilImage.open(io.BytesIO(data), formats=(FORMATS[kind],)) as picture:
-                limits.check_picture(*picture.size)
-                limits.check("max_frames", count)
-                limits.check("max_decoded_bytes", 4 * count * picture.size[0] * picture.size[1])
-                still_first = bool(getattr(picture, "default_image", False))
-                for index in range(count):
-                    picture.seek(index)
-                    picture.load()
-                    frames.append(np.asarray(in_srgb(picture.copy()).convert("RGBA"), np.uint8))
-                    durations.append(0 if still_first and not index else round(picture.info.get("duration") or 0))
-                plays = _plays(kind, picture.info.get("loop"))
-        except MediaError:
-            raise
-        except (PilImage.DecompressionBombError, PilImage.DecompressionBombWarning) as error:
-            raise MediaLimitExceeded(str(error), field="max_pixels") from None
-        except Exception as error:
-            raise UnreadableMedia(f"a frame of the {kind} could not be decoded: {error}") from None
+    with opened(data, kind, limits, "a frame of the ") as picture:
+        limits.check("max_frames", count)
+        limits.check("max_decoded_bytes", 4 * count * picture.size[0] * picture.size[1])
+        still_first = bool(getattr(picture, "default_image", False))
+        for index, frame in enumerate(each_frame(picture, limits)):
+            frames.append(np.asarray(in_srgb(frame).convert("RGBA"), np.uint8))
+            durations.append(0 if still_first and not index else round(picture.info.get("duration") or 0))
+        plays = _plays(kind, picture.info.get("loop"))
     limits.check("max_duration_s", sum(durations) / 1000)
     if len({f.shape for f in frames}) > 1:
         raise UnreadableMedia("the frames differ in size")
@@ -146,7 +133,7 @@ def encode_animation(animation: Animation, media_type: str) -> bytes:
     try:
         pictures[0].save(out, FORMATS[media_type], **options)
     except Exception as error:
-        raise UnsupportedMedia(f"{media_type} cannot hold this animation: {error}") from None
+        raise UnsupportedMedia(f"{media_type} cannot hold this animation: {plain(error)}") from None
     return out.getvalue()
 
 

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from gensafe.core.errors import MediaError, UnreadableMedia, UnsupportedMedia
 from gensafe.core.types import Audio
+from gensafe.media.leading import after_tags, mp3_frame_length, mp3_start
 from gensafe.media.limits import Limits
-from gensafe.media.sniff import mp3_frame_length
+from gensafe.media.tracks import iso_end, segment_end
 from gensafe.media.wav import decode_wav, encode_wav, to_int16
+from gensafe.media.words import plain
 
 DEMUXER: Final = {
     "audio/wav": "wav",
@@ -27,6 +29,18 @@ DEMUXER: Final = {
     "audio/mp4": "mov",
     "audio/aac": "aac",
     "audio/aiff": "aiff",
+    "audio/basic": "au",
+    "audio/x-caf": "caf",
+    "audio/x-w64": "w64",
+    "audio/amr": "amr",
+    "audio/amr-wb": "amr",
+    "audio/webm": "matroska",
+    "audio/x-matroska": "matroska",
+    "audio/x-msvideo": "avi",
+    "audio/mp2t": "mpegts",
+    "audio/x-mpeg-ps": "mpeg",
+    "audio/x-ms-wma": "asf",
+    "audio/x-flv": "flv",
 }
 DEFAULT_KBPS: Final = {"audio/mpeg": 192, "audio/ogg": 128}
 LAYOUTS: Final = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
@@ -49,16 +63,20 @@ def decode_audio(data: bytes, media_type: str, limits: Limits) -> Audio:
         MediaLimitExceeded: outside ``limits``.
     """
     if media_type == "audio/wav":
-        plain = decode_wav(data, limits)
-        if plain is not None:
-            return plain
+        uncoded = decode_wav(data, limits)
+        if uncoded is not None:
+            return uncoded
     if media_type == "audio/ogg":
         _check_ogg(data)
     if media_type == "audio/mpeg":
         _check_mp3(data)
+    if DEMUXER[media_type] == "mov":
+        iso_end(data)
+    if DEMUXER[media_type] == "matroska":
+        segment_end(data)
     try:
         container: Any
-        with av.open(io.BytesIO(data), format=DEMUXER[media_type], metadata_errors="replace") as container:
+        with av.open(io.BytesIO(untagged(data, media_type)), **opening(media_type)) as container:
             if not container.streams.audio:
                 raise UnreadableMedia("the file has no sound track")
             stream = container.streams.audio[0]
@@ -75,7 +93,17 @@ def decode_audio(data: bytes, media_type: str, limits: Limits) -> Audio:
     except MediaError:
         raise
     except Exception as error:  # the library raises its own errors, AttributeError, MemoryError, ValueError, ...
-        raise UnreadableMedia(f"{media_type} could not be decoded: {reason(error)}") from None
+        raise UnreadableMedia(f"{media_type} could not be decoded: {plain(error)}") from None
+
+
+def untagged(data: bytes, media_type: str) -> bytes:
+    """Without leading ID3v2 tags, where FFmpeg's reader does not expect them; MP3 needs the header it starts with."""
+    return data[after_tags(data) :] if media_type not in ("audio/mpeg", "audio/wav") else data
+
+
+def opening(media_type: str) -> dict[str, Any]:
+    """Arguments of ``av.open`` for a type of ``DEMUXER``."""
+    return {"format": DEMUXER[media_type], "metadata_errors": "replace"}
 
 
 def encode_audio(media: Audio, media_type: str, kbps: int | None) -> bytes:
@@ -109,7 +137,7 @@ def encode_audio(media: Audio, media_type: str, kbps: int | None) -> bytes:
                 stream.bit_rate = 1000 * _allowed_kbps(media_type, rate, kbps or DEFAULT_KBPS[media_type])
             write_samples(container, stream, media, sample_format, rate)
     except Exception as error:
-        raise UnsupportedMedia(f"{media_type} cannot hold this sound: {reason(error)}") from None
+        raise UnsupportedMedia(f"{media_type} cannot hold this sound: {plain(error)}") from None
     data = out.getvalue()
     if not data:
         raise UnsupportedMedia(f"the sound is too short for {media_type}")
@@ -220,11 +248,6 @@ def fitting_rate(rate: int, allowed: tuple[int, ...]) -> int:
     return next((r for r in allowed if r >= rate), allowed[-1])
 
 
-def reason(error: BaseException) -> str:
-    """FFmpeg's message without its internal file names."""
-    return str(getattr(error, "strerror", None) or error).split(" '<none>'")[0]
-
-
 def _allowed_kbps(media_type: str, rate: int, kbps: int) -> int:
     """MPEG-2 layer III ends at 160 kbit/s, MPEG-2.5 at 64; Opus takes 6..510."""
     if media_type == "audio/mpeg":
@@ -233,24 +256,31 @@ def _allowed_kbps(media_type: str, rate: int, kbps: int) -> int:
 
 
 def _check_ogg(data: bytes) -> None:
-    """The last page must be whole and say that it is the last (RFC 3533 §6)."""
-    at = data.rfind(b"OggS")
-    if at < 0 or at + 27 > len(data):
-        raise UnreadableMedia("the Ogg file is cut short")
-    segments = data[at + 26]
-    body = sum(data[at + 27 : at + 27 + segments])
-    if at + 27 + segments + body > len(data) or not data[at + 5] & 4:
+    """Every page must be whole (RFC 3533 §6), and so must the last packet.
+
+    A missing end-of-stream flag is no damage: recorders and live streams that are stopped leave it out, and all their
+    samples are there.
+    """
+    at, cut = 0, False
+    while data[at : at + 4] == b"OggS":
+        lacing = data[at + 27 : at + 27 + data[at + 26]] if at + 27 <= len(data) else b""
+        start = at + 27 + (data[at + 26] if at + 27 <= len(data) else 0)
+        end = start + sum(lacing)
+        if at + 27 > len(data) or end > len(data):
+            raise UnreadableMedia("the Ogg file is cut short")
+        cut = lacing[-1:] == b"\xff" and not data[at + 5] & 4
+        at = end
+    rest = data[at:]
+    if cut or (rest and b"OggS".startswith(rest)):
         raise UnreadableMedia("the Ogg file is cut short")
 
 
 def _check_mp3(data: bytes) -> None:
     """A LAME / Xing header says how many bytes there are; without one a cut MP3 cannot be told from a short one."""
-    at = 0
-    if data[:3] == b"ID3" and len(data) > 10:
-        size = (data[6] & 127) << 21 | (data[7] & 127) << 14 | (data[8] & 127) << 7 | (data[9] & 127)
-        at = 10 + size + (10 if data[5] & 16 else 0)
-    length = mp3_frame_length(data, at)
-    first = data[at : at + length]
+    at = mp3_start(data, after_tags(data))
+    if at < 0:
+        return
+    first = data[at : at + mp3_frame_length(data, at)]
     tag = max(first.find(b"Xing"), first.find(b"Info"))
     if tag < 0 or len(first) < tag + 16 or first[tag + 7] & 3 != 3:
         return

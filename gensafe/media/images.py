@@ -1,37 +1,29 @@
 """Pictures in and out, through Pillow.
 
-Decoding is strict: Pillow shows whatever it got of a cut file, so the container's own end is checked first. What comes
-out is always 8-bit sRGB (H, W, 3): 16-bit is scaled, CMYK converted, transparency laid on white, EXIF orientation
-applied, an embedded ICC profile converted to sRGB; of an animation the first frame is taken.
+How a file is opened, and told from a damaged one, is in ``picture_files``.
+What comes out is always 8-bit sRGB (H, W, 3): 16-bit is scaled, CMYK converted, transparency laid on white, Exif
+orientation applied, an embedded ICC profile converted to sRGB; of an animation the first frame is taken.
 """
 
 from __future__ import annotations
 
 import io
-import struct
-import warnings
-import zlib
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
-from PIL import ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ImageCms
 
-from gensafe.core.errors import MediaError, MediaLimitExceeded, UnreadableMedia, UnsupportedMedia
+from gensafe.core.errors import UnreadableMedia, UnsupportedMedia
 from gensafe.core.types import Image
-from gensafe.media.limits import Limits
+from gensafe.media.limits import LIMITS, Limits
+from gensafe.media.orientation import upright
+from gensafe.media.picture_files import FORMATS, each_frame, opened
+from gensafe.media.words import plain
 
-FORMATS: Final = {
-    "image/png": "PNG",
-    "image/jpeg": "JPEG",
-    "image/webp": "WEBP",
-    "image/gif": "GIF",
-    "image/tiff": "TIFF",
-    "image/avif": "AVIF",
-    "image/bmp": "BMP",
-}
 DEFAULT_QUALITY: Final = {"image/jpeg": 92, "image/webp": 92}
+VIEWS: Final[tuple[tuple[str, int | None], ...]] = (("on black", 0), ("with its transparency removed", None))
 
 
 def decode_image(data: bytes, media_type: str, limits: Limits) -> Image:
@@ -41,41 +33,62 @@ def decode_image(data: bytes, media_type: str, limits: Limits) -> Image:
         UnreadableMedia: damaged, cut short, or not of ``media_type``.
         MediaLimitExceeded: larger than ``limits`` allow; checked on the header, before any pixel is decoded.
     """
-    check_complete(data, media_type)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns about odd but legal metadata; our own limits apply
-        warnings.simplefilter("error", PilImage.DecompressionBombWarning)
-        try:
-            with PilImage.open(io.BytesIO(data), formats=(FORMATS[media_type],)) as picture:
-                limits.check_picture(*picture.size)
-                limits.check("max_decoded_bytes", 4 * picture.size[0] * picture.size[1])
-                picture.load()
-                return Image(_to_srgb(picture))
-        except MediaError:
-            raise
-        except (PilImage.DecompressionBombError, PilImage.DecompressionBombWarning) as error:
-            raise MediaLimitExceeded(str(error), field="max_pixels") from None
-        except UnidentifiedImageError:  # its message holds a memory address
-            raise UnreadableMedia(f"{media_type} could not be decoded: its structure is damaged") from None
-        except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, zlib.error, ...
-            raise UnreadableMedia(f"{media_type} could not be decoded: {error}") from None
+    with opened(data, media_type, limits) as picture:
+        picture.load()
+        return Image(_to_srgb(picture))
 
 
 def frame_count(data: bytes, media_type: str) -> int:
-    """Frames in a picture file: more than 1 = an animation, of which ``decode_image`` shows only the first.
+    """Frames in a picture file: more than 1 = an animation or pages, of which ``decode_image`` shows only the first.
+
+    A JPEG is one picture, whatever index it has: what comes with it is listed by ``jpeg.further_pictures``.
 
     Raises:
         UnreadableMedia: not a readable picture.
     """
-    try:
-        with PilImage.open(io.BytesIO(data), formats=(FORMATS[media_type],)) as picture:
-            return int(getattr(picture, "n_frames", 1))
-    except Exception:
-        raise UnreadableMedia(f"{media_type} could not be opened") from None
+    if media_type == "image/jpeg":
+        return 1
+    with opened(data, media_type, LIMITS) as picture:
+        return int(getattr(picture, "n_frames", 1))
 
 
-def decode_frames(data: bytes, media_type: str, limits: Limits) -> tuple[list[NDArray[np.uint8]], list[float]]:
-    """Every frame of an animation, or page of a TIFF, as uint8 (H, W, 3), and when each is shown (s).
+def views(data: bytes, media_type: str, limits: Limits) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Other looks at a picture with transparency: (name, uint8 (H, W, 3)); [] for an opaque one.
+
+    ``decode_image`` lays it on white. On black, what is white or nearly so can be read; any colour stands out from one
+    of the two. The colours without their transparency show what is drawn under alpha 0, which many programs reveal.
+    A look that equals one before it is left out.
+    """
+    with opened(data, media_type, limits) as picture:
+        picture.load()
+        if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+            return []
+        rgba = in_srgb(picture)
+        if rgba.mode != "RGBA" or int(np.asarray(rgba)[..., 3].min()) == 255:
+            return []
+        seen = [on_background(rgba, 255)]
+        found = []
+        for name, background in VIEWS:
+            look = on_background(rgba, background)
+            if not any(np.array_equal(look, s) for s in seen):
+                seen.append(look)
+                found.append((name, look))
+        return found
+
+
+def decode_frames(
+    data: bytes, media_type: str, limits: Limits, background: int | None = 255
+) -> tuple[list[NDArray[np.uint8]], list[float], bool]:
+    """Every frame of an animation, or page of a TIFF, as uint8 (H, W, 3), when each is shown (s), and transparency.
+
+    Args:
+        data: The file.
+        media_type: Its type.
+        limits: Bounds.
+        background: As for ``on_background``.
+
+    Returns:
+        (frames, times, whether a frame is transparent anywhere).
 
     Raises:
         UnreadableMedia: a frame is damaged.
@@ -83,29 +96,17 @@ def decode_frames(data: bytes, media_type: str, limits: Limits) -> tuple[list[ND
     """
     frames: list[NDArray[np.uint8]] = []
     times: list[float] = []
-    at, size = 0.0, 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", PilImage.DecompressionBombWarning)
-        try:
-            with PilImage.open(io.BytesIO(data), formats=(FORMATS[media_type],)) as picture:
-                for index in range(int(getattr(picture, "n_frames", 1))):
-                    picture.seek(index)
-                    limits.check_picture(*picture.size)
-                    picture.load()
-                    frames.append(_to_srgb(picture.copy()))
-                    size += frames[-1].nbytes
-                    limits.check("max_decoded_bytes", size)
-                    times.append(at)
-                    at += max(10.0, float(picture.info.get("duration") or 100.0)) / 1000
-                    limits.check("max_duration_s", at)
-        except MediaError:
-            raise
-        except (PilImage.DecompressionBombError, PilImage.DecompressionBombWarning) as error:
-            raise MediaLimitExceeded(str(error), field="max_pixels") from None
-        except Exception as error:
-            raise UnreadableMedia(f"a frame of the {media_type} could not be decoded: {error}") from None
-    return frames, times
+    at, size, transparent = 0.0, 0, False
+    with opened(data, media_type, limits, "a frame of the ") as picture:
+        for frame in each_frame(picture, limits):
+            transparent |= frame.has_transparency_data
+            frames.append(_to_srgb(frame, background))
+            size += frames[-1].nbytes
+            limits.check("max_decoded_bytes", size)
+            times.append(at)
+            at += max(10.0, float(picture.info.get("duration") or 100.0)) / 1000
+            limits.check("max_duration_s", at)
+    return frames, times, transparent
 
 
 def encode_image(media: Image, media_type: str, quality: int | None) -> bytes:
@@ -134,13 +135,13 @@ def encode_image(media: Image, media_type: str, quality: int | None) -> bytes:
     try:
         PilImage.fromarray(np.ascontiguousarray(pixels)).save(out, FORMATS[media_type], **options)
     except Exception as error:
-        raise UnsupportedMedia(f"{media_type} cannot hold this picture: {error}") from None
+        raise UnsupportedMedia(f"{media_type} cannot hold this picture: {plain(error)}") from None
     return out.getvalue()
 
 
 def in_srgb(picture: PilImage.Image) -> PilImage.Image:
     """Orientation, then profile; transparency, where there is any, in an alpha channel."""
-    picture = ImageOps.exif_transpose(picture)
+    picture = upright(picture)
     if "transparency" in picture.info or picture.mode in ("LA", "PA", "La", "RGBa"):
         picture = picture.convert("RGBA")
     profile = picture.info.get("icc_profile")
@@ -149,14 +150,21 @@ def in_srgb(picture: PilImage.Image) -> PilImage.Image:
     return picture
 
 
-def _to_srgb(picture: PilImage.Image) -> NDArray[np.uint8]:
-    """As ``in_srgb``, of any bit depth, on white."""
+def on_background(picture: PilImage.Image, background: int | None) -> NDArray[np.uint8]:
+    """An RGBA picture on a grey of 0..255 (255 = white), or its colours without their transparency (None)."""
+    if background is None:
+        return np.ascontiguousarray(np.asarray(picture, dtype=np.uint8)[..., :3])
+    ground = PilImage.new("RGBA", picture.size, (background, background, background, 255))
+    return np.asarray(PilImage.alpha_composite(ground, picture).convert("RGB"), dtype=np.uint8).copy()
+
+
+def _to_srgb(picture: PilImage.Image, background: int | None = 255) -> NDArray[np.uint8]:
+    """As ``in_srgb``, of any bit depth, on a background."""
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        return _deep_grey(ImageOps.exif_transpose(picture))
+        return _deep_grey(upright(picture))
     picture = in_srgb(picture)
     if picture.mode == "RGBA":
-        white = PilImage.new("RGBA", picture.size, (255, 255, 255, 255))
-        picture = PilImage.alpha_composite(white, picture)
+        return on_background(picture, background)
     return np.asarray(picture.convert("RGB"), dtype=np.uint8).copy()
 
 
@@ -176,69 +184,6 @@ def _apply_profile(picture: PilImage.Image, profile: bytes) -> PilImage.Image:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         mode = "RGBA" if picture.mode == "RGBA" else "RGB"
         converted = ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode=mode)
-    except (ImageCms.PyCMSError, OSError, ValueError):
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return picture
     return picture if converted is None else converted
-
-
-def check_complete(data: bytes, media_type: str) -> None:
-    """Walk the container to its end marker, with check sums where the format has them.
-
-    Raises:
-        UnreadableMedia: the file is cut short or damaged.
-    """
-    if media_type == "image/png":
-        _check_png(data)
-    elif media_type == "image/jpeg":
-        _check_jpeg(data)
-    elif media_type == "image/webp" and 8 + int.from_bytes(data[4:8], "little") > len(data):
-        raise UnreadableMedia("the WebP file is cut short")
-    elif media_type == "image/gif" and b"\x3b" not in data[-64:]:
-        raise UnreadableMedia("the GIF file has no trailer")
-
-
-def _check_png(data: bytes) -> None:
-    at = 8
-    while True:
-        if at + 12 > len(data):
-            raise UnreadableMedia("the PNG file is cut short")
-        (length,) = struct.unpack_from(">I", data, at)
-        kind, end = data[at + 4 : at + 8], at + 12 + length
-        if end > len(data):
-            raise UnreadableMedia(f"the PNG file is cut short in its {kind.decode('latin-1')} chunk")
-        if zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            raise UnreadableMedia(f"a {kind!r} chunk of the PNG file has a wrong check sum")
-        if kind == b"IEND":
-            return
-        at = end
-
-
-def _check_jpeg(data: bytes) -> None:
-    """Follow the marker segments and the scans to EOI (T.81 annex B)."""
-    at = 2
-    while at + 2 <= len(data):
-        if data[at] != 0xFF:  # stray bytes between segments: readers skip them
-            at = data.find(b"\xff", at)
-            if at < 0:
-                break
-            continue
-        marker = data[at + 1]
-        if marker == 0xD9:
-            return
-        if marker == 0xFF:  # fill byte
-            at += 1
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD7:
-            at += 2
-        else:
-            length = int.from_bytes(data[at + 2 : at + 4], "big")
-            if length < 2:
-                raise UnreadableMedia("a JPEG segment has no length")
-            at += 2 + length
-            if marker == 0xDA:  # entropy-coded data: up to the next marker that is neither stuffing nor a restart
-                while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
-                    if data[at + 1] != 0 and not 0xD0 <= data[at + 1] <= 0xD7:
-                        break
-                    at += 2
-                if at < 0:
-                    break
-    raise UnreadableMedia("the JPEG file is cut short")

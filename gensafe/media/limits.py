@@ -16,7 +16,7 @@ class Limits:
         max_bytes: Size of the encoded file.
         max_pixels: Pixels of a picture or of one frame.
         max_side: Width or height in pixels (a 100000 x 1 picture is refused by this, not by ``max_pixels``).
-        max_frames: Frames of a video after it was brought to a constant rate.
+        max_frames: Frames of a video, as they are in the file.
         max_duration_s: Seconds of sound or video.
         max_channels: Sound channels (8 = 7.1).
         max_rate: Sound samples per second.

@@ -14,15 +14,26 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gensafe.core.errors import MediaError, UnreadableMedia
 from gensafe.core.types import Image, Media, Modality, Text, Video
 from gensafe.media.codecs import decode
 from gensafe.media.limits import LIMITS, Limits
+from gensafe.media.oddities import oddities
 from gensafe.media.sniff import modality_of, sniff
+from gensafe.media.words import plain
 
 MAX_PARTS: Final = 32
-_PLAIN: Final = ("audio/wav", "audio/aac", "audio/aiff")  # containers of one sound and nothing else
+_PLAIN: Final = (
+    "audio/wav",
+    "audio/aac",
+    "audio/aiff",
+    "audio/basic",
+    "audio/x-w64",
+    "audio/x-caf",
+    "audio/amr",
+)  # containers of one sound and nothing else
 _STYLE: Final = re.compile(r"\{[^}]*\}")
 
 
@@ -34,6 +45,8 @@ class Part:
         name: What it is, for people; "" = the medium itself.
         media: What it holds; None = it could not be read.
         reason: Why not.
+        view: Another look at the medium itself (on another background): judged, but nothing more than it holds.
+        notes: What is odd about the file and cost nothing, for people; of the medium itself only.
         cues: For subtitles, when each piece of the text is shown: (first character, one past the last, from s, to s).
     """
 
@@ -41,6 +54,8 @@ class Part:
     media: Media | None
     reason: str = ""
     cues: tuple[tuple[int, int, float, float], ...] = ()
+    view: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def read_parts(data: bytes, media_type: str | None = None, limits: Limits = LIMITS) -> tuple[Part, ...]:
@@ -57,9 +72,9 @@ def read_parts(data: bytes, media_type: str | None = None, limits: Limits = LIMI
     main = decode(data, media_type, limits)
     kind = sniff(data)
     modality = modality_of(kind)
-    found = [Part("", main)]
+    found = [Part("", main, notes=oddities(data))]
     if modality is Modality.IMAGE:
-        found += _animation(data, kind, limits)
+        found += _pictures(data, kind, limits)
     elif modality is not Modality.TEXT and kind not in _PLAIN:
         found += _tracks(data, kind, limits)
     return tuple(found)
@@ -89,27 +104,61 @@ def unread_parts(data: bytes) -> tuple[str, ...]:
     return tuple(f"{p.name}: {p.reason}" for p in read_parts(data) if p.media is None)
 
 
-def _animation(data: bytes, kind: str, limits: Limits) -> list[Part]:
-    """All frames of an animation as a video; of the picture itself only the first is taken."""
-    from gensafe.media.images import decode_frames, frame_count
-    from gensafe.media.video import constant_rate
+def _pictures(data: bytes, kind: str, limits: Limits) -> list[Part]:
+    """Further looks at a picture with transparency, all frames of an animation, pages, pictures that come with it."""
+    from gensafe.media.images import frame_count, views
 
+    found = [Part(f"the picture {n}", Image(p), view=True) for n, p in views(data, kind, limits)]
+    if kind == "image/jpeg":
+        return [*found, *_further(data, limits)]
     count = frame_count(data, kind)
-    if count < 2:
-        return []
+    return found if count < 2 else [*found, *_animation(data, kind, limits, count)]
+
+
+def _further(data: bytes, limits: Limits) -> list[Part]:
+    """Gain maps, previews and second views of a multi-picture JPEG. An index to nothing is a note, not a part."""
+    from gensafe.media import jpeg
+    from gensafe.media.images import decode_image
+
+    found = [f for f in jpeg.further_pictures(data, jpeg.layout(data)) if f.data]
+    parts = []
+    for number, further in enumerate(found[:MAX_PARTS], 2):
+        name = f"picture {number} in the file ({further.kind})"
+        try:
+            parts.append(Part(name, decode_image(further.data, "image/jpeg", limits)))
+        except MediaError as error:
+            parts.append(Part(name, None, error.message))
+    return [*parts, *_too_many(len(found) - MAX_PARTS)]
+
+
+def _animation(data: bytes, kind: str, limits: Limits, count: int) -> list[Part]:
+    """All frames of an animation as a video; of the picture itself only the first is taken."""
+    from gensafe.media.images import VIEWS, decode_frames
+
     name = f"animation of {count} frames"
     try:
         limits.check("max_frames", count)
-        frames, times = decode_frames(data, kind, limits)
+        frames, times, transparent = decode_frames(data, kind, limits)
         if len({f.shape for f in frames}) > 1:
             pages = [Part(f"page {i + 1} of {count}", Image(f)) for i, f in enumerate(frames[: MAX_PARTS + 1])]
             return [*pages[1:], *_too_many(count - len(pages))]
-        order, fps = constant_rate(times, 0.0)
-        limits.check("max_frames", len(order))
-        limits.check("max_decoded_bytes", len(order) * frames[0].nbytes)
-        return [Part(name, Video(np.stack([frames[i] for i in order]), fps))]
+        parts = [Part(name, _as_video(frames, times, limits))]
+        seen = [frames]
+        for look, background in VIEWS if transparent else ():
+            other, _, _ = decode_frames(data, kind, limits, background)
+            if not any(all(map(np.array_equal, other, s)) for s in seen):
+                seen.append(other)
+                parts.append(Part(f"{name} {look}", _as_video(other, times, limits), view=True))
+        return parts
     except MediaError as error:
         return [Part(name, None, error.message)]
+
+
+def _as_video(frames: list[NDArray[np.uint8]], times: list[float], limits: Limits) -> Video:
+    from gensafe.media.video import constant_rate, most_frames
+
+    order, fps = constant_rate(times, 0.0, most_frames(len(frames), frames[0].nbytes, limits))
+    return Video(np.stack([frames[i] for i in order]), fps)
 
 
 def _too_many(count: int) -> list[Part]:
@@ -120,11 +169,12 @@ def _tracks(data: bytes, kind: str, limits: Limits) -> list[Part]:
     import av
 
     from gensafe.media.audio import DEMUXER as SOUND
-    from gensafe.media.audio import reason
+    from gensafe.media.audio import untagged
     from gensafe.media.video import DEMUXER as MOVING
     from gensafe.media.video import picture_tracks
 
     demuxer = {**SOUND, **MOVING}[kind]
+    data = untagged(data, kind)
     try:
         with av.open(io.BytesIO(data), format=demuxer, metadata_errors="replace") as container:
             read = {s.index for s in container.streams.audio[:1]}
@@ -132,7 +182,7 @@ def _tracks(data: bytes, kind: str, limits: Limits) -> list[Part]:
                 read |= {s.index for s in picture_tracks(container)[:1]}
             further = [(s.index, _track_name(s)) for s in container.streams if s.index not in read]
     except Exception as error:
-        raise UnreadableMedia(f"{kind} could not be opened: {reason(error)}") from None
+        raise UnreadableMedia(f"{kind} could not be opened: {plain(error)}") from None
     parts = [_track(data, demuxer, index, name, limits) for index, name in further[:MAX_PARTS]]
     if demuxer == "mov" and b"elst" in data:
         parts = [*_edited_out(data, limits), *parts]
@@ -146,7 +196,6 @@ def _edited_out(data: bytes, limits: Limits) -> list[Part]:
     """
     import av
 
-    from gensafe.media.audio import reason
     from gensafe.media.video import picture_tracks, read_picture_track
 
     counts = []
@@ -166,7 +215,7 @@ def _edited_out(data: bytes, limits: Limits) -> list[Part]:
     except MediaError as error:
         return [Part(name, None, error.message)]
     except Exception as error:
-        return [Part(name, None, f"could not be decoded: {reason(error)}")]
+        return [Part(name, None, f"could not be decoded: {plain(error)}")]
 
 
 def _track_name(stream: Any) -> str:  # noqa: ANN401 - av stream types differ by version
@@ -185,7 +234,7 @@ def _track(data: bytes, demuxer: str, index: int, name: str, limits: Limits) -> 
     """Decode one track; whatever is wrong with it, the part says so and the others are read all the same."""
     import av
 
-    from gensafe.media.audio import AudioCollector, check_audio_stream, reason
+    from gensafe.media.audio import AudioCollector, check_audio_stream
     from gensafe.media.video import read_picture_track
 
     try:
@@ -209,7 +258,7 @@ def _track(data: bytes, demuxer: str, index: int, name: str, limits: Limits) -> 
     except MediaError as error:
         return Part(name, None, error.message)
     except Exception as error:
-        return Part(name, None, f"could not be decoded: {reason(error)}")
+        return Part(name, None, f"could not be decoded: {plain(error)}")
 
 
 def _cues(container: Any, stream: Any) -> Iterator[tuple[str, float, float]]:  # noqa: ANN401

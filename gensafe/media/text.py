@@ -1,4 +1,4 @@
-"""Text: UTF-8, written in Unicode normalisation form C."""
+"""Text: UTF-8 (read also from UTF-16 and UTF-32 with a byte order mark), written in Unicode normalisation form C."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ import unicodedata
 from gensafe.core.errors import UnreadableMedia, UnsupportedMedia
 from gensafe.core.types import Text
 from gensafe.media.limits import Limits
-from gensafe.media.sniff import is_text
+from gensafe.media.sniff import as_text, is_text
 
 
 def decode_text(data: bytes, limits: Limits) -> Text:
-    """Decode UTF-8 bytes. The text is returned as it stands, not normalised: checks must see what is there.
+    """Decode bytes as ``as_text``. The text is returned as it stands, not normalised: checks must see what is there.
 
     Raises:
-        UnreadableMedia: not UTF-8, or it holds control characters.
+        UnreadableMedia: in no encoding that can be told, or it holds control characters.
         MediaLimitExceeded: too long.
     """
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UnreadableMedia(f"not UTF-8 at byte {error.start}") from None
+    text = as_text(data)
     limits.check("max_characters", len(text))
     if not is_text(text):
         raise UnreadableMedia("the text holds control characters")

@@ -1,7 +1,8 @@
 """Moving pictures in and out through FFmpeg's libraries (PyAV).
 
 What comes out of ``decode_video`` has a constant frame rate and no rotation left to apply. No source frame is lost on
-the way: a file with a variable rate is brought to the rate of its shortest frame, up to ``MAX_FPS``.
+the way: a file with a variable rate is brought to the rate of its shortest frame, up to
+``MAX_FPS``; limits count its own frames.
 Which encoder is used by default, and why it is not H.264, stands in docs/codecs.md.
 """
 
@@ -24,12 +25,14 @@ from gensafe.media.audio import (
     check_audio_stream,
     check_samples,
     fitting_rate,
-    reason,
     write_samples,
 )
 from gensafe.media.limits import Limits
+from gensafe.media.tracks import iso_end, segment_end
+from gensafe.media.words import plain
 
 MAX_FPS: Final = 120.0
+STRETCHED_BYTES: Final = 256 << 20
 DEFAULT_CRF: Final = {"vp9": 18, "h264": 18}
 DEMUXER: Final = {
     "video/mp4": "mov",
@@ -37,6 +40,11 @@ DEMUXER: Final = {
     "video/webm": "matroska",
     "video/x-matroska": "matroska",
     "video/x-msvideo": "avi",
+    "video/ogg": "ogg",
+    "video/mp2t": "mpegts",
+    "video/mpeg": "mpeg",
+    "video/x-flv": "flv",
+    "video/x-ms-asf": "asf",
 }
 _H264_ENCODERS: Final = ("libx264", "libopenh264", "h264_videotoolbox")
 _QUARTER_TURNS: Final = {90: 1, 180: 2, 270: 3, -90: 3, -180: 2, -270: 1}
@@ -50,9 +58,9 @@ def decode_video(data: bytes, media_type: str, limits: Limits) -> Video:
         MediaLimitExceeded: outside ``limits``; announced sizes are checked before any frame is decoded.
     """
     if DEMUXER[media_type] == "mov":
-        _check_boxes(data)
+        iso_end(data)
     if DEMUXER[media_type] == "matroska":
-        _check_segment(data)
+        segment_end(data)
     try:
         with av.open(io.BytesIO(data), format=DEMUXER[media_type], metadata_errors="replace") as container:
             tracks = picture_tracks(container)
@@ -63,7 +71,7 @@ def decode_video(data: bytes, media_type: str, limits: Limits) -> Video:
     except MediaError:
         raise
     except Exception as error:  # the library raises its own errors, AttributeError, MemoryError, ValueError, ...
-        raise UnreadableMedia(f"{media_type} could not be decoded: {reason(error)}") from None
+        raise UnreadableMedia(f"{media_type} could not be decoded: {plain(error)}") from None
 
 
 def read_picture_track(container: Any, pictures: Any, sounds: Any, limits: Limits) -> Video:  # noqa: ANN401
@@ -82,18 +90,20 @@ def read_picture_track(container: Any, pictures: Any, sounds: Any, limits: Limit
     pictures.codec_context.thread_count = 1  # damage is then reported by the frame it belongs to
     frames: list[NDArray[np.uint8]] = []
     times: list[float] = []
-    collector, sound_start = AudioCollector(limits), None
+    collector, sound_start, lead = AudioCollector(limits), None, _Lead()
     if sounds is not None:
         check_audio_stream(sounds, limits)
     for packet in container.demux([pictures] if sounds is None else [pictures, sounds]):
         if packet.is_corrupt:
             raise UnreadableMedia("the file is cut short or damaged")
-        for frame in packet.decode():
+        for frame in _decoded(packet, lead):
             if packet.stream.type == "audio":
                 sound_start = frame.time if sound_start is None else sound_start
                 collector.add(frame)
                 continue
             if frame.is_corrupt:
+                if lead.covers(frame):
+                    continue
                 raise UnreadableMedia("a frame is damaged")
             limits.check_picture(frame.width, frame.height)
             limits.check("max_frames", len(frames) + 1)
@@ -105,14 +115,45 @@ def read_picture_track(container: Any, pictures: Any, sounds: Any, limits: Limit
     if len({f.shape for f in frames}) > 1:
         raise UnreadableMedia("the frames change their size")
     rate = pictures.average_rate or pictures.guessed_rate or pictures.base_rate
-    order, fps = constant_rate(times, float(rate) if rate else 0.0)
-    limits.check("max_frames", len(order))
-    limits.check("max_decoded_bytes", len(order) * frames[0].nbytes)
+    most = most_frames(len(frames), frames[0].nbytes, limits)
+    order, fps = constant_rate(times, float(rate) if rate else 0.0, most)
     audio = None
     if sound_start is not None:
         start = times[0] if np.isfinite(times[0]) else 0.0
         audio = _shift(_trim(collector.finish(), sounds), float(sound_start) - start, limits)
     return Video(np.stack([frames[i] for i in order]), fps, audio)
+
+
+class _Lead:
+    """The pictures before the first that can be decoded alone: a cut out of a longer video may begin with some.
+
+    They refer to pictures that are not in the file (an open group of pictures, ISO/IEC 14496-10 §7.4.1.2.4). Players
+    leave them out, and nobody can see them.
+    """
+
+    def __init__(self) -> None:
+        self._key: int | None = None
+
+    def covers(self, item: Any) -> bool:  # noqa: ANN401
+        """Whether a packet or frame is shown before the first key picture."""
+        return self._key is None or (item.pts is not None and item.pts < self._key)
+
+    def see(self, packet: Any) -> None:  # noqa: ANN401
+        """Take note of the first key picture."""
+        if packet.is_keyframe and self._key is None and packet.pts is not None:
+            self._key = packet.pts
+
+
+def _decoded(packet: Any, lead: _Lead) -> list[Any]:  # noqa: ANN401
+    if packet.stream.type != "video":
+        return list(packet.decode())
+    lead.see(packet)
+    try:
+        return list(packet.decode())
+    except av.error.InvalidDataError:
+        if packet.pts is not None and lead.covers(packet):
+            return []
+        raise
 
 
 def picture_tracks(container: Any) -> list[Any]:  # noqa: ANN401
@@ -121,12 +162,23 @@ def picture_tracks(container: Any) -> list[Any]:  # noqa: ANN401
     return [s for s in container.streams.video if not s.disposition & cover]
 
 
-def constant_rate(times: list[float], announced: float) -> tuple[list[int], float]:
+def most_frames(count: int, frame_bytes: int, limits: Limits) -> int:
+    """How many frames ``count`` of them may become at a constant rate: memory must not follow from the time stamps.
+
+    Four times as many always (24 among 60 frames a second); more up to ``STRETCHED_BYTES``; within ``limits`` both.
+    """
+    fits = min(limits.max_frames, limits.max_decoded_bytes // frame_bytes)
+    return max(count, min(fits, max(4 * count, STRETCHED_BYTES // frame_bytes)))
+
+
+def constant_rate(times: list[float], announced: float, most: int = 1 << 62) -> tuple[list[int], float]:
     """Choose a constant rate for frames shown at ``times`` (seconds, in order).
 
     Args:
         times: One per frame; NaN where the file gives none.
         announced: Frames per second by the container, 0 = not said.
+        most: At most so many frames come back (but never fewer than there are): the longest waits are shortened, all
+            to one length, and what comes after them moves forward. The rate, and with it every quick change, stays.
 
     Returns:
         (index of the source frame for each output frame, frames per second). Frames at a constant rate (within 1.5 ms,
@@ -145,11 +197,25 @@ def constant_rate(times: list[float], announced: float) -> tuple[list[int], floa
     steps = np.diff(stamps)
     fps = float(min(1.0 / max(steps[steps > 1e-6].min(), 1e-3), MAX_FPS))
     fps = float(round(fps)) if abs(fps - round(fps)) < 0.02 * fps else fps
+    stamps = _shortened(stamps, fps, most)
     ticks = np.arange(round(stamps[-1] * fps) + 1) / fps
     order = np.searchsorted(stamps, ticks + 0.5 / fps, side="left") - 1
     order = np.clip(order, 0, count - 1)
     too_short = np.setdiff1d(np.arange(count), order)  # shown for less than 1 / MAX_FPS
     return [int(i) for i in np.sort(np.concatenate([order, too_short]))], fps
+
+
+def _shortened(stamps: NDArray[np.float64], fps: float, most: int) -> NDArray[np.float64]:
+    """Time stamps with the longest waits cut to one length, so that they span at most ``most`` frames."""
+    steps = np.diff(stamps)
+    spare = most - len(stamps)  # frames shown for less than one tick are put in beside the ticks
+    if stamps[-1] * fps + 1 <= max(spare, 1):
+        return stamps
+    low, high = 0.0, float(steps.max())
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.minimum(steps, middle).sum() * fps + 1 <= spare else (low, middle)
+    return np.concatenate([[0.0], np.cumsum(np.minimum(steps, max(low, 1 / fps)))])
 
 
 def _rgb(frame: Any) -> NDArray[np.uint8]:  # noqa: ANN401
@@ -208,7 +274,7 @@ def encode_video(media: Video, media_type: str, *, codec: str, crf: int | None) 
         with av.open(out, "w", format=muxer, options={"fflags": "+bitexact"}) as container:
             _write(container, media, encoder, options, muxer)
     except Exception as error:
-        raise UnsupportedMedia(f"{media_type} cannot hold this video: {reason(error)}") from None
+        raise UnsupportedMedia(f"{media_type} cannot hold this video: {plain(error)}") from None
     return out.getvalue()
 
 
@@ -247,43 +313,3 @@ def _picture_encoder(codec: str, crf: int) -> tuple[str, dict[str, str]]:
             quality = {"crf": str(crf), "preset": "medium"} if name == "libx264" else {"qp": str(crf)}
             return name, quality | {"flags": "+bitexact"}
     raise UnsupportedMedia("this FFmpeg build has no H.264 encoder", fix="use video/mp4 without codecs=avc1 (VP9)")
-
-
-def _check_boxes(data: bytes) -> None:
-    """Top-level boxes must end where the file ends (ISO/IEC 14496-12 §4.2).
-
-    Raises:
-        UnreadableMedia: the file is cut short.
-    """
-    at = 0
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        if size == 1 and at + 16 <= len(data):
-            size = int.from_bytes(data[at + 8 : at + 16], "big")
-        elif size == 0:
-            return
-        if size < 8:
-            raise UnreadableMedia("a box of the file has no size")
-        if at + size > len(data):
-            raise UnreadableMedia("the file is cut short")
-        at += size
-
-
-def _check_segment(data: bytes) -> None:
-    """The EBML header and the Segment must end within the file (RFC 8794 §6.2); an unknown size is legal.
-
-    Raises:
-        UnreadableMedia: the file is cut short.
-    """
-    at = 0
-    for name in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):
-        if data[at : at + 4] != name or at + 5 > len(data) or not data[at + 4]:
-            raise UnreadableMedia("the Matroska file is damaged")
-        width = 9 - data[at + 4].bit_length()
-        value = int.from_bytes(data[at + 4 : at + 4 + width], "big") & ((1 << 7 * width) - 1)
-        at += 4 + width
-        if value == (1 << 7 * width) - 1:
-            return
-        if at + value > len(data):
-            raise UnreadableMedia("the file is cut short")
-        at += value

@@ -1,11 +1,13 @@
 """RIFF/WAVE in and out without a codec library: the one audio container that must be exact to the sample.
 
-Sources: Microsoft "Multiple channel audio data and WAVE files" (WAVE_FORMAT_EXTENSIBLE); EBU Tech 3306 (RF64).
+Sources: Microsoft "Multiple channel audio data and WAVE files" (WAVE_FORMAT_EXTENSIBLE); EBU Tech 3306 (RF64);
+ITU-R BS.2088 (BW64).
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -14,9 +16,18 @@ from numpy.typing import NDArray
 from gensafe.core.errors import UnreadableMedia
 from gensafe.core.types import Audio
 from gensafe.media.limits import Limits
+from gensafe.media.words import four_letters
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
-_UNKNOWN_SIZE: Final = (0, 0xFFFFFFFF)  # written by programs that stream into a pipe
+_UNKNOWN_FROM: Final = 0x7FFF0000
+"""A data size of 0, or of this and more that reaches past the end of the file, is a placeholder: "until the end".
+
+Programs that stream into a pipe do not know the length. They write 0, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, one of these
+less the 36..44 bytes of the header, or a whole number of blocks below (SoX: 0x7FFFF000). All are within 64 KiB of 2 GiB
+or above; nothing that this program reads is that large, so no file can be both whole and of such a size.
+A smaller size that reaches past the end is a cut file.
+"""
+_UNKNOWN_64: Final = 1 << 62  # in RF64 and BW64: 0, or the highest numbers
 
 
 def decode_wav(data: bytes, limits: Limits) -> Audio | None:
@@ -31,27 +42,15 @@ def decode_wav(data: bytes, limits: Limits) -> Audio | None:
     """
     form: bytes | None = None
     body: bytes | None = None
-    sizes64 = 0
-    at = 12
-    while at + 8 <= len(data) and (form is None or body is None):
-        name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
-        start = at + 8
-        if name == b"ds64":
-            sizes64 = int.from_bytes(data[start + 8 : start + 16], "little")
-        if name == b"data":
-            if size == 0xFFFFFFFF and sizes64:
-                size = sizes64
-            elif size in _UNKNOWN_SIZE:
-                size = len(data) - start
-        if start + size > len(data):
-            raise UnreadableMedia(f"the WAVE file is cut short in its {name.decode('latin-1')!r} chunk")
-        if name == b"fmt ":
+    for name, start, size in _chunks(data):
+        if name == b"fmt " and form is None:
             form = data[start : start + size]
-        elif name == b"data":
+        elif name == b"data" and body is None:
             body = data[start : start + size]
-        at = start + size + (size & 1)
+        if form is not None and body is not None:
+            break
     if form is None or len(form) < 16 or body is None:
-        raise UnreadableMedia("the WAVE file lacks its 'fmt ' or 'data' chunk")
+        raise UnreadableMedia("the WAVE file lacks its format (fmt) or its samples (data)")
     tag, channels, rate, _, align, bits = struct.unpack_from("<HHIIHH", form)
     if tag == _EXTENSIBLE and len(form) >= 26:
         (tag,) = struct.unpack_from("<H", form, 24)
@@ -68,6 +67,44 @@ def decode_wav(data: bytes, limits: Limits) -> Audio | None:
         raise UnreadableMedia("the sound has no samples")
     flat = _samples(body[: count * align], tag, bits)
     return Audio(np.ascontiguousarray(flat.reshape(count, channels).T), rate)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start, size) of the chunks; the size of ``data`` is what is there where the header has a placeholder.
+
+    Raises:
+        UnreadableMedia: a chunk is cut short.
+    """
+    at, sizes64 = 12, 0
+    while at + 8 <= len(data):
+        name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        start, rest = at + 8, len(data) - at - 8
+        if name == b"ds64":
+            sizes64 = int.from_bytes(data[start + 8 : start + 16], "little")
+        if name == b"data":
+            size = _data_size(size, sizes64, rest)
+        if size > rest:
+            raise UnreadableMedia(f"the WAVE file is cut short in its {four_letters(name)} chunk")
+        yield name, start, size
+        at = start + size + (size & 1)
+
+
+def _data_size(size: int, sizes64: int, rest: int) -> int:
+    if size == 0xFFFFFFFF and 0 < sizes64 < _UNKNOWN_64:
+        return sizes64
+    return rest if size == 0 or (size >= _UNKNOWN_FROM and size > rest) else size
+
+
+def wav_notes(data: bytes) -> tuple[str, ...]:
+    """Whether the length is a placeholder, in words."""
+    at = 12
+    while at + 8 <= len(data):
+        name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        if name == b"data":
+            streamed = data[:4] == b"RIFF" and (size == 0 or size >= _UNKNOWN_FROM) and size != len(data) - at - 8
+            return ("the header does not say how long the sound is; it was read to the end of the file",) * streamed
+        at += 8 + size + (size & 1)
+    return ()
 
 
 def _samples(body: bytes, tag: int, bits: int) -> NDArray[np.float32]:

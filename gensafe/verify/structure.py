@@ -12,9 +12,11 @@ def is_truncated(data: bytes, *, decoded: bool) -> bool:
 
     Args:
         data: The file.
-        decoded: Whether it could be decoded. Where the end is known only by a marker (JPEG, GIF) and not by a
-            length, a file that decodes is taken for whole: many programs append data after the marker.
+        decoded: Whether it could be decoded. The decoder asks for every sample, so such a file is whole: what may be
+            missing is an end marker, and what may be too much are bytes behind the end.
     """
+    if decoded:
+        return False
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return _png(data)
     if data[:4] == b"RIFF":
@@ -22,8 +24,6 @@ def is_truncated(data: bytes, *, decoded: bool) -> bool:
         return declared not in (0, 0xFFFFFFFF) and len(data) < 8 + declared
     if data[4:8] == b"ftyp":
         return _bmff(data)
-    if decoded:
-        return False
     if data.startswith(b"\xff\xd8\xff"):
         return b"\xff\xd9" not in data[-64:]
     return data.startswith(b"GIF") and not data.rstrip(b"\0").endswith(b";")

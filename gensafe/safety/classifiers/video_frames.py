@@ -36,7 +36,7 @@ from gensafe.safety.classifiers.video_signal import check_video
 from gensafe.safety.ocr.engine import weights_digest
 from gensafe.safety.signals.flash import HEIGHT, WIDTH
 from gensafe.safety.signals.scenes import frames_to_read
-from gensafe.safety.signals.subliminal import find_insertions
+from gensafe.safety.signals.subliminal import find_runs
 
 NAME: Final = "video_frames"
 VERSION: Final = "1"
@@ -92,7 +92,7 @@ class VideoFrames:
             raise SafetyUnavailable("video_frames reads video")
         check_video(item)
         small = shrink(item.frames, HEIGHT, WIDTH)
-        inserted = find_insertions(small, item.fps)
+        inserted = find_runs(small, item.fps)
         outliers = {i.start + k for i in inserted for k in range(i.length)}
         chosen = frames_to_read(small, item.fps, outliers)
         if len(chosen) > MAX_READ:

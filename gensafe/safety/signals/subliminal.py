@@ -1,5 +1,9 @@
 """Runs of one to three frames that differ from both neighbours, while the neighbours agree with each other.
 
+A run that is plain black, grey or white carries nothing: an edit between two shots, a flash that whites out the film. A
+run that shows the same scene brighter or darker (a flash gun, a fade, a flicker of the light) carries nothing either.
+Both are runs, but no insertions.
+
 Such an insertion is what "subliminal" techniques use (AVMSD art. 9(1)(b), Ofcom code 2.12, EU AI Act art. 5(1)(a)). The
 test sees whole-frame or large insertions; a small logo in a corner for one frame is below its threshold.
 """
@@ -21,6 +25,16 @@ TIMES_MEDIAN: Final = 6.0
 TIMES_OUTER: Final = 2.5
 
 
+PLAIN_RANGE: Final = 12  # levels of 255 over the whole frame; black and white come out of a coder within 4
+GREY_RANGE: Final = 24  # levels between the colours of one grey
+SAME_SHARE: Final = 0.9  # of the variance of a relit scene that the scene itself explains
+SAME_RESIDUAL: Final = 0.12  # largest local difference (99.5 % of cells) to the relit scene, sqrt-linear
+FAINT: Final = 0.03  # as much is left of the scene in a frame that a flash has whited out; no word can be read in it
+MIN_VARIANCE: Final = 1e-3  # of the three colours together: below, there is no scene to recognise
+MAX_DIP: Final = 0.05  # by which a tone curve may fall: coding noise in levels that few cells have
+_BINS: Final = 32
+
+
 @dataclass(frozen=True, slots=True)
 class Insertion:
     """``length`` frames from ``start`` on stand out by ``contrast`` times the difference of their surroundings."""
@@ -31,7 +45,17 @@ class Insertion:
 
 
 def find_insertions(small: NDArray[np.uint8], fps: float) -> list[Insertion]:
-    """Find inserted runs.
+    """Find inserted runs: those of ``find_runs`` that carry something.
+
+    Args:
+        small: As for ``find_runs``.
+        fps: Frames per second.
+    """
+    return [run for run in find_runs(small, fps) if _carries(small, run)]
+
+
+def find_runs(small: NDArray[np.uint8], fps: float) -> list[Insertion]:
+    """Find runs that stand out, whatever they show.
 
     Args:
         small: Frames area-averaged to a small grid, uint8 (n, h, w, 3).
@@ -60,3 +84,42 @@ def find_insertions(small: NDArray[np.uint8], fps: float) -> list[Insertion]:
                 break
         at += length
     return found
+
+
+def _carries(small: NDArray[np.uint8], run: Insertion) -> bool:
+    """Whether any frame of a run shows something that its surroundings do not."""
+    around = (small[run.start - 1], small[run.start + run.length])
+    frames = small[run.start : run.start + run.length]
+    return not all(_is_plain(f) or any(_is_relit(f, scene) for scene in around) for f in frames)
+
+
+def _is_plain(frame: NDArray[np.uint8]) -> bool:
+    """One black, grey or white all over. A plain colour is a picture that somebody put there."""
+    flat = frame.reshape(-1, 3).astype(np.int16)
+    return bool(np.ptp(flat, axis=0).max() <= PLAIN_RANGE and np.ptp(flat.mean(axis=0)) <= GREY_RANGE)
+
+
+def _is_relit(frame: NDArray[np.uint8], scene: NDArray[np.uint8]) -> bool:
+    """Whether ``frame`` is ``scene`` in another light: its levels follow from those of the scene by one tone curve.
+
+    The curve is free (a mean for each of 32 levels), so clipping in the lights is no matter. What it does not explain
+    must be small, on the whole and in every place: a word on a relit scene is still a word.
+    """
+    lit, base = (np.sqrt(LINEAR[x]).reshape(-1, 3) for x in (frame, scene))
+    residual = np.stack([_unexplained(lit[:, c], base[:, c]) for c in range(3)], axis=1)
+    if not np.isfinite(residual).all():
+        return False
+    local = float(np.quantile(residual, 0.995))
+    variance = float(lit.var(axis=0).sum())
+    washed_out = local <= FAINT and float(np.ptp(frame.reshape(-1, 3).mean(axis=0))) <= 2 * GREY_RANGE
+    share = 1.0 - float((residual**2).mean(axis=0).sum()) / max(variance, 1e-9)
+    return washed_out or (variance >= MIN_VARIANCE and share >= SAME_SHARE and local <= SAME_RESIDUAL)
+
+
+def _unexplained(lit: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance of each cell from the tone curve; infinite where the curve turns dark into bright: light does not."""
+    levels = np.minimum((base * _BINS).astype(int), _BINS - 1)
+    counts = np.bincount(levels, minlength=_BINS)
+    curve = np.bincount(levels, weights=lit, minlength=_BINS) / np.maximum(counts, 1)
+    steps = np.diff(curve[counts > 0])
+    return np.full(len(lit), np.inf) if (steps < -MAX_DIP).any() else np.abs(lit - curve[levels])

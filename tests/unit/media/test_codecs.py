@@ -63,7 +63,10 @@ def test_bytes_are_deterministic_and_sniffed_as_what_was_written(media, kind):
 @pytest.mark.parametrize(("media", "kind"), [s for s in SAMPLES if s[1] != "text/plain"], ids=lambda v: str(v)[:12])
 def test_truncated_files_are_unreadable(media, kind):
     data = encode(media, kind)
+    marker = {"image/png": 12, "image/jpeg": 2}.get(kind, 0)  # bytes of an end marker that carries no sample
     for cut in (1, 2, 9, 40, len(data) // 3, len(data) - 20):
+        if cut <= marker:
+            continue  # test_common_files.py: read as players read them
         with pytest.raises(MediaError):
             decode(data[:-cut], kind)
 
@@ -201,7 +204,14 @@ def test_a_claim_the_bytes_contradict_is_refused():
 
 def test_sniff_refuses_what_it_does_not_know():
     rng = np.random.default_rng(3)
-    for data in (b"", b"\x00", b"\x00" * 64, b"abc\x00def", b"\xff\xfea\x00", *(rng.bytes(48) for _ in range(500))):
+    for data in (
+        b"",
+        b"\x00",
+        b"\x00" * 64,
+        b"abc\x00def",
+        b"\xff\xfea\x00\x00\x00",
+        *(rng.bytes(48) for _ in range(500)),
+    ):
         with pytest.raises(UnreadableMedia):
             sniff(data)
 

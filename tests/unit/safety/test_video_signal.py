@@ -1,12 +1,15 @@
 """``video_signal`` and the inserted-frame test."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.types import Audio, Image, Stage, Video
+from gensafe.media import decode
 from gensafe.safety.classifiers.video_signal import create
-from gensafe.safety.signals.subliminal import find_insertions
+from gensafe.safety.signals.subliminal import find_insertions, find_runs
 
 CHECK = create({})
 
@@ -79,6 +82,79 @@ def test_cuts_long_shots_and_short_clips_are_no_insertions():
     assert find_insertions(shot, 25.0) == []
     assert find_insertions(np.concatenate([cut[:5], cut[20:22], cut[:5]]), 8.0) == []  # two frames at 8 fps: 0.25 s
     assert find_insertions(cut[:2], 25.0) == []
+
+
+SCENE = np.random.default_rng(4).integers(30, 140, (54, 96, 3), dtype=np.uint8)
+
+
+def with_run(*frames, count=60, at=20):
+    """A still scene with ``frames`` in it at 30 frames a second."""
+    small = np.repeat(SCENE[None], count, axis=0)
+    small[at : at + len(frames)] = frames
+    return small
+
+
+def relit(gain, offset=0):
+    return np.clip(SCENE * gain + offset, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        (np.full_like(SCENE, 0),) * 2,
+        (np.full_like(SCENE, 255),),
+        (relit(1.0, 100), relit(1.0, 60)),
+        (relit(1.7),),
+        (relit(3.0),),  # clipped in the lights
+        (relit(0.4), relit(0.1), relit(0.4)),  # dip to black
+        (np.full_like(SCENE, 255), relit(1.5, 60)),
+    ],
+    ids=["black", "white", "flash", "brighter", "clipped", "dip", "flash and after"],
+)
+def test_edits_and_flashes_carry_nothing(frames):
+    """A flash gun and two black frames between shots were blocked as hidden content."""
+    assert find_runs(with_run(*frames), 30.0)
+    assert find_insertions(with_run(*frames), 30.0) == []
+
+
+def with_word(frame, value):
+    out = frame.copy()
+    out[20:30, 20:70:3] = value
+    return out
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        with_word(np.full_like(SCENE, 0), 255),
+        with_word(np.full_like(SCENE, 255), 0),
+        with_word(relit(1.0, 100), 0),
+        with_word(relit(1.7), 255),
+        np.full_like(SCENE, 255) - relit(1.6),  # a negative
+        np.full_like(SCENE, 1) * np.array([10, 200, 10], np.uint8),
+        np.ascontiguousarray(relit(1.9)[:, ::-1]),
+        np.random.default_rng(5).integers(0, 256, SCENE.shape, dtype=np.uint8),
+    ],
+    ids=[
+        "word on black",
+        "word on white",
+        "word in a flash",
+        "word in light",
+        "negative",
+        "green",
+        "mirror",
+        "foreign",
+    ],
+)
+def test_what_carries_something_is_still_an_insertion(frame):
+    assert [(i.start, i.length) for i in find_insertions(with_run(frame), 30.0)] == [(20, 1)]
+
+
+@pytest.mark.shared
+def test_the_camera_flash_of_a_public_report_is_allowed():
+    path = Path(__file__).parents[4] / "shared" / "cases" / "14-flash-or-black-frame-blocked" / "cam_flash.mp4"
+    found = CHECK.assess(decode(path.read_bytes()), Stage.OUTPUT).findings
+    assert not [f for f in found if f.category == "hid"]
 
 
 def test_blank_noise_and_frozen_clips():
