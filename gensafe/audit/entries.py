@@ -28,9 +28,12 @@ from gensafe.core.types import (
 SCHEMA: Final = "gensafe.audit.entry/1"
 
 Entry: TypeAlias = dict[str, object]
+Coverage: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
+"""Modality -> "whole" | "part" | "none" -> categories."""
 
 OPENED: Final = "generation.opened"
 HELD: Final = "generation.held"
+REVIEW_SHOWN: Final = "review.shown"
 RELEASED: Final = "generation.released"
 BLOCKED: Final = "generation.blocked"
 CANCELLED: Final = "generation.cancelled"
@@ -52,6 +55,7 @@ MISUSE_REPORTED: Final = "misuse.reported"
 EVENTS: Final = (
     OPENED,
     HELD,
+    REVIEW_SHOWN,
     RELEASED,
     BLOCKED,
     CANCELLED,
@@ -92,7 +96,6 @@ def opened(
     model: str = "",
     label_profile: str = "",
     actor: str = "",
-    parent_record: int | None = None,
     retention: str = "default",
 ) -> Entry:
     """The durable intent: logged before anything is generated, closed by exactly one final state."""
@@ -103,8 +106,6 @@ def opened(
         "inputs": list(input_digests),
         "retention": retention,
     }
-    if parent_record is not None:
-        entry["parent_record"] = record_id_text(parent_record)
     return entry | _given(model=model, label_profile=label_profile, actor=actor)
 
 
@@ -113,7 +114,6 @@ def released(
     *,
     labels: Mapping[str, object] | None = None,
     layers: Sequence[str] = (),
-    decoded_digest: str = "",
     timestamp: str = "",
     environment: str = "",
 ) -> Entry:
@@ -123,7 +123,6 @@ def released(
         signed: The final bytes with all receipts.
         labels: What the label profile wrote (profile, fields, measured sizes).
         layers: Marks seen again on the final bytes, e.g. ("c2pa", "watermark").
-        decoded_digest: Digest of the decoded samples, if one was taken.
         timestamp: Who time-stamped the manifest's signature (name of the authority), "" if nobody did.
         environment: "production" or "development".
     """
@@ -149,8 +148,6 @@ def released(
         entry["review"] = review(judged.review)
     if labels:
         entry["labels"] = dict(labels)
-    if decoded_digest:
-        entry["output_decoded"] = decoded_digest
     return entry | _given(timestamp=timestamp, environment=environment)
 
 
@@ -243,10 +240,12 @@ def verify_performed(*, conclusion: str, checks: Mapping[str, str], record_id: i
     return entry | ({} if record_id is None else {"record_id": record_id_text(record_id)})
 
 
-def policy_changed(*, policy_id: str, old_digest: str, new_digest: str, actor: str, approver: str = "") -> Entry:
-    """A policy was put in force."""
+def policy_changed(
+    *, policy_id: str, old_digest: str, new_digest: str, actor: str, coverage: Coverage | None = None
+) -> Entry:
+    """A policy is about to be put in force, or ``new_digest`` "refused"; ``coverage`` as in ``service_started``."""
     entry = _event(POLICY_CHANGED) | {"policy": policy_id, "old": old_digest, "new": new_digest, "actor": actor}
-    return entry | _given(approver=approver)
+    return entry | ({"coverage": _plain(coverage)} if coverage else {})
 
 
 def key_rotated(*, role: str, old: str, new: str, reason: str, actor: str = "") -> Entry:
@@ -254,15 +253,20 @@ def key_rotated(*, role: str, old: str, new: str, reason: str, actor: str = "") 
     return _event(KEY_ROTATED) | {"role": role, "old": old, "new": new, "reason": reason} | _given(actor=actor)
 
 
-def config_changed(*, old_digest: str, new_digest: str, actor: str = "") -> Entry:
-    """The configuration changed."""
-    return _event(CONFIG_CHANGED) | {"old": old_digest, "new": new_digest} | _given(actor=actor)
+def config_changed(*, old_digest: str, new_digest: str, changed: Sequence[str]) -> Entry:
+    """This start runs with another configuration than the one before; ``changed``: names of keys, never values."""
+    return _event(CONFIG_CHANGED) | {"old": old_digest, "new": new_digest, "changed": sorted(changed)}
 
 
-def service_started(*, version: str, config_digest: str, policy_digest: str, environment: str) -> Entry:
-    """A server came up; what it ran with."""
+def service_started(
+    *, version: str, config_digest: str, policy_digest: str, environment: str, coverage: Coverage | None = None
+) -> Entry:
+    """A process came up that makes outputs; what it ran with.
+
+    ``coverage``: modality -> "whole" | "part" | "none" -> categories, as the cards of the loaded classifiers say.
+    """
     about = {"version": version, "config": config_digest, "policy": policy_digest, "environment": environment}
-    return _event(SERVICE_STARTED) | about
+    return _event(SERVICE_STARTED) | about | ({"coverage": _plain(coverage)} if coverage else {})
 
 
 def export_made(
@@ -286,17 +290,37 @@ def tombstone(*, kind: str, subject: str, erased: Mapping[str, int], reason: str
     return entry | _given(actor=actor)
 
 
-def filter_outage(event: str, *, classifier: str, since_ms: int, refused: int = 0) -> Entry:
-    """A classifier went away (``FILTER_UNAVAILABLE``) or came back; ``refused`` requests were closed meanwhile."""
+def filter_outage(
+    event: str,
+    *,
+    classifier: str,
+    since_ms: int,
+    refused: int = 0,
+    modality: str = "",
+    version: str = "",
+    weights: str = "",
+    reason: str = "",
+) -> Entry:
+    """A classifier gave no answer (``FILTER_UNAVAILABLE``) or answers again; ``refused``: judgements that failed.
+
+    ``reason``: a stable code or the name of an exception's type; for a restored one, why it ended without an answer.
+    """
     if event not in (FILTER_UNAVAILABLE, FILTER_RESTORED):
         raise ValueError(f"{event} is not about an outage")
-    return _event(event) | {"classifier": classifier, "since_ms": since_ms, "refused": refused}
+    entry = _event(event) | {"classifier": classifier, "since_ms": since_ms, "refused": refused}
+    return entry | _given(modality=modality, version=version, weights=weights, reason=reason[:80])
 
 
-def misuse_reported(*, ticket: str, category: str, record_id: int | None = None) -> Entry:
-    """A report of misuse arrived; the ticket lives elsewhere."""
-    entry = _event(MISUSE_REPORTED) | {"ticket": ticket, "category": category}
+def misuse_reported(*, ticket: str, category: str, text_commitment: str, record_id: int | None = None) -> Entry:
+    """A report of misuse arrived; its words lie sealed and can be erased, ``text_commitment`` is keyed."""
+    entry = _event(MISUSE_REPORTED) | {"ticket": ticket, "category": category, "text_commitment": text_commitment}
     return entry | ({} if record_id is None else {"record_id": record_id_text(record_id)})
+
+
+def review_shown(*, review_id: str, record_id: int, tenant: str, reviewer: str, copy_id: int, marked: bool) -> Entry:
+    """A person took a copy of a held output; ``copy_id`` is in the copy's watermark if ``marked``."""
+    entry = _event(REVIEW_SHOWN) | {"review_id": review_id, "record_id": record_id_text(record_id), "tenant": tenant}
+    return entry | {"reviewer": reviewer, "copy_id": record_id_text(copy_id), "marked": marked}
 
 
 def verdict(value: Verdict) -> Entry:
@@ -347,6 +371,10 @@ def generation(record: GenerationRecord) -> Entry:
         "tokens": record.tokens,
         "sampling_mark": record.sampling_mark,
     }
+
+
+def _plain(coverage: Coverage) -> Entry:
+    return {modality: {how: list(found) for how, found in by.items()} for modality, by in coverage.items()}
 
 
 def _event(event: str) -> Entry:

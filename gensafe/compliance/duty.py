@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from gensafe.audit import entries as names
 from gensafe.compliance.evidence import Evidence, Share
 
 
@@ -40,7 +41,8 @@ class Duty:
     """One duty.
 
     ``basis``: provision and standing of the source; ``unconfirmed``: what could not be confirmed in a primary source
-    ("" = nothing); ``beyond``: what the log cannot prove about it.
+    ("" = nothing); ``beyond``: what the log cannot prove about it; ``events``: entries its evidence is made of, at
+    least one of which must stand in the period (() = it is outside software).
     """
 
     key: str
@@ -50,6 +52,13 @@ class Duty:
     judge: Callable[[Evidence], Finding]
     beyond: str
     unconfirmed: str = ""
+    events: tuple[str, ...] = (names.RELEASED,)
+
+    def found(self, evidence: Evidence) -> Finding:
+        """What the evidence says; without any of the duty's events there is none, whatever the counts say."""
+        if self.events and not any(evidence.events[event] for event in self.events):
+            return Finding(Status.NO_EVIDENCE, f"no {' or '.join(self.events)} entry in the period")
+        return self.judge(evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,7 @@ def by_share(pick: Callable[[Evidence], Share], what: str) -> Callable[[Evidence
 def by_facts(
     pick: Callable[[Evidence], Mapping[str, Any]], what: str, *, needs: Callable[[Evidence], bool] | None = None
 ) -> Callable[[Evidence], Finding]:
-    """Judge a duty by whether there are facts at all; ``needs`` overrides what counts as there."""
+    """Judge a duty by whether there are facts at all; ``needs`` overrides what counts as there. Zeroes are no facts."""
 
     def judge(evidence: Evidence) -> Finding:
         facts = dict(pick(evidence))
@@ -95,19 +104,37 @@ def outside(what: str) -> Callable[[Evidence], Finding]:
     return lambda _: Finding(Status.OUTSIDE, what)
 
 
-def outages_closed(evidence: Evidence) -> Finding:
-    """Filters that were down must not have let outputs through."""
-    facts = {"outages": evidence.outages, "blocked": evidence.events.get("generation.blocked", 0)}
-    leaks = sum(int(outage["released_meanwhile"]) for outage in evidence.outages)
-    if leaks:
-        return Finding(Status.NOT_MET, f"{leaks} outputs left while a filter they name was down", facts=facts)
-    judged = evidence.judged
-    if judged.of == 0 and not facts["blocked"]:
-        return Finding(Status.NO_EVIDENCE, "nothing was generated or blocked in the period", facts=facts)
-    status = Status.MET if judged.met == judged.of else Status.PARTLY
-    text = f"{judged.met:,} of {judged.of:,} outputs passed prompt and output filters that were all working; "
-    text += f"{facts['blocked']:,} requests were blocked; {len(evidence.outages)} filter outages, nothing left in them"
-    return Finding(status, text, (judged.met, judged.of), tuple(judged.exceptions), facts)
+def filters_held(*categories: str) -> Callable[[Evidence], Finding]:
+    """Filters for ``categories`` judged every output, and none left while one of its filters was down.
+
+    What no classifier covers is not met, however well the others worked: it is named as the gap.
+    """
+
+    def judge(evidence: Evidence) -> Finding:
+        blocked = evidence.events[names.BLOCKED]
+        facts: dict[str, Any] = {"outages": evidence.outages, "blocked": blocked}
+        leaks = sum(int(outage["released_meanwhile"]) for outage in evidence.outages)
+        if leaks:
+            return Finding(Status.NOT_MET, f"{leaks} outputs left although a filter failed on them", facts=facts)
+        judged = evidence.judged
+        if judged.of == 0:
+            return Finding(Status.NO_EVIDENCE, f"no output was released; {_requests(blocked)} blocked", facts=facts)
+        covered, gaps = evidence.coverage.summary(categories)
+        facts["coverage"] = evidence.coverage.facts(categories)
+        text = f"{judged.met:,} of {judged.of:,} outputs passed prompt and output filters that were all working; "
+        text += f"{_requests(blocked)} blocked; {len(evidence.outages)} filter outages, nothing left in them"
+        if gaps:
+            text += "; gap: " + "; ".join(gaps)
+        status = Status.MET if judged.met == judged.of and not gaps else Status.PARTLY
+        if categories and not covered:
+            status = Status.NO_EVIDENCE
+        return Finding(status, text, (judged.met, judged.of), tuple(judged.exceptions), facts)
+
+    return judge
+
+
+def _requests(count: int) -> str:
+    return "1 request was" if count == 1 else f"{count:,} requests were"
 
 
 def _percent(part: int, whole: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from gensafe.audit import entries as names
 from gensafe.audit.fsck import FsckReport
 from gensafe.audit.log import LogReader
+from gensafe.compliance.coverage import Coverage, stated_before
 
 MAX_LISTED: Final = 1000
 LONG_TEXT_TOKENS: Final = 200
@@ -56,6 +57,9 @@ class Evidence:
     tombstones: list[dict[str, Any]] = field(default_factory=list)
     holds: list[dict[str, Any]] = field(default_factory=list)
     outages: list[dict[str, Any]] = field(default_factory=list)
+    coverage: Coverage = field(default_factory=Coverage)
+    config_changes: list[dict[str, Any]] = field(default_factory=list)
+    shown: int = 0  # copies of held outputs that people took
     misuse: Counter[str] = field(default_factory=Counter)
     reviews: Counter[str] = field(default_factory=Counter)  # held | released | rejected
     unfinished: list[int] = field(default_factory=list)
@@ -93,6 +97,7 @@ def collect(log: LogReader, *, start_ms: int | None = None, end_ms: int | None =
     start = 0 if start_ms is None else log.index_at(start_ms)
     stop = log.size if end_ms is None else log.index_at(end_ms)
     evidence = Evidence(label_fields={name: Share() for name in LABEL_FIELDS})
+    evidence.coverage.now = stated_before(log, start)
     open_requests: dict[int, str] = {}
     running: dict[str, dict[str, Any]] = {}
     for index, time_ms, entry in _rows(log, start, stop, evidence):
@@ -151,7 +156,14 @@ def _add(
     elif event == names.VERIFIED:
         evidence.conclusions[str(entry.get("conclusion", ""))] += 1
     elif event == names.POLICY_CHANGED:
-        evidence.policy_changes.append(_picked(time_ms, entry, "policy", "old", "new", "actor", "approver"))
+        evidence.policy_changes.append(_picked(time_ms, entry, "policy", "old", "new", "actor"))
+        evidence.coverage.note(entry)
+    elif event == names.SERVICE_STARTED:
+        evidence.coverage.note(entry)
+    elif event == names.CONFIG_CHANGED:
+        evidence.config_changes.append(_picked(time_ms, entry, "old", "new", "changed"))
+    elif event == names.REVIEW_SHOWN:
+        evidence.shown += 1
     elif event == names.KEY_ROTATED:
         evidence.key_changes.append(_picked(time_ms, entry, "role", "old", "new", "reason"))
     elif event == names.TOMBSTONE:
@@ -170,9 +182,10 @@ def _add(
         if outage:
             evidence.outages.append(outage | {"to_ms": time_ms, "refused": int(entry.get("refused", 0))})
     if event == names.RELEASED:
-        used = {c["name"] for v in entry.get("verdicts", []) for c in v.get("classifiers", [])}
+        # an output that was judged before the outage may be logged in it; a leak is one on which the filter failed
+        failed = {name for v in entry.get("verdicts", []) for name in v.get("failed_classifiers", [])}
         for name, outage in running.items():
-            outage["released_meanwhile"] += name in used
+            outage["released_meanwhile"] += name in failed
 
 
 def _released(evidence: Evidence, entry: Mapping[str, Any]) -> None:
@@ -181,6 +194,7 @@ def _released(evidence: Evidence, entry: Mapping[str, Any]) -> None:
     manifest, mark = _part(entry, "manifest"), _part(entry, "watermark")
     generation, labels = _part(entry, "generation"), _part(entry, "labels")
     evidence.released[modality] += 1
+    evidence.coverage.count(modality)
     evidence.environments[str(entry.get("environment", "not stated"))] += 1
     name = f"{generation.get('model', '')} {generation.get('model_version', '')} {generation.get('weights', '')}"
     evidence.models[name.strip()] += 1

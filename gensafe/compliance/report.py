@@ -104,6 +104,7 @@ class Report:
                     "title": duty.title,
                     "basis": duty.basis,
                     "feature": duty.feature,
+                    "evidence_events": list(duty.events),
                     "status": finding.status.value,
                     "summary": finding.summary,
                     "share": list(finding.share) if finding.share else None,
@@ -137,7 +138,7 @@ def make_report(
         raise InvalidRequest(f"no regime {regime!r}", field="regime", fix=f"one of: {', '.join(REGIMES)}")
     law = REGIMES[regime]
     evidence = collect(log, start_ms=start_ms, end_ms=end_ms, tenant=tenant)
-    findings = tuple((duty, duty.judge(evidence)) for duty in law.duties)
+    findings = tuple((duty, duty.found(evidence)) for duty in law.duties)
     facts = integrity_facts(integrity)
     return Report(law, log.origin, log.size, (start_ms, end_ms), tenant, evidence, findings, facts)
 

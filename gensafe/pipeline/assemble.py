@@ -6,12 +6,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from gensafe import __version__
 from gensafe.audit import AuditLog, entries
 from gensafe.core import plugins
 from gensafe.core.clock import SystemClock
-from gensafe.core.config import Config, redacted
-from gensafe.core.digest import digest_json
+from gensafe.core.config import Config
 from gensafe.core.errors import GensafeError, PluginError
 from gensafe.core.ports import Backend, SamplingWatermark, TextTokenizer, Watermarker
 from gensafe.core.types import Modality
@@ -22,6 +20,7 @@ from gensafe.pipeline.labels import write_metadata_labels
 from gensafe.pipeline.ledger import Ledger
 from gensafe.pipeline.recovery import recover
 from gensafe.pipeline.review import carry_out_decisions
+from gensafe.pipeline.starting import log_start
 from gensafe.provenance import LocalTimeStamper, TrustList, TrustStore
 from gensafe.registry import Registry
 from gensafe.safety.reload import PolicyFile
@@ -84,14 +83,7 @@ def open_chain(config: Config, *, fault_point: Callable[[str], None] = no_fault)
     )
     try:
         recover(chain)
-        log.append(
-            entries.service_started(
-                version=__version__,
-                config_digest=digest_json(_without_floats(redacted(config))),
-                policy_digest=policy.runner.policy.digest,
-                environment=config.environment,
-            )
-        )
+        log_start(chain)
         carry_out_decisions(chain)
     except BaseException:
         chain.close()
@@ -153,9 +145,3 @@ def log_key_change(config: Config, keys: KeyRing, changed: KeyInfo, reason: str)
     ) as log:
         entry = entries.key_rotated(role=changed.role.value, old="", new=changed.key_id, reason=reason)
         return log.append(entry).index
-
-
-def _without_floats(value: object) -> object:
-    if isinstance(value, dict):
-        return {k: _without_floats(v) for k, v in value.items()}
-    return str(value) if isinstance(value, float) else value

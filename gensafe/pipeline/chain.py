@@ -18,6 +18,15 @@ from gensafe.registry import Registry
 from gensafe.safety.reload import PolicyChange, PolicyFile
 from gensafe.safety.runner import SafetyRunner
 
+
+def coverage_of(runner: SafetyRunner) -> entries.Coverage:
+    """What the loaded classifiers look for, as the log states it."""
+    return {
+        modality.value: {"whole": found.whole, "part": tuple(found.partial), "none": found.missing}
+        for modality, found in runner.coverage().items()
+    }
+
+
 FAULT_POINTS = (
     "claimed",  # the request id is taken, nothing is judged
     "admitted",  # prompt judged, nothing durable yet
@@ -86,9 +95,11 @@ class Chain:
                 old_digest=change.old_digest,
                 new_digest=change.new_digest or "refused",
                 actor="file",
+                coverage=None if change.refused else coverage_of(self.policy.next_runner(change)),
             )
         )
         self.policy.settle(change)
+        self.policy.health.keep(self.policy.runner.asked())
         return change
 
     def close(self) -> None:

@@ -58,7 +58,7 @@ class FilterHealth:
     def __init__(self, clock: Clock, report: Report | None = None) -> None:
         self._clock = clock
         self.report = report  # set once the log is open
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a report that failed at once calls back in the same thread
         self._states: dict[tuple[str, Modality], _State] = {}
 
     def failed(self, classifier: ClassifierId, modality: Modality, reason: str) -> None:

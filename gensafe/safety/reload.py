@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from gensafe.core.clock import SystemClock
 from gensafe.core.errors import GensafeError
 from gensafe.safety.health import FilterHealth
 from gensafe.safety.policy import check_environment, load_policy
@@ -60,7 +61,8 @@ class PolicyFile:
         environment: str = "development",
         health: FilterHealth | None = None,
     ) -> None:
-        self._path, self._timeout, self._environment, self._health = path, timeout_s, environment, health
+        self._path, self._timeout, self._environment = path, timeout_s, environment
+        self.health = health or FilterHealth(SystemClock())
         self._lock = threading.Lock()
         self._seen = self._stamp()
         self._next: _Next | None = None
@@ -85,6 +87,12 @@ class PolicyFile:
                 return None
             return self._next.change
 
+    def next_runner(self, change: PolicyChange) -> SafetyRunner:
+        """The runner of a change that ``read`` returned and did not refuse; the present one if it was overtaken."""
+        with self._lock:
+            known = self._next is not None and self._next.change is change and self._next.runner
+            return known or self._runner
+
     def settle(self, change: PolicyChange) -> None:
         """Put in force what ``read`` returned, or keep the old policy if it was refused. No other change is settled."""
         with self._lock:
@@ -106,7 +114,7 @@ class PolicyFile:
     def _load(self) -> SafetyRunner:
         policy = load_policy(self._path)
         check_environment(policy, self._environment)
-        return SafetyRunner.from_policy(policy, self._timeout, health=self._health)
+        return SafetyRunner.from_policy(policy, self._timeout, health=self.health)
 
     def _stamp(self) -> tuple[int, int, int]:
         if self._path is None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from gensafe.compliance.duty import Duty, Regime, by_facts, by_share, outages_closed, outside
-from gensafe.compliance.regimes.common import log_facts, notices
+from gensafe.audit import entries as names
+from gensafe.compliance.duty import Duty, Regime, by_facts, by_share, filters_held, outside
+from gensafe.compliance.regimes.common import FILTER_EVENTS, log_facts, notices
+from gensafe.core.hazards import AILUMINATE
 
 _SECONDARY: Final = "Read in secondary sources and samples, not in the official text."
 
@@ -58,6 +60,7 @@ CHINA: Final = Regime(
             by_facts(log_facts, "entries of the period", needs=lambda e: e.entries > 0),
             "The agreement with the user; the recipient is a pseudonym here.",
             "The wording of article 9 was not confirmed.",
+            events=names.EVENTS,
         ),
     ),
     not_covered=("Filing of algorithms and models; duties of propagators and app stores.",),
@@ -98,6 +101,7 @@ KOREA: Final = Regime(
             outside("the user interface is the operator's"),
             "All of it.",
             _SECONDARY,
+            events=(),
         ),
     ),
     not_covered=("High-impact AI duties; domestic representative.",),
@@ -131,9 +135,10 @@ INDIA: Final = Regime(
             "Technical measures block unlawful categories",
             "Amendment Rules 2026",
             "prompt and output filters that fail closed",
-            outages_closed,
+            filters_held(*AILUMINATE),
             "That the filters catch everything they should.",
             _SECONDARY,
+            events=FILTER_EVENTS,
         ),
         Duty(
             "in-takedown",
@@ -143,6 +148,7 @@ INDIA: Final = Regime(
             by_facts(lambda e: {"misuse_reports": dict(e.misuse)}, "reports of misuse, by category"),
             "When an order arrived and when content elsewhere was taken down.",
             _SECONDARY,
+            events=(names.MISUSE_REPORTED,),
         ),
     ),
     not_covered=("Duties of significant social media intermediaries (user declarations).",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gensafe.audit import entries as names
 from gensafe.compliance.duty import Duty, Regime, by_facts, by_share, outside
 from gensafe.compliance.regimes.common import notices, verifications
 
@@ -58,6 +59,7 @@ CALIFORNIA: Final = Regime(
             "verify page and API; verifications are logged without content, address or name",
             by_facts(verifications, "verifications performed, by conclusion"),
             "That the tool was public and free, and that feedback was acted on.",
+            events=(names.VERIFIED,),
         ),
         Duty(
             "ca-licensee",
@@ -66,6 +68,7 @@ CALIFORNIA: Final = Regime(
             "tenant switch-off",
             outside("contracts and the time of knowledge are not in the log"),
             "All of it.",
+            events=(),
         ),
     ),
     not_covered=("Large online platforms and hosting platforms (AB 853, from 2027), capture devices (from 2028).",),

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from gensafe.audit import entries as names
 from gensafe.compliance.evidence import Evidence
+
+FILTER_EVENTS: Final = (names.SERVICE_STARTED, names.RELEASED, names.BLOCKED, names.FILTER_UNAVAILABLE)
+CHANGE_EVENTS: Final = (names.POLICY_CHANGED, names.CONFIG_CHANGED, names.KEY_ROTATED, names.RELEASED)
+REVIEW_EVENTS: Final = (names.HELD, names.REVIEW_SHOWN, names.RELEASED, names.BLOCKED)
+ERASURE_EVENTS: Final = (names.TOMBSTONE, names.HOLD_SET, names.HOLD_RELEASED)
 
 
 def changes(evidence: Evidence) -> Mapping[str, Any]:
     """Policy and key changes, and the policies in force."""
     facts: dict[str, Any] = {"policy_changes": evidence.policy_changes, "key_changes": evidence.key_changes}
-    return facts | {"policies": dict(evidence.policies), "configurations": evidence.events.get("config.changed", 0)}
+    return facts | {"policies": dict(evidence.policies), "configuration_changes": evidence.config_changes}
 
 
 def log_facts(evidence: Evidence) -> Mapping[str, Any]:
@@ -37,7 +43,8 @@ def erasures(evidence: Evidence) -> Mapping[str, Any]:
 
 def reviews(evidence: Evidence) -> Mapping[str, Any]:
     """Outputs held for a person, and the decisions of the period (on outputs held in it or before it)."""
-    return {name: evidence.reviews.get(name, 0) for name in ("held", "released", "rejected")}
+    counts = {name: evidence.reviews.get(name, 0) for name in ("held", "released", "rejected")}
+    return counts | {"copies_shown": evidence.shown}
 
 
 def notices(evidence: Evidence) -> Mapping[str, Any]:

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from gensafe.compliance.duty import Duty, Regime, by_facts, by_share, outages_closed, outside
-from gensafe.compliance.regimes.common import changes, log_facts, models, notices, verifications
+from gensafe.audit import entries as names
+from gensafe.compliance.duty import Duty, Regime, by_facts, by_share, filters_held, outside
+from gensafe.compliance.regimes.common import (
+    CHANGE_EVENTS,
+    FILTER_EVENTS,
+    changes,
+    log_facts,
+    models,
+    notices,
+    verifications,
+)
 
 _SECONDARY: Final = (
     "Read in digests of the Official Journal text, the Guidelines and the Code, not in the PDFs themselves."
@@ -60,6 +69,7 @@ EU: Final = Regime(
             by_facts(verifications, "verifications performed, by conclusion"),
             "That the detector was open to everyone all the time; its availability is measured outside the log.",
             _SECONDARY,
+            events=(names.VERIFIED,),
         ),
         Duty(
             "eu-inputs",
@@ -88,9 +98,10 @@ EU: Final = Regime(
             "Reasonable and adequate measures against sexual depictions of persons and of children",
             "Art. 5(1)(ba), (bb), from 2 December 2026",
             "prompt and output filters that fail closed, with categories and outages logged",
-            outages_closed,
+            filters_held("sxc", "cse"),
             "That the filters catch everything they should: see the classifiers' cards and red-team reports.",
             _SECONDARY,
+            events=FILTER_EVENTS,
         ),
         Duty(
             "eu-12-19",
@@ -99,6 +110,7 @@ EU: Final = Regime(
             "append-only log with signed checkpoints; retention prunes contents, never hashes",
             by_facts(log_facts, "entries of the period; gaps are listed", needs=lambda e: e.entries > 0),
             "That what was logged is what happened, and that events outside the service were logged.",
+            events=names.EVENTS,
         ),
         Duty(
             "eu-change",
@@ -108,6 +120,7 @@ EU: Final = Regime(
             by_facts(changes, "changes in the period, and the policies in force"),
             "Who decided and why, beyond the recorded pseudonym.",
             _SECONDARY,
+            events=CHANGE_EVENTS,
         ),
         Duty(
             "eu-53",
@@ -125,6 +138,7 @@ EU: Final = Regime(
             outside("a published integration page and the agreement on routing are not in the log"),
             "All of it.",
             _SECONDARY,
+            events=(),
         ),
     ),
     not_covered=(

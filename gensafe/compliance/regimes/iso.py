@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from gensafe.compliance.duty import Duty, Regime, by_facts, by_share, outages_closed
-from gensafe.compliance.regimes.common import changes, erasures, log_facts, models, reviews
+from gensafe.audit import entries as names
+from gensafe.compliance.duty import Duty, Regime, by_facts, by_share, filters_held
+from gensafe.compliance.regimes.common import (
+    CHANGE_EVENTS,
+    ERASURE_EVENTS,
+    FILTER_EVENTS,
+    REVIEW_EVENTS,
+    changes,
+    erasures,
+    log_facts,
+    models,
+    reviews,
+)
 
 _FROM_MEMORY: Final = "Control numbers are from general knowledge of the standard; its text was not at hand."
 
@@ -22,6 +33,7 @@ ISO_42001: Final = Regime(
             by_facts(log_facts, "entries of the period; gaps are listed", needs=lambda e: e.entries > 0),
             "That events outside the service were logged.",
             _FROM_MEMORY,
+            events=names.EVENTS,
         ),
         Duty(
             "iso-intent",
@@ -31,24 +43,27 @@ ISO_42001: Final = Regime(
             by_share(lambda e: e.intent_first, "outputs whose intent is in the log before them"),
             "Nothing further.",
             _FROM_MEMORY,
+            events=(names.OPENED, names.RELEASED),
         ),
         Duty(
             "iso-a626",
             "The system is monitored in operation",
             "A.6.2.6",
             "verdicts, failures and filter outages as entries",
-            outages_closed,
+            filters_held(),
             "Reactions of people to what monitoring shows.",
             _FROM_MEMORY,
+            events=FILTER_EVENTS,
         ),
         Duty(
             "iso-oversight",
             "People can see and overrule what the system is unsure of",
             "A.9",
             "doubtful outputs are held; each release or rejection is an entry",
-            by_facts(reviews, "outputs held for a person, and what was decided", needs=lambda e: e.entries > 0),
+            by_facts(reviews, "outputs held for a person, and what was decided"),
             "That the reviewers were competent and took the time.",
             _FROM_MEMORY,
+            events=REVIEW_EVENTS,
         ),
         Duty(
             "iso-change",
@@ -58,6 +73,7 @@ ISO_42001: Final = Regime(
             by_facts(changes, "changes in the period, and the policies in force"),
             "The decision process behind a change.",
             _FROM_MEMORY,
+            events=CHANGE_EVENTS,
         ),
         Duty(
             "iso-inventory",
@@ -91,9 +107,10 @@ ISO_42001: Final = Regime(
             "Personal data is minimised and can be erased",
             "A.7",
             "commitments instead of prompts; erasure destroys keys and leaves a tombstone",
-            by_facts(erasures, "erasures and legal holds of the period", needs=lambda e: e.entries > 0),
+            by_facts(erasures, "erasures and legal holds of the period"),
             "Copies outside the service.",
             _FROM_MEMORY,
+            events=ERASURE_EVENTS,
         ),
     ),
     not_covered=("Policies, roles, training, impact assessment, internal audit, management review.",),

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from gensafe.compliance.regimes import REGIMES
 from gensafe.compliance.report import make_report, write_report
 from gensafe.core.clock import FixedClock
 from gensafe.core.errors import InvalidRequest
-from gensafe.core.types import MarkLevel, Modality
+from gensafe.core.hazards import CATEGORIES
+from gensafe.core.types import Action, MarkLevel, Modality, Stage
 from gensafe.keys import KeyRing
 from gensafe.registry import Registry
 
@@ -111,13 +113,103 @@ def test_a_small_label_and_a_missing_aigc_element_are_exceptions(log: AuditLog):
     assert duty(report, "cn-implicit").share == (1, 9)
 
 
-def test_an_output_in_a_filter_outage_is_not_met(log: AuditLog):
-    assert duty(make_report(log, "eu-ai-act"), "eu-5-1-ba").status is Status.MET
-    log.append(entries.filter_outage(entries.FILTER_UNAVAILABLE, classifier="text_screen", since_ms=1))
-    release(log, 901)
-    found = duty(make_report(log, "eu-ai-act"), "eu-5-1-ba")
+ALL = {m.value: {"whole": sorted(CATEGORIES), "part": [], "none": []} for m in Modality}
+
+
+@pytest.fixture
+def empty(tmp_path: Path):
+    with AuditLog.open(tmp_path / "empty", origin=sample.ORIGIN, key=sample.KEY) as opened:
+        yield opened
+
+
+def start(log: AuditLog, coverage: dict = ALL):
+    digest = sample.POLICY[1]
+    log.append(
+        entries.service_started(
+            version="1", config_digest=digest, policy_digest=digest, environment="production", coverage=coverage
+        )
+    )
+
+
+def test_filters_that_worked_and_cover_the_duty_meet_it(empty: AuditLog):
+    start(empty)
+    release(empty, 901)
+    assert duty(make_report(empty, "eu-ai-act"), "eu-5-1-ba").status is Status.MET
+    # the text's own prompt verdict: an outage in which nothing left is no fault
+    empty.append(entries.filter_outage(entries.FILTER_UNAVAILABLE, classifier="text_screen", since_ms=1))
+    release(empty, 902)  # judged before the filter failed: its verdict says that the filter worked
+    found = duty(make_report(empty, "eu-ai-act"), "eu-5-1-ba")
+    assert found.status is Status.MET
+    assert "1 filter outages" in found.summary
+
+
+def test_an_output_on_which_a_filter_failed_is_not_met(empty: AuditLog):
+    start(empty)
+    empty.append(entries.filter_outage(entries.FILTER_UNAVAILABLE, classifier="text_screen", since_ms=1))
+    at = empty.append(sample.opened(901, Modality.IMAGE, "p-acme")).index
+    leaked = sample.signed(901, at, Modality.IMAGE, "p-acme")
+    verdict = replace(leaked.marked.judged.verdict, errors=("text_screen: timed out",))
+    judged = replace(leaked.marked.judged, verdict=verdict)
+    empty.append(entries.released(replace(leaked, marked=replace(leaked.marked, judged=judged))))
+    found = duty(make_report(empty, "eu-ai-act"), "eu-5-1-ba")
     assert found.status is Status.NOT_MET
     assert "1 outputs left" in found.summary
+
+
+@pytest.mark.parametrize("regime", sorted(REGIMES))
+def test_nothing_released_and_everything_blocked_meets_nothing(empty: AuditLog, regime: str):
+    """Seen before: "met in the evidence, 0 of 0 outputs passed ... 74 requests were blocked; 0 filter outages"."""
+    start(empty)
+    for n in range(3):
+        empty.append(
+            entries.blocked(
+                request_id=sample.request_id(n),
+                record_id=n,
+                tenant="p-acme",
+                modality=Modality.TEXT,
+                stage=Stage.PROMPT,
+                verdict_=sample.verdict(Stage.PROMPT, Modality.TEXT, Action.BLOCK),
+            )
+        )
+    report = make_report(empty, regime)
+    assert not [known.key for known, finding in report.findings if finding.status is Status.MET]
+    assert not [known.key for known, finding in report.findings if finding.share and finding.share[1] == 0]
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "word"),
+    [
+        ("none", Status.NO_EVIDENCE, "no classifier covers"),
+        ("part", Status.PARTLY, "covered only in part"),
+        ("unstated", Status.NO_EVIDENCE, "not stated"),
+    ],
+)
+def test_a_duty_whose_categories_nobody_covers_is_not_met(empty: AuditLog, how: str, status: Status, word: str):
+    """Seen before: "sexual depictions: met in the evidence, 4 of 4" with no classifier of nudity installed."""
+    rest = [c for c in CATEGORIES if c not in ("sxc", "cse")]
+    coverage = {m.value: {"whole": rest, "part": [], "none": [], how: ["sxc", "cse"]} for m in Modality}
+    if how == "unstated":
+        coverage = {m.value: {"whole": rest, "part": [], "none": []} for m in Modality}
+    start(empty, coverage)
+    release(empty, 901)
+    found = duty(make_report(empty, "eu-ai-act"), "eu-5-1-ba")
+    assert found.status is status
+    assert f"image: {word}" in found.summary and "sxc (sexual content)" in found.summary
+    # what holds at a moment counts, also when it was stated before the period
+    at = empty.size
+    assert empty.entry(at - 1).entry["event"] == "generation.released"
+    start(empty)
+    release(empty, 902)
+    assert duty(make_report(empty, "eu-ai-act"), "eu-5-1-ba").status is Status.PARTLY
+
+
+def test_a_duty_without_any_of_its_events_has_no_evidence(empty: AuditLog):
+    start(empty)
+    release(empty, 901)
+    found = duty(make_report(empty, "in-it-rules"), "in-takedown")
+    assert found.status is Status.NO_EVIDENCE and "misuse.reported" in found.summary
+    assert duty(make_report(empty, "iso-42001"), "iso-data").status is Status.NO_EVIDENCE
+    assert duty(make_report(empty, "iso-42001"), "iso-oversight").status is Status.NO_EVIDENCE
 
 
 def test_a_release_without_intent_is_an_exception(log: AuditLog):
