@@ -102,13 +102,6 @@ def read_config(args: argparse.Namespace, **server: Any) -> Config:  # noqa: ANN
     Raises:
         ConfigError: as ``load_config``.
     """
-    from dataclasses import replace
-
     path = Path(args.config) if getattr(args, "config", None) else None
-    config = load_config(path, os.environ)
-    if getattr(args, "data_dir", None):
-        config = replace(config, data_dir=args.data_dir)
     changes = {k: v for k, v in server.items() if v is not None}
-    if changes:
-        config = replace(config, server=replace(config.server, **changes))
-    return config
+    return load_config(path, os.environ, data_dir=getattr(args, "data_dir", None), server=changes)

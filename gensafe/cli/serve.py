@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, read_config, say
-from gensafe.core.config import check_config
 
 
 def add_parser(commands: Commands) -> None:
@@ -32,17 +31,18 @@ def run(args: argparse.Namespace) -> int:
     """Serve."""
     from gensafe.pipeline import open_chain
     from gensafe.server.app import Addresses, serve
+    from gensafe.server.listen import claim
     from gensafe.verify import open_context
     from gensafe.verify.trust_lists import SIGNERS, TIME_STAMPS, read_revocations, read_trust_lists
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     config = read_config(args, listen=args.listen, http=args.http)
-    check_config(config)
+    http_socket = claim(config)  # before models are loaded
 
     def ready(addresses: Addresses) -> None:
         if config.environment == "development":
             note("development keys: signatures made here prove nothing to third parties")
-        say(f"ready {addresses.grpc}" + (f" http://{addresses.http}" if addresses.http else ""))
+        say(f"ready {addresses.grpc}" + (f" {addresses.http}" if addresses.http else ""))
         sys.stdout.flush()
 
     crash_at = args.test_crash_at
@@ -63,5 +63,5 @@ def run(args: argparse.Namespace) -> int:
         time_stamp_lists=read_trust_lists(data_dir, TIME_STAMPS),
         revocations=read_revocations(data_dir),
     )
-    asyncio.run(serve(chain, context, ready))
+    asyncio.run(serve(chain, context, ready, http_socket))
     return Exit.OK

@@ -6,35 +6,77 @@ Environment variables override the file: ``GENSAFE_SERVER_LISTEN`` sets ``[serve
 
 from __future__ import annotations
 
-import ipaddress
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from gensafe.core.config_check import check_config, in_range, is_loopback
 from gensafe.core.errors import ConfigError
+
+__all__ = [
+    "AuditConfig",
+    "Config",
+    "GenerationConfig",
+    "LabelConfig",
+    "SafetyConfig",
+    "ServerConfig",
+    "WatermarkConfig",
+    "check_config",
+    "is_loopback",
+    "load_config",
+    "redacted",
+]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """The gRPC front and the small HTTP app."""
+    """The gRPC front and the small HTTP app. docs/serving.md explains the limits; numbers carry their range."""
 
     listen: str = "127.0.0.1:50051"
-    http: str = ""  # "" = no HTTP app
+    http: str = ""  # "" = no HTTP app; HTTPS with tls_certificate where this is not loopback
     http_classify: bool = False  # /classify on it: what the classifiers say about a file, for holders of an API key
+    trusted_proxies: str = (
+        ""  # addresses or networks, comma-separated, whose X-Forwarded-For is believed; "" = nobody's
+    )
     tls_certificate: str = ""  # PEM files; both or neither
     tls_key: str = ""
     tls_client_ca: str = ""  # set = mutual TLS, the identity is the client certificate's SAN or CN
     api_keys: str = ""  # file of "sha256:<hex of key> <tenant> [roles]" lines; set = a key is required
-    max_request_bytes: int = 64 * 1024 * 1024
-    max_concurrent: int = 4  # generations at a time
-    max_queued: int = 16  # further requests wait, then RESOURCE_EXHAUSTED
-    requests_per_minute: int = 0  # per tenant; 0 = no limit
-    default_deadline_s: int = 300  # for callers that set none
-    drain_s: int = 30  # grace for running requests on SIGTERM
+    max_request_bytes: int = in_range(64 << 20, 1 << 10, 2**31 - 1)  # one message or upload; gRPC counts in 32 bits
+    # --- work at a time, and who gets it ---
+    max_concurrent: int = in_range(4, 1, 1024)  # generations at a time
+    max_queued: int = in_range(16, 0, 100_000)  # further requests wait, then RESOURCE_EXHAUSTED
+    tenant_share: float = in_range(0.75, 0.01, 1.0)  # of slots and places in a queue that one tenant may have
+    max_verifying: int = in_range(2, 1, 1024)  # verifications at a time, over gRPC and HTTP
+    max_classifying: int = in_range(2, 1, 1024)  # classifications at a time, over gRPC and HTTP
+    max_reading: int = in_range(8, 1, 1024)  # queries, exports, fetches and the like at a time
+    max_calls: int = in_range(512, 1, 100_000)  # open gRPC calls, and HTTP connections
+    # --- requests a minute and tenant; 0 = no limit ---
+    requests_per_minute: int = in_range(0, 0, 1_000_000)  # Generate and StartGeneration
+    verify_per_minute: int = in_range(600, 0, 1_000_000)  # Verify and Resolve
+    classify_per_minute: int = in_range(240, 0, 1_000_000)  # items, over gRPC and HTTP
+    query_per_minute: int = in_range(1200, 0, 1_000_000)  # every other short call
+    export_per_minute: int = in_range(30, 0, 1_000_000)
+    http_per_minute: int = in_range(60, 0, 1_000_000)  # costly HTTP requests of one client address
+    # --- time, seconds ---
+    default_deadline_s: int = in_range(300, 1, 86_400)  # generation, for callers that set none
+    verify_timeout_s: int = in_range(120, 1, 3600)  # one verification, waiting not counted
+    classify_timeout_s: int = in_range(120, 1, 3600)  # one item
+    read_timeout_s: int = in_range(120, 1, 3600)  # one query, export or fetch
+    upload_idle_s: int = in_range(20, 1, 3600)  # silence within an upload
+    upload_timeout_s: int = in_range(300, 1, 86_400)  # one upload in all
+    header_timeout_s: int = in_range(10, 1, 3600)  # until the headers of an HTTP request are complete
+    delivery_timeout_s: int = in_range(300, 1, 86_400)  # a call may wait for its reader, in all
+    drain_s: int = in_range(
+        30, 0, 3600
+    )  # grace for running requests on SIGTERM; the process ends 2 s later at the latest
+    # --- memory ---
+    upload_memory_bytes: int = in_range(256 << 20, 1 << 20, 1 << 46)  # all unfinished uploads together
+    delivery_memory_bytes: int = in_range(512 << 20, 1 << 20, 1 << 46)  # all outputs on their way to a reader together
     reflection: bool = True
 
 
@@ -44,8 +86,8 @@ class GenerationConfig:
 
     backend: str = "symphony"
     options: Mapping[str, str] = field(default_factory=dict)
-    max_prompt_chars: int = 4000
-    max_inputs: int = 8
+    max_prompt_chars: int = in_range(4000, 1, 10_000_000)
+    max_inputs: int = in_range(8, 0, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +95,7 @@ class SafetyConfig:
     """Policy file and per-classifier time limit."""
 
     policy: str = ""  # "" = the built-in default policy
-    timeout_s: float = 60.0
+    timeout_s: float = in_range(60.0, 0.01, 3600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +104,9 @@ class AuditConfig:
 
     origin: str = ""  # "" = "gensafe.local/<random>", chosen once when the keys are made
     time_stamp: str = ""  # "" = nobody; "own" = the key ring's authority; else the address of an RFC 3161 authority
-    keep_days: int = 0  # a server forgets the contents of older entries (hashes and proofs stay); 0 = keeps all
+    keep_days: int = in_range(
+        0, 0, 36_500
+    )  # a server forgets the contents of older entries (hashes and proofs stay); 0 = keeps all
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +142,20 @@ class Config:
     watermark: WatermarkConfig = field(default_factory=WatermarkConfig)
 
 
-def load_config(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
+def load_config(
+    path: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    data_dir: str | None = None,
+    server: Mapping[str, Any] | None = None,
+) -> Config:
     """Read and check a configuration.
 
     Args:
         path: TOML file; None = defaults only.
         environ: Environment to take ``GENSAFE_*`` overrides from (pass ``os.environ``); None = none.
+        data_dir: Override from a command line.
+        server: Overrides of ``[server]`` from a command line; they come last and are checked with the rest.
 
     Raises:
         ConfigError: unreadable file, unknown key, wrong type or unsafe combination; names the key.
@@ -119,83 +171,15 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
     for name, value in sorted((environ or {}).items()):
         if name.startswith("GENSAFE_"):
             _override(document, name, value)
+    if data_dir:
+        document["data_dir"] = data_dir
+    if server:
+        table = document.setdefault("server", {})
+        if isinstance(table, dict):  # else _build names the fault
+            table.update(server)
     config = _build(Config, document, "")
     check_config(config)
     return config
-
-
-def check_config(config: Config) -> None:
-    """Refuse unsafe combinations (promise 8: plain text and anonymous callers on loopback only).
-
-    Raises:
-        ConfigError: names the key and the fix.
-    """
-    if config.environment not in ("development", "production"):
-        raise ConfigError(
-            f"{config.environment!r} is not an environment", field="environment", fix="development or production"
-        )
-    if config.environment == "production" and config.generation.backend == "simulator":
-        raise ConfigError("the simulator is no model", field="generation.backend", fix="configure a real backend")
-    server = config.server
-    if bool(server.tls_certificate) != bool(server.tls_key):
-        raise ConfigError("certificate and key go together", field="server.tls_certificate", fix="set both tls_* files")
-    if server.tls_client_ca and not server.tls_certificate:
-        raise ConfigError(
-            "mutual TLS needs a server certificate", field="server.tls_client_ca", fix="set tls_certificate"
-        )
-    if not is_loopback(server.listen):
-        if not server.tls_certificate:
-            raise ConfigError(
-                f"{server.listen} is not loopback and TLS is off",
-                field="server.listen",
-                fix="listen on 127.0.0.1 or set server.tls_certificate and server.tls_key",
-            )
-        if not (server.tls_client_ca or server.api_keys):
-            raise ConfigError(
-                f"{server.listen} is not loopback and callers would be anonymous",
-                field="server.listen",
-                fix="set server.tls_client_ca or server.api_keys",
-            )
-    if server.http_classify:
-        _check_http_classify(server)
-    for name in ("max_request_bytes", "max_concurrent", "default_deadline_s"):
-        if getattr(server, name) <= 0:
-            raise ConfigError("must be positive", field=f"server.{name}")
-    if config.audit.keep_days < 0:
-        raise ConfigError("must not be negative", field="audit.keep_days", fix="0 keeps all")
-
-
-def _check_http_classify(server: ServerConfig) -> None:
-    if not server.http or not is_loopback(server.http):
-        raise ConfigError(
-            "callers' keys would cross the network in plain text",
-            field="server.http_classify",
-            fix="set server.http to 127.0.0.1:PORT and let a proxy with TLS stand before it",
-        )
-    if not server.api_keys:
-        raise ConfigError(
-            "strangers could try what gets past the classifiers",
-            field="server.http_classify",
-            fix="set server.api_keys; keys need the role classify",
-        )
-
-
-def is_loopback(address: str) -> bool:
-    """Whether HOST:PORT names only this machine.
-
-    Raises:
-        ConfigError: not of the form HOST:PORT.
-    """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f"{address!r} is not HOST:PORT", field="server.listen", fix="for example 127.0.0.1:50051")
-    host = host.strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def redacted(config: Config) -> dict[str, Any]:

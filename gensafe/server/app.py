@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from grpc_reflection.v1alpha import reflection
 
 from gensafe.audit.retention import expire
 from gensafe.core.config import Config, check_config
+from gensafe.core.config_check import is_loopback, trusted_proxies
 from gensafe.core.errors import ConfigError, GensafeError
 from gensafe.pipeline import Chain, carry_out_decisions
 from gensafe.server.access import AccessInterceptor, load_api_keys
@@ -48,12 +50,23 @@ SERVICES = (
 class Addresses:
     """Where the server really listens (ports may have been chosen by the system)."""
 
-    grpc: str
-    http: str
+    grpc: str  # HOST:PORT
+    http: str  # with its scheme; "" = no HTTP app
 
 
-async def serve(chain: Chain, verify_context: VerifyContext, on_ready: Callable[[Addresses], None]) -> None:
+async def serve(
+    chain: Chain,
+    verify_context: VerifyContext,
+    on_ready: Callable[[Addresses], None],
+    http_socket: socket.socket | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
+
+    Args:
+        chain: What serves.
+        verify_context: What verification may use.
+        on_ready: Called once with the addresses.
+        http_socket: Where the HTTP app listens, as ``listen.claim`` made it; None = no HTTP app.
 
     Raises:
         ConfigError: an address is taken, a certificate unreadable, or the combination unsafe.
@@ -82,7 +95,7 @@ async def serve(chain: Chain, verify_context: VerifyContext, on_ready: Callable[
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = _bind(server, config)
     await server.start()
-    http, http_address = await _start_http(chain, verify_context)
+    http, http_address = await _start_http(chain, verify_context, http_socket)
     for name in ("", *SERVICES):
         await healths.set(name, health_pb2.HealthCheckResponse.SERVING)
     host = config.server.listen.rpartition(":")[0]
@@ -161,32 +174,37 @@ def _bind(server: grpc.aio.Server, config: Config) -> int:
 
 
 async def _start_http(
-    chain: Chain, verify_context: VerifyContext
+    chain: Chain, verify_context: VerifyContext, listening: socket.socket | None
 ) -> tuple[tuple[uvicorn.Server, asyncio.Task[None]] | None, str]:
-    config = chain.config
-    if not config.server.http:
+    config = chain.config.server
+    if listening is None:
         return None, ""
     from gensafe.server.http import Classifying, create_app
 
     classifying = None
-    if config.server.http_classify:
-        classifying = Classifying(load_api_keys(Path(config.server.api_keys)), chain.safety)
-
-    host, _, port = config.server.http.rpartition(":")
+    if config.http_classify:
+        classifying = Classifying(load_api_keys(Path(config.api_keys)), chain.safety)
+    secure = bool(config.tls_certificate) and not is_loopback(config.http, "server.http")
+    proxies = trusted_proxies(config)
     settings = uvicorn.Config(
         create_app(verify_context, classifying=classifying),
-        host=host.strip("[]"),
-        port=int(port),
         log_level="warning",
         access_log=False,
         lifespan="off",
+        ws="none",
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+        ssl_certfile=config.tls_certificate if secure else None,
+        ssl_keyfile=config.tls_key if secure else None,
     )
     server = uvicorn.Server(settings)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined] # ours drain both servers
-    task = asyncio.create_task(server.serve())
+    task = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started:
         if task.done():
-            raise ConfigError(f"cannot listen on {config.server.http}", field="server.http", fix="is the port taken?")
+            task.result()
+            raise ConfigError("the HTTP app could not start", field="server.http")
         await asyncio.sleep(0.01)
-    actual = server.servers[0].sockets[0].getsockname()[1]
-    return (server, task), f"{host}:{actual}"
+    host = config.http.rpartition(":")[0]
+    return (server, task), f"{'https' if secure else 'http'}://{host}:{listening.getsockname()[1]}"

@@ -175,6 +175,6 @@ def test_configuration_that_would_leak_is_refused():
     config(http="127.0.0.1:8080", api_keys="keys.txt")
     with pytest.raises(ConfigError, match="strangers"):
         config(http="127.0.0.1:8080")
-    for http in ("", "0.0.0.0:8080"):
-        with pytest.raises(ConfigError, match="plain text"):
+    for http, reason in (("", "no HTTP app"), ("0.0.0.0:8080", "TLS is off")):
+        with pytest.raises(ConfigError, match=reason):
             config(http=http, api_keys="keys.txt")

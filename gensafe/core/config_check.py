@@ -1,0 +1,154 @@
+"""Which configurations are refused: numbers out of range, and combinations that would not be safe."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+import socket
+from dataclasses import field, fields
+from typing import TYPE_CHECKING, Any, Final
+
+from gensafe.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gensafe.core.config import Config, ServerConfig
+
+_LOCAL_NAMES: Final = ("localhost", "localhost.")  # RFC 6761 section 6.3: always this machine
+_OLD_IPV4: Final = re.compile(r"[0-9a-fx.]+")  # "127.1", "0x7f.1", "0": what system resolvers read as IPv4 too
+
+
+def in_range(default: float, low: float, high: float) -> Any:  # noqa: ANN401 - stands for the field's own type
+    """A number of a configuration class with the range that ``check_config`` holds it to, both ends included."""
+    return field(default=default, metadata={"range": (low, high)})
+
+
+def check_config(config: Config) -> None:
+    """Refuse numbers out of range and unsafe combinations.
+
+    Promise 8: plain text and anonymous callers on loopback only, on every port. The HTTP app answers strangers by
+    design (it says only what is public), so off loopback it needs TLS; ``/classify`` needs an API key everywhere.
+
+    Raises:
+        ConfigError: names the key and the fix.
+    """
+    _check_ranges(config, "")
+    if config.environment not in ("development", "production"):
+        raise ConfigError(
+            f"{config.environment!r} is not an environment", field="environment", fix="development or production"
+        )
+    if config.environment == "production" and config.generation.backend == "simulator":
+        raise ConfigError("the simulator is no model", field="generation.backend", fix="configure a real backend")
+    server = config.server
+    if bool(server.tls_certificate) != bool(server.tls_key):
+        raise ConfigError("certificate and key go together", field="server.tls_certificate", fix="set both tls_* files")
+    if server.tls_client_ca and not server.tls_certificate:
+        raise ConfigError(
+            "mutual TLS needs a server certificate", field="server.tls_client_ca", fix="set tls_certificate"
+        )
+    if not is_loopback(server.listen):
+        _check_tls(server, server.listen, "listen")
+        if not (server.tls_client_ca or server.api_keys):
+            raise ConfigError(
+                f"{server.listen} is not loopback and callers would be anonymous",
+                field="server.listen",
+                fix="set server.tls_client_ca or server.api_keys",
+            )
+    if server.http and not is_loopback(server.http, "server.http"):
+        _check_tls(server, server.http, "http")
+    if server.http_classify:
+        _check_http_classify(server)
+    trusted_proxies(server)
+    if server.upload_memory_bytes < server.max_request_bytes:
+        raise ConfigError(
+            "is smaller than one request may be",
+            field="server.upload_memory_bytes",
+            fix=f"at least server.max_request_bytes, {server.max_request_bytes}",
+        )
+
+
+def trusted_proxies(server: ServerConfig) -> list[str]:
+    """The addresses and networks of ``trusted_proxies``.
+
+    Raises:
+        ConfigError: one is neither.
+    """
+    named = [part.strip() for part in server.trusted_proxies.split(",") if part.strip()]
+    for part in named:
+        try:
+            ipaddress.ip_network(part)
+        except ValueError:
+            raise ConfigError(
+                f"{part!r} is not an address or network", field="server.trusted_proxies", fix="for example 10.0.0.0/8"
+            ) from None
+    return named
+
+
+def split_address(address: str, key: str = "server.listen") -> tuple[str, int]:
+    """(host without brackets, port) of HOST:PORT.
+
+    Raises:
+        ConfigError: not of that form; names ``key``.
+    """
+    host, _, port = address.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    known = port.isascii() and port.isdigit() and int(port[:6]) <= 65535 and len(port) <= 5
+    if not bare or not known or bare != bare.strip() or (":" in bare) != (bare != host):
+        raise ConfigError(f"{address!r} is not HOST:PORT", field=key, fix="for example 127.0.0.1:50051")
+    return bare, int(port)
+
+
+def is_loopback(address: str, key: str = "server.listen") -> bool:
+    """Whether HOST:PORT names only this machine. Any name but ``localhost`` does not: where it leads can change.
+
+    Raises:
+        ConfigError: not of the form HOST:PORT; names ``key``.
+    """
+    host, _ = split_address(address, key)
+    return host.lower() in _LOCAL_NAMES or is_loopback_ip(host)
+
+
+def is_loopback_ip(host: str) -> bool:
+    """Whether an IP address, also in an old spelling or mapped into IPv6, is this machine's own."""
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        if not _OLD_IPV4.fullmatch(host.lower()):
+            return False
+        try:
+            found = ipaddress.IPv4Address(socket.inet_aton(host))
+        except OSError:
+            return False
+    mapped = getattr(found, "ipv4_mapped", None)
+    return bool((mapped or found).is_loopback)
+
+
+def _check_ranges(section: Any, prefix: str) -> None:  # noqa: ANN401 - any configuration class
+    for item in fields(section):
+        value = getattr(section, item.name)
+        if hasattr(value, "__dataclass_fields__"):
+            _check_ranges(value, f"{prefix}{item.name}.")
+        elif "range" in item.metadata:
+            low, high = item.metadata["range"]
+            if not math.isfinite(value) or not low <= value <= high:
+                raise ConfigError(f"{value} is out of range", field=f"{prefix}{item.name}", fix=f"{low} to {high}")
+
+
+def _check_tls(server: ServerConfig, address: str, key: str) -> None:
+    if not server.tls_certificate:
+        raise ConfigError(
+            f"{address} is not loopback and TLS is off",
+            field=f"server.{key}",
+            fix="use 127.0.0.1 or set server.tls_certificate and server.tls_key",
+        )
+
+
+def _check_http_classify(server: ServerConfig) -> None:
+    if not server.http:
+        raise ConfigError("there is no HTTP app", field="server.http_classify", fix="set server.http or --http")
+    if not server.api_keys:
+        raise ConfigError(
+            "strangers could try what gets past the classifiers",
+            field="server.http_classify",
+            fix="set server.api_keys; keys need the role classify",
+        )
