@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, progress, read_config, say
+from gensafe.cli.remote import add_server_arguments, client_options
 from gensafe.core import ids
 from gensafe.core.errors import InvalidRequest, SafetyBlocked
 from gensafe.core.types import GenerationRequest, InputMedia, Modality, Progress
@@ -58,11 +58,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--visible-label", action="store_true", help="add a visible or audible AI label")
     parser.add_argument("--label-profile", default="", help="metadata labels: eu, ca, cn, kr, in")
-    parser.add_argument("--server", metavar="HOST:PORT", help="use a running server")
-    parser.add_argument("--ca", default="", metavar="PEM", help="CA of the server's certificate (turns TLS on)")
-    parser.add_argument(
-        "--api-key-env", default="GENSAFE_API_KEY", metavar="NAME", help="environment variable with the API key"
-    )
+    add_server_arguments(parser, help="use a running server")
     parser.add_argument("--json", action="store_true", help="print the receipt as JSON")
     add_config_arguments(parser)
 
@@ -102,7 +98,7 @@ def media_type_of(path: Path, modality: Modality) -> str:
 def _remote(args: argparse.Namespace, target: Path) -> int:
     from google.protobuf.json_format import MessageToDict
 
-    from gensafe.client import Client, ClientOptions
+    from gensafe.client import Client
     from gensafe.client.statuses import Blocked, HeldForReview
     from gensafe.v1 import generation_pb2
 
@@ -112,8 +108,7 @@ def _remote(args: argparse.Namespace, target: Path) -> int:
         if event.HasField("progress"):
             show(event.progress.stage, event.progress.done, event.progress.total)
 
-    options = ClientOptions(args.server, root_certificates=args.ca, api_key=os.environ.get(args.api_key_env, ""))
-    with Client(options) as client:
+    with Client(client_options(args)) as client:
         try:
             output = client.generate(
                 args.prompt,

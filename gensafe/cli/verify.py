@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import argparse
 import glob
-from collections.abc import Callable, Iterator
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, progress, read_config, say
-from gensafe.core.errors import GensafeError, InvalidRequest
+from gensafe.cli.remote import add_server_arguments, client_options
+from gensafe.core.errors import GensafeError, InvalidRequest, MediaError, MediaLimitExceeded, UnreadableMedia
 from gensafe.core.types import Conclusion, VerificationReport
+
+if TYPE_CHECKING:
+    from gensafe.verify.render import Result
 
 Verifier = Callable[[bytes, str, bytes | None], VerificationReport]
 MAX_FILE_BYTES = 1 << 30
@@ -24,12 +31,17 @@ def add_parser(commands: Commands) -> None:
         help="say what can be proved about files",
         description="Check manifest, signer, watermark, registry, fingerprint and log of each file and conclude. "
         "A negative means 'not found', never 'made by a person'. "
-        "Exit: 0 proved, 1 failed or layers disagree, 2 nothing found, 3 unreadable or refused, 64 usage; "
-        "for several files 1 before 3 before 2.",
+        "Exit codes: 0 proved (unchanged), 1 altered, layers disagree or transplanted mark, 2 nothing found, "
+        "3 unreadable or could not be examined, 4 signer unknown or untrusted, "
+        "5 derived from an output of ours (not shown to be unchanged), "
+        "64 usage error, 69 the server could not be asked, 70 a fault of ours. "
+        "For several files the worst, in the order 1, 70, 69, 3, 5, 4, 2, 0.",
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="files, folders (searched) or glob patterns")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="files, folders (searched), glob patterns, - = standard input"
+    )
     add_config_arguments(parser)
-    parser.add_argument("--server", metavar="HOST:PORT", help="ask a running server instead")
+    add_server_arguments(parser, help="ask a running server instead")
     parser.add_argument("--trust-anchors", metavar="PEM", help="further root certificates of signers to trust")
     parser.add_argument("--sidecar", metavar="FILE", help="a detached manifest store (one file only)")
     parser.add_argument("--fail-on", choices=("nothing-found",), help="treat files without evidence as failures")
@@ -42,42 +54,58 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Verify every file; print as they finish, conclude once."""
     from gensafe.verify import worst_exit
-    from gensafe.verify.render import junit, report_dict, report_text
+    from gensafe.verify.render import exit_code, junit, report_dict, report_text
 
     paths = list(expand(args.files))
     if (args.crjson or args.sidecar) and len(paths) != 1:
         raise InvalidRequest("takes one file", field="--crjson" if args.crjson else "--sidecar")
     sidecar = _read_argument(args.sidecar, "--sidecar") if args.sidecar else None
+    source = args.server or ""
     with ExitStack() as stack:
         verifier = _remote(args, stack) if args.server else _offline(args, stack)
         show = progress()
-        reports: list[VerificationReport] = []
+        reports: list[Result] = []
         with ThreadPoolExecutor() as pool:
-            for report in pool.map(lambda path: _one(path, verifier, sidecar), paths):
+            for report in pool.map(lambda path: _one(path, verifier, sidecar, source), paths):
                 reports.append(report)
                 if len(paths) > 1:
                     show("verified", len(reports), len(paths))
                 if not (args.json or args.crjson):
                     show("", 0, 0)
-                    say(report_text(report))
+                    say(report_text(report, source))
     if args.json:
-        print_json([report_dict(r) for r in reports])
+        print_json([report_dict(r, source) for r in reports])
     elif args.crjson:
-        if not reports[0].crjson:
-            note(f"gensafe: {paths[0]} has no manifest to show")
-        else:
-            print(reports[0].crjson)
+        _print_crjson(reports[0])
+    elif len(reports) > 1:
+        say(summary(reports))
     if args.junit:
-        Path(args.junit).write_text(junit(reports), "utf-8")
-    conclusions = [r.conclusion for r in reports]
+        Path(args.junit).write_text(junit(reports, source=source), "utf-8")
+    conclusions = [r.conclusion for r in reports if isinstance(r, VerificationReport)]
     if args.fail_on == "nothing-found" and Conclusion.NOTHING_FOUND in conclusions:
         return Exit.FAILED
-    return worst_exit(conclusions)
+    return worst_exit(exit_code(r) for r in reports)
+
+
+def summary(reports: Sequence[Result]) -> str:
+    """One line about several files: how many came to which conclusion."""
+    counts = Counter(r.conclusion.value if isinstance(r, VerificationReport) else "not verified" for r in reports)
+    return f"{len(reports)} files: " + ", ".join(f"{count} {name}" for name, count in counts.most_common())
+
+
+def _print_crjson(report: Result) -> None:
+    if isinstance(report, VerificationReport) and report.crjson:
+        print(report.crjson)
+    else:
+        reason = "has no manifest to show" if isinstance(report, VerificationReport) else f": {report.reason}"
+        note(f"gensafe: {report.name} {reason}")
 
 
 def expand(names: list[str]) -> Iterator[Path]:
     """Files as named; folders searched; patterns matched. What does not exist is kept, to be reported as unreadable."""
     for name in names:
+        if not name:
+            raise InvalidRequest("a file name is empty", field="FILE", fix="name a file, or . for this folder")
         path = Path(name)
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
@@ -88,20 +116,46 @@ def expand(names: list[str]) -> Iterator[Path]:
             yield path
 
 
-def _one(path: Path, verifier: Verifier, sidecar: bytes | None) -> VerificationReport:
+def _one(path: Path, verifier: Verifier, sidecar: bytes | None, source: str) -> Result:
+    from gensafe.verify.render import NotVerified
+
     try:
-        if not path.is_file():  # a folder without files, a device, a pipe, nothing at all
-            reason = "no such file" if not path.exists() else "not a regular file, or an empty folder"
-            return _unreadable(path, reason)
-        if path.stat().st_size > MAX_FILE_BYTES:
-            return _unreadable(path, f"larger than {MAX_FILE_BYTES} bytes")
-        data = path.read_bytes()
+        data = _read_file(path)
     except OSError as error:
         return _unreadable(path, error.strerror or "cannot be read")
+    except MediaError as error:
+        return _unreadable(path, error.message)
     try:
         return verifier(data, str(path), sidecar)
-    except GensafeError as error:
-        return _unreadable(path, str(error))
+    except MediaError as error:  # about the file: larger than the server takes
+        return _unreadable(path, error.message)
+    except GensafeError as error:  # about us or the server, and so no verdict about the file
+        if source:
+            return NotVerified(str(path), f"could not ask {source}: {error}", Exit.UNAVAILABLE)
+        return NotVerified(str(path), str(error), Exit.INTERNAL)
+
+
+def _read_file(path: Path) -> bytes:
+    """The bytes of a file, of a pipe that was named, or of standard input.
+
+    Raises:
+        MediaError: there is no such file, or it is too large.
+        OSError: it cannot be read.
+    """
+    if str(path) == "-":
+        data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+    elif path.is_fifo():
+        with path.open("rb") as pipe:
+            data = pipe.read(MAX_FILE_BYTES + 1)
+    elif not path.is_file():  # a folder without files, a device, nothing at all
+        raise UnreadableMedia("no such file" if not path.exists() else "not a regular file, or an empty folder")
+    elif path.stat().st_size > MAX_FILE_BYTES:
+        raise MediaLimitExceeded(f"larger than {MAX_FILE_BYTES} bytes")
+    else:
+        return path.read_bytes()
+    if len(data) > MAX_FILE_BYTES:
+        raise MediaLimitExceeded(f"larger than {MAX_FILE_BYTES} bytes")
+    return data
 
 
 def _unreadable(path: Path, reason: str) -> VerificationReport:
@@ -152,7 +206,7 @@ def _remote(args: argparse.Namespace, stack: ExitStack) -> Verifier:
     from gensafe.client import Client
     from gensafe.client.reports import report_from_pb
 
-    client = stack.enter_context(Client(args.server))
+    client = stack.enter_context(Client(client_options(args)))
     return lambda data, name, sidecar: report_from_pb(
         client.verify(data, name=name, sidecar=sidecar or b"", crjson=args.crjson)
     )

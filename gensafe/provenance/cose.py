@@ -73,6 +73,11 @@ class CoseSign1:
                 return _tokens(value)
         return ()
 
+    @property
+    def has_time_stamp(self) -> bool:
+        """Whether a time-stamp header is present, readable or not (``sigTst`` is the form of C2PA 1)."""
+        return any(name in ("sigTst", "sigTst2") for name, _ in self.unprotected)
+
     def ocsp_responses(self) -> tuple[bytes, ...]:
         """DER OCSP responses stapled into ``rVals`` (C2PA 2.4 section 14.5.2)."""
         for name, value in self.unprotected:

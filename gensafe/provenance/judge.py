@@ -105,6 +105,8 @@ def judge(
     if signer is not None and signer.fingerprint in trust.revoked:
         own.append(Status(REVOKED, "", "the signer's certificate was revoked"))
     time_stamp = _time_stamp(manifest, successes, cose)
+    if time_stamp is None and cose is not None and cose.has_time_stamp:
+        informational += (Status("timeStamp.malformed", "", "there is a time-stamp, but it is not of this signature"),)
     answers = _revocation(cose, trust, time_stamp, now_ms)
     own += [Status(REVOKED, "", f"{a.source} says: {a.note}") for a in answers if a.revoked]
     successes = _without_ocsp(successes)  # ``answers`` says it, and more: the library passes over some

@@ -140,8 +140,8 @@ class VerifyResponse(_message.Message):
     CRJSON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     conclusion: _builtins.str
-    """proved | proved by recovery | altered | layers disagree | transplanted mark | found but untrusted |
-    nothing found | unreadable
+    """proved | proved by recovery | derived | altered | layers disagree | transplanted mark | found but untrusted |
+    nothing found | could not be examined | unreadable
     """
     explanation: _builtins.str
     media_type: _builtins.str

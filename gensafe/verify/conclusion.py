@@ -1,13 +1,13 @@
-"""The one conclusion. What the layers say is reduced to nine small facts; the first rule that applies decides.
+"""The one conclusion. What the layers say is reduced to ten small facts; the first rule that applies decides.
 
 The rules are data, so that docs/verification.md can be checked against them and a property test can walk every
-combination (``Facts`` has 20,736). Disagreement is looked for before any proof: a valid signature does not outrank a
-mark that says otherwise.
+combination (``Facts`` has 92,160). Disagreement is looked for before any proof: a valid signature does not outrank a
+mark that says otherwise. What could not be looked at counts against a proof, and likeness is never one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -36,7 +36,9 @@ class ManifestFact(StrEnum):
 class MarkFact(StrEnum):
     """The watermark. RECORD is authenticated by a MAC under our key."""
 
-    NONE = "none"  # or not searched, or undecidable
+    NONE = "none"  # searched and not found, or too little material to tell
+    NO_KEY = "no key"  # nothing to search with here: only the deployment that marked a file can find its mark
+    UNSEARCHED = "unsearched"  # it should have been searched and could not be: undecodable, an error, out of time
     PRESENT = "present"
     RECORD = "record"
 
@@ -58,21 +60,26 @@ class Binding(StrEnum):
 class RecordFact(StrEnum):
     """The registry's record for this file."""
 
-    UNKNOWN = "unknown"  # no registry at hand
+    UNKNOWN = "unknown"  # no registry available
     ABSENT = "absent"
     FOUND = "found"
 
 
 class Likeness(StrEnum):
-    """Does the content's fingerprint agree with the record's?"""
+    """Does the content's fingerprint agree with the record's? PARTLY: as a whole, but not in every part."""
 
     UNKNOWN = "unknown"
     AGREES = "agrees"
+    PARTLY = "partly"
     DIFFERS = "differs"
 
 
 class Recovered(StrEnum):
-    """The manifest that the registry keeps for the record. EXACT: it is bound to this very content."""
+    """The manifest that the registry keeps for the record.
+
+    EXACT: its hard binding covers these very bytes (a text with its wrapper put back), or the file is, byte by byte,
+    the output whose digest the log proves. A mark or a fingerprint never makes it exact.
+    """
 
     NONE = "none"
     BAD = "bad"
@@ -88,6 +95,13 @@ class LogFact(StrEnum):
     FAIL = "fail"
 
 
+class Layers(StrEnum):
+    """Could registry, fingerprint, recovered manifest and log be read, as far as they are attached here?"""
+
+    READ = "read"
+    UNREAD = "unread"  # an error, or out of time
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the layers say about one file."""
@@ -101,11 +115,33 @@ class Facts:
     likeness: Likeness = Likeness.UNKNOWN
     recovered: Recovered = Recovered.NONE
     log: LogFact = LogFact.UNKNOWN
+    layers: Layers = Layers.READ
 
     @property
     def intact(self) -> bool:
         """Whether there is a manifest whose signature and hashes hold, whoever signed it."""
         return self.manifest in (ManifestFact.TRUSTED, ManifestFact.UNTRUSTED)
+
+    @property
+    def marked(self) -> bool:
+        """Whether our mark is in the content."""
+        return self.mark in (MarkFact.PRESENT, MarkFact.RECORD)
+
+    @property
+    def exact(self) -> bool:
+        """Whether a trusted signature is bound to these very bytes: the file's own, or a recovered one."""
+        recovered = self.record is RecordFact.FOUND and self.recovered is Recovered.EXACT
+        return self.manifest is ManifestFact.TRUSTED or (self.manifest is ManifestFact.NONE and recovered)
+
+    @property
+    def examined(self) -> bool:
+        """Whether everything that can be looked at here was."""
+        return self.container is Container.OK and self.mark is not MarkFact.UNSEARCHED and self.layers is Layers.READ
+
+    @property
+    def other_content(self) -> bool:
+        """Whether the record that was found is of other content."""
+        return self.record is RecordFact.FOUND and self.likeness is Likeness.DIFFERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +157,9 @@ class Rule:
 RULES: Final[tuple[Rule, ...]] = (
     Rule(
         Conclusion.UNREADABLE,
-        "the end of the file is missing",
+        "the end of the file is missing, and no intact manifest covers what is here",
         "The file is cut off: its end is missing.",
-        lambda f: f.container is Container.TRUNCATED,
+        lambda f: f.container is Container.TRUNCATED and not f.intact,
     ),
     Rule(
         Conclusion.UNREADABLE,
@@ -141,32 +177,26 @@ RULES: Final[tuple[Rule, ...]] = (
         Conclusion.LAYERS_DISAGREE,
         "an intact manifest and the watermark name different things",
         "The manifest is intact, but it does not fit the watermark in the content.",
-        lambda f: f.intact and f.mark is not MarkFact.NONE and f.claims is Claims.CONFLICT,
+        lambda f: f.intact and f.marked and f.claims is Claims.CONFLICT,
     ),
     Rule(
         Conclusion.LAYERS_DISAGREE,
-        "an intact manifest of ours promises a watermark that is not there",
+        "an intact manifest of ours promises a watermark that is not in the content",
         "The manifest is intact, but the watermark that it promises is not in the content.",
         lambda f: f.intact and f.binding is Binding.MISSING,
     ),
     Rule(
         Conclusion.LAYERS_DISAGREE,
-        "a trusted manifest fits the mark, but the record's fingerprint is of other content",
-        "Manifest and watermark agree, but the recorded output looked or sounded different.",
-        lambda f: f.manifest is ManifestFact.TRUSTED and f.mark is MarkFact.RECORD and f.likeness is Likeness.DIFFERS,
-    ),
-    Rule(
-        Conclusion.PROVED,
-        "a trusted manifest, and nothing contradicts it",
-        "The file is exactly as its trusted signer left it.",
-        lambda f: f.manifest is ManifestFact.TRUSTED,
+        "a trusted signature covers these bytes, but the record's fingerprint is of other content",
+        "The signature is intact, but the output recorded under this name looked, sounded or read differently.",
+        lambda f: f.exact and f.record is RecordFact.FOUND and f.likeness in (Likeness.PARTLY, Likeness.DIFFERS),
     ),
     Rule(
         Conclusion.TRANSPLANTED_MARK,
         "the mark's record has another fingerprint",
         "The watermark is genuine, but the content is not that of its record: the mark was copied here, or the "
         "content was changed beyond likeness.",
-        lambda f: f.mark is MarkFact.RECORD and f.record is RecordFact.FOUND and f.likeness is Likeness.DIFFERS,
+        lambda f: f.mark is MarkFact.RECORD and f.other_content,
     ),
     Rule(
         Conclusion.ALTERED,
@@ -175,56 +205,64 @@ RULES: Final[tuple[Rule, ...]] = (
         lambda f: f.manifest is ManifestFact.BROKEN,
     ),
     Rule(
+        Conclusion.LAYERS_DISAGREE,
+        "no manifest; the registry's manifest for the record does not verify",
+        "A record was found, but the manifest kept with it does not verify.",
+        lambda f: not f.intact and f.record is RecordFact.FOUND and f.recovered is Recovered.BAD,
+    ),
+    Rule(
+        Conclusion.ALTERED,
+        "no manifest; our mark, and the record's content is like this as a whole, but parts of it differ",
+        "Our watermark leads to a recorded output, and parts of the content are not those of that output.",
+        lambda f: (
+            f.manifest is ManifestFact.NONE
+            and f.marked
+            and f.record is RecordFact.FOUND
+            and f.likeness is Likeness.PARTLY
+        ),
+    ),
+    Rule(
+        Conclusion.UNEXAMINED,
+        "an intact manifest, or a recovered one bound to these bytes; the content or a layer could not be examined",
+        "The bytes are those that were signed, but not everything about them could be examined: nothing is proved.",
+        lambda f: (f.intact or f.exact) and not f.examined,
+    ),
+    Rule(
+        Conclusion.PROVED,
+        "a trusted manifest bound to these bytes, everything examined, and nothing contradicts it",
+        "The file is exactly as its trusted signer left it.",
+        lambda f: f.manifest is ManifestFact.TRUSTED,
+    ),
+    Rule(
         Conclusion.FOUND_UNTRUSTED,
         "an intact manifest by a signer that is unknown, expired or revoked",
         "The bytes are those that were signed, but by a signer that is unknown here, expired or revoked.",
         lambda f: f.manifest is ManifestFact.UNTRUSTED,
     ),
     Rule(
-        Conclusion.LAYERS_DISAGREE,
-        "no manifest; the registry's manifest for the record does not verify",
-        "A record was found, but the manifest kept with it does not verify.",
-        lambda f: f.record is RecordFact.FOUND and f.recovered is Recovered.BAD,
-    ),
-    Rule(
         Conclusion.PROVED_BY_RECOVERY,
-        "no manifest; the registry's manifest is bound to this very content",
+        "no manifest; the registry's manifest or the log's digest covers exactly these bytes; everything was examined",
         "The credentials were removed, but the signed manifest was recovered and fits this content exactly.",
-        lambda f: f.record is RecordFact.FOUND and f.recovered is Recovered.EXACT,
+        lambda f: f.exact,
     ),
     Rule(
-        Conclusion.PROVED_BY_RECOVERY,
-        "no manifest; the mark leads to a record of like content with a trusted manifest",
-        "The credentials were removed, but the watermark led back to them: manifest recovered.",
-        lambda f: (
-            f.mark is MarkFact.RECORD
-            and f.record is RecordFact.FOUND
-            and f.likeness is Likeness.AGREES
-            and f.recovered is Recovered.TRUSTED
-        ),
+        Conclusion.DERIVED,
+        "no manifest; our mark leads to a record of like content, and nothing binds these bytes to it",
+        "This was made from an output of this service: its watermark leads to a record of like content. "
+        "It is not shown to be unchanged.",
+        lambda f: f.marked and f.record is RecordFact.FOUND and f.likeness is Likeness.AGREES,
     ),
     Rule(
-        Conclusion.PROVED_BY_RECOVERY,
-        "no manifest kept; the mark leads to a record of like content that the log proves",
-        "The watermark led back to a record that the tamper-evident log proves; its manifest is no longer kept.",
-        lambda f: (
-            f.mark is MarkFact.RECORD
-            and f.record is RecordFact.FOUND
-            and f.likeness is Likeness.AGREES
-            and f.log is LogFact.PASS
-        ),
-    ),
-    Rule(
-        Conclusion.ALTERED,
-        "no manifest; our mark is present, and the content is like a record's but not the same",
-        "Our watermark is present and the content resembles a recorded output, but it is not that output unchanged.",
-        lambda f: f.mark is MarkFact.PRESENT and f.record is RecordFact.FOUND and f.likeness is Likeness.AGREES,
+        Conclusion.UNEXAMINED,
+        "no manifest; the content or a layer could not be examined",
+        "Not everything about this file could be examined, so nothing is concluded.",
+        lambda f: not f.examined,
     ),
     Rule(
         Conclusion.FOUND_UNTRUSTED,
-        "no manifest; a mark, but nothing at hand that it leads to",
-        "Our watermark is present, but there is no record at hand that it could be checked against.",
-        lambda f: f.mark is not MarkFact.NONE,
+        "no manifest; a mark, but nothing available that it could be compared with",
+        "Our watermark is present, but there is no record available that it could be checked against.",
+        lambda f: f.marked,
     ),
     Rule(
         Conclusion.NOTHING_FOUND,
@@ -246,14 +284,20 @@ EXIT_CODES: Final = {
     Conclusion.ALTERED: 1,
     Conclusion.LAYERS_DISAGREE: 1,
     Conclusion.TRANSPLANTED_MARK: 1,
-    Conclusion.FOUND_UNTRUSTED: 1,
     Conclusion.NOTHING_FOUND: 2,
+    Conclusion.UNEXAMINED: 3,
     Conclusion.UNREADABLE: 3,
+    Conclusion.FOUND_UNTRUSTED: 4,
+    Conclusion.DERIVED: 5,
 }
 """Exit code of ``gensafe verify`` for one file; for several the one that ``worst_exit`` picks."""
 
+WORST_FIRST: Final = (1, 70, 69, 3, 5, 4, 2, 0)
+"""Which code several files together exit with. A failure that was found stays found; after it, that no verdict was
+reached about some (70: a fault of ours, 69: the server could not be asked) must not hide behind the others."""
 
-def worst_exit(conclusions: list[Conclusion]) -> int:
-    """Exit code for several files: 1 before 3 before 2 before 0 (a failure must not hide behind an unreadable file)."""
-    codes = {EXIT_CODES[c] for c in conclusions}
-    return next((code for code in (1, 3, 2) if code in codes), 0)
+
+def worst_exit(codes: Iterable[int]) -> int:
+    """Exit code for several files, from the codes of each; 0 for none."""
+    found = set(codes)
+    return next((code for code in WORST_FIRST if code in found), 0)

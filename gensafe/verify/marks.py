@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from gensafe.core.errors import GensafeError
 from gensafe.core.ids import record_id_text, unpack_payload
 from gensafe.core.types import Detection, MarkLevel, Media, Modality, Outcome
+from gensafe.verify.budget import OUT_OF_TIME, Budget
 from gensafe.verify.conclusion import MarkFact
 from gensafe.verify.context import VerifyContext
 from gensafe.verify.lines import Line
@@ -14,69 +16,93 @@ from gensafe.verify.lines import Line
 _RANK = (MarkLevel.NONE, MarkLevel.UNDECIDABLE, MarkLevel.PRESENT, MarkLevel.RECORD)
 
 
+class Search(StrEnum):
+    """How far a search came."""
+
+    DONE = "done"
+    NO_KEY = "no key"  # nothing here to search with: no key, no plugin or no tokenizer
+    FAILED = "failed"  # it should have been possible: undecodable content, an error, out of time
+
+
 @dataclass(frozen=True, slots=True)
 class MarkSearch:
-    """What the search found. ``epoch`` and ``record_id`` only with level RECORD; ``searched`` False = not possible."""
+    """What the search found. ``epoch`` and ``record_id`` only with level RECORD; ``problem`` unless it was done."""
 
-    searched: bool
+    search: Search
     problem: str = ""
     detection: Detection | None = None
     epoch: int = -1
     record_id: int = 0
-    failed: bool = False
 
     @property
     def fact(self) -> MarkFact:
         """The search as the conclusion sees it."""
         if self.detection is None:
-            return MarkFact.NONE
+            return MarkFact.NO_KEY if self.search is Search.NO_KEY else MarkFact.UNSEARCHED
         return {MarkLevel.RECORD: MarkFact.RECORD, MarkLevel.PRESENT: MarkFact.PRESENT}.get(
             self.detection.level, MarkFact.NONE
         )
 
+    @property
+    def searched(self) -> bool:
+        """Whether there is an answer."""
+        return self.detection is not None
 
-def search(content: Media | None, context: VerifyContext) -> MarkSearch:
+    @property
+    def found(self) -> bool:
+        """Whether our mark is in the content."""
+        return self.fact in (MarkFact.PRESENT, MarkFact.RECORD)
+
+    @property
+    def undecidable(self) -> bool:
+        """Whether there was too little material to tell."""
+        return self.detection is not None and self.detection.level is MarkLevel.UNDECIDABLE
+
+
+def search(content: Media | None, context: VerifyContext, budget: Budget) -> MarkSearch:
     """Search ``content`` under each epoch's key, newest first, and keep the strongest answer.
 
     Every further key is a further chance of a false alarm, so the p-value is multiplied by the number of keys tried
     (union bound). A payload that names another epoch than the key that opened it is not ours.
     """
     if content is None:
-        return MarkSearch(False, "the content could not be decoded")
+        return MarkSearch(Search.FAILED, "the content could not be decoded")
     modality: Modality = content.modality
     detector = context.detectors.get(modality)
+    if context.key_for is None or not context.epochs:
+        return MarkSearch(Search.NO_KEY, "no watermark key: only the deployment that marked a file can find its mark")
     if detector is None:
         missing = "the tokenizer of the model that wrote it" if modality is Modality.TEXT else "a watermark plugin"
-        return MarkSearch(False, f"searching {modality.value} needs {missing}")
-    if context.key_for is None or not context.epochs:
-        return MarkSearch(False, "no watermark key: only the deployment that marked a file can find its mark")
+        return MarkSearch(Search.NO_KEY, f"searching {modality.value} needs {missing}")
     best: tuple[Detection, int] | None = None
     tried = 0
     try:
         for epoch in context.epochs:
+            if budget.spent:
+                return MarkSearch(Search.FAILED, OUT_OF_TIME)
             tried += 1
             detection = detector(content, context.key_for(modality, epoch))
             if detection.level is MarkLevel.RECORD and detection.payload is not None:
                 record_id, named = unpack_payload(detection.payload)
                 if named == epoch:
-                    return MarkSearch(True, "", _adjusted(detection, tried), epoch, record_id)
+                    return MarkSearch(Search.DONE, "", _adjusted(detection, tried), epoch, record_id)
                 detection = replace(detection, level=MarkLevel.NONE, payload=None)
             if best is None or _RANK.index(detection.level) > _RANK.index(best[0].level):
                 best = detection, epoch
     except GensafeError as error:
-        return MarkSearch(False, error.message)
+        return MarkSearch(Search.FAILED, error.message)
     except Exception as error:  # a detector is a plugin: whatever it breaks on is a line of the report, not a crash
-        return MarkSearch(False, f"the detector failed: {type(error).__name__}", failed=True)
+        return MarkSearch(Search.FAILED, f"the detector failed: {type(error).__name__}")
     if best is None:
-        return MarkSearch(False, "no watermark key")
-    return MarkSearch(True, "", _adjusted(best[0], tried), best[1])
+        return MarkSearch(Search.NO_KEY, "no watermark key")
+    return MarkSearch(Search.DONE, "", _adjusted(best[0], tried), best[1])
 
 
 def line(found: MarkSearch, modality: Modality | None) -> Line:
     """The report's line. ``modality`` is that of the content, None where it could not be decoded."""
     name = "watermark"
     if found.detection is None:
-        return Line(name, Outcome.ERROR if found.failed else Outcome.UNSUPPORTED, found.problem)
+        return Line(name, Outcome.UNSUPPORTED if found.search is Search.NO_KEY else Outcome.ERROR, found.problem)
     detection = found.detection
     evidence: dict[str, object] = {
         "scheme": detection.scheme,

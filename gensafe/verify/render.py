@@ -11,6 +11,7 @@ import html
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from xml.sax.saxutils import quoteattr
 
@@ -25,6 +26,29 @@ _SYMBOLS: Final = {
     Outcome.UNSUPPORTED: "n/a   ",
     Outcome.ERROR: "error ",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class NotVerified:
+    """A file about which no verdict was reached, for a reason that is not in the file.
+
+    Args:
+        name: The file.
+        reason: One sentence: "could not ask HOST: connection refused".
+        exit_code: 69 where a server could not be asked, 70 for a fault of ours.
+    """
+
+    name: str
+    reason: str
+    exit_code: int
+
+
+Result = VerificationReport | NotVerified
+
+
+def exit_code(result: Result) -> int:
+    """What ``gensafe verify`` exits with for this file alone."""
+    return result.exit_code if isinstance(result, NotVerified) else EXIT_CODES[result.conclusion]
 
 
 def escape_terminal(text: str, limit: int = MAX_SHOWN) -> str:
@@ -44,10 +68,19 @@ def escape_csv(text: str, limit: int = MAX_SHOWN) -> str:
     return "'" + shown if shown.startswith(("=", "+", "-", "@", "\t", "\r", "|", "%")) else shown
 
 
-def report_text(report: VerificationReport) -> str:
-    """Lines for a person: the conclusion first, then one line per check."""
+def report_text(report: Result, source: str = "") -> str:
+    """Lines for a person: the conclusion first, then one line per check.
+
+    Args:
+        report: What was found.
+        source: The server that says so; "" = this program.
+    """
+    name = escape_terminal(report.name)
+    if isinstance(report, NotVerified):
+        return f"{name}: NOT VERIFIED\n  {escape_terminal(report.reason, 600)}"
+    according = f" (according to {escape_terminal(source)})" if source else ""
     lines = [
-        f"{escape_terminal(report.name)}: {report.conclusion.value.upper()}",
+        f"{name}: {report.conclusion.value.upper()}{according}",
         f"  {escape_terminal(report.explanation, 600)}",
     ]
     lines += [f"  {_SYMBOLS[c.outcome]}  {c.name:<20}  {escape_terminal(c.summary)}" for c in report.checks]
@@ -58,9 +91,16 @@ def report_text(report: VerificationReport) -> str:
     return "\n".join(lines)
 
 
-def report_dict(report: VerificationReport) -> dict[str, Any]:
-    """The report as JSON values. Strings are as found: whoever shows them must escape them for the sink."""
+def report_dict(report: Result, source: str = "") -> dict[str, Any]:
+    """The report as JSON values. Strings are as found: whoever shows them must escape them for the sink.
+
+    A file without a verdict has ``error`` and no ``conclusion``; ``according_to`` names the server that was asked.
+    """
+    asked = {"according_to": source} if source else {}
+    if isinstance(report, NotVerified):
+        return {"name": report.name, "error": report.reason, "exit_code": report.exit_code, **asked}
     return {
+        **asked,
         "name": report.name,
         "conclusion": report.conclusion.value,
         "exit_code": EXIT_CODES[report.conclusion],
@@ -93,28 +133,35 @@ def reports_csv(reports: Iterable[VerificationReport]) -> str:
     return out.getvalue()
 
 
-def junit(reports: Iterable[VerificationReport], fail_on: Sequence[Conclusion] = ()) -> str:
-    """JUnit XML for build servers: one test case per file.
+def junit(reports: Iterable[Result], fail_on: Sequence[Conclusion] = (), source: str = "") -> str:
+    """A JUnit XML test suite: one test case per file.
 
     Args:
-        reports: What was verified.
-        fail_on: Conclusions that count as failures; default: everything that exits with 1 or 3.
+        reports: What was verified. A file without a verdict is an ``error``, not a failure.
+        fail_on: Conclusions that count as failures; default: all but a proof and "nothing found".
+        source: The server that was asked; "" = this program.
     """
     rows = list(reports)
-    failing = set(fail_on) or {c for c, code in EXIT_CODES.items() if code in (1, 3)}
-    failures = sum(r.conclusion in failing for r in rows)
+    failing = set(fail_on) or {c for c, code in EXIT_CODES.items() if code not in (0, 2)}
+    errors = sum(isinstance(r, NotVerified) for r in rows)
+    failures = sum(isinstance(r, VerificationReport) and r.conclusion in failing for r in rows)
+    suite = quoteattr("gensafe verify" + (f" according to {escape_terminal(source)}" if source else ""))
     out = ['<?xml version="1.0" encoding="UTF-8"?>']
-    out.append(f'<testsuite name="gensafe verify" tests="{len(rows)}" failures="{failures}" errors="0">')
+    out.append(f'<testsuite name={suite} tests="{len(rows)}" failures="{failures}" errors="{errors}">')
     for report in rows:
-        name = quoteattr(escape_terminal(report.name))
-        if report.conclusion in failing:
+        case = f'  <testcase classname="gensafe.verify" name={quoteattr(escape_terminal(report.name))}'
+        if isinstance(report, NotVerified):
+            out += [
+                f"{case}>",
+                f"    <error message={quoteattr(escape_terminal(report.reason, 600))}/>",
+                "  </testcase>",
+            ]
+        elif report.conclusion in failing:
             message = quoteattr(f"{report.conclusion.value}: {escape_terminal(report.explanation, 600)}")
-            body = html.escape(report_text(report))
-            out.append(f'  <testcase classname="gensafe.verify" name={name}>')
-            out.append(f"    <failure message={message}>{body}</failure>")
-            out.append("  </testcase>")
+            body = html.escape(report_text(report, source))
+            out += [f"{case}>", f"    <failure message={message}>{body}</failure>", "  </testcase>"]
         else:
-            out.append(f'  <testcase classname="gensafe.verify" name={name}/>')
+            out.append(f"{case}/>")
     out.append("</testsuite>")
     return "\n".join(out) + "\n"
 

@@ -8,6 +8,7 @@ from gensafe.core.errors import UnreadableMedia, UnsupportedMedia
 from gensafe.media.fingerprint import MATCH_THRESHOLD, similarity
 from gensafe.registry.model import Record
 from gensafe.verify import marks
+from gensafe.verify.budget import Budget
 from gensafe.verify.conclusion import Container, MarkFact
 from gensafe.verify.contain import inspect_contained
 from gensafe.verify.context import VerifyContext
@@ -46,7 +47,7 @@ def resolve_bytes(
     modality = found.content.modality
     candidates: list[tuple[Record, str]] = []
     if search_mark:
-        mark = marks.search(found.content, context)
+        mark = marks.search(found.content, context, Budget())
         if mark.fact is MarkFact.RECORD and (record := context.records.by_record_id(mark.record_id)) is not None:
             candidates.append((record, "watermark"))
     if (record := context.records.by_digest(found.digest)) is not None:

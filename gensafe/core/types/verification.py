@@ -33,11 +33,13 @@ class Conclusion(StrEnum):
 
     PROVED = "proved"
     PROVED_BY_RECOVERY = "proved by recovery"
+    DERIVED = "derived"  # made from an output of ours; not shown to be unchanged
     ALTERED = "altered"
     LAYERS_DISAGREE = "layers disagree"
     TRANSPLANTED_MARK = "transplanted mark"
     FOUND_UNTRUSTED = "found but untrusted"
     NOTHING_FOUND = "nothing found"
+    UNEXAMINED = "could not be examined"  # something that counts could not be looked at; who signed it is still said
     UNREADABLE = "unreadable"
 
 

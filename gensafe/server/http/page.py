@@ -11,27 +11,32 @@ from gensafe.verify.render import escape_html
 _TONES: Final = {
     Conclusion.PROVED: "good",
     Conclusion.PROVED_BY_RECOVERY: "good",
+    Conclusion.DERIVED: "derived",
     Conclusion.ALTERED: "bad",
     Conclusion.LAYERS_DISAGREE: "bad",
     Conclusion.TRANSPLANTED_MARK: "bad",
     Conclusion.FOUND_UNTRUSTED: "open",
     Conclusion.NOTHING_FOUND: "open",
+    Conclusion.UNEXAMINED: "open",
     Conclusion.UNREADABLE: "open",
 }
 _HEADLINES: Final = {
-    Conclusion.PROVED: "Proved: this is an unchanged output of a signer on our lists",
-    Conclusion.PROVED_BY_RECOVERY: "Proved by recovery: the credentials were removed, and found again",
-    Conclusion.ALTERED: "Altered: this was changed after it was signed",
+    Conclusion.PROVED: "Proved: unchanged since a trusted signer signed it",
+    Conclusion.PROVED_BY_RECOVERY: "Proved by recovery: its credentials were removed, found again, and fit it exactly",
+    Conclusion.DERIVED: "Made from an output of this service; not shown to be unchanged",
+    Conclusion.ALTERED: "Altered: this was changed after it was made or signed",
     Conclusion.LAYERS_DISAGREE: "Do not rely on this: its layers contradict each other",
     Conclusion.TRANSPLANTED_MARK: "Transplanted mark: a genuine mark on content that is not its own",
     Conclusion.FOUND_UNTRUSTED: "Something was found, but nothing that can be trusted here",
     Conclusion.NOTHING_FOUND: "Nothing was found",
+    Conclusion.UNEXAMINED: "This could not be examined in full, so nothing is proved",
     Conclusion.UNREADABLE: "This file could not be read",
 }
+_DEVELOPMENT: Final = " (signed with a development key: no proof to third parties)"
 _WORDS: Final = {
-    Outcome.PASS: "holds",
-    Outcome.FAIL: "fails",
-    Outcome.ABSENT: "not there",
+    Outcome.PASS: "OK",
+    Outcome.FAIL: "failed",
+    Outcome.ABSENT: "not present",
     Outcome.UNSUPPORTED: "not checked",
     Outcome.ERROR: "error",
 }
@@ -55,17 +60,23 @@ _FORM: Final = """<form id="form" method="post" action="/verify" enctype="multip
 def form(problem: str = "", *, links: bool = False) -> str:
     """The page before a file was sent; with ``links``, one to the classifiers' page."""
     alert = f'<p class="alert" role="alert">{escape_html(problem)}</p>' if problem else ""
-    intro = "<p>See what can be proved about a file: who signed it, whether it was changed, and if AI made it here.</p>"
+    intro = (
+        "<p>See what can be proved about a file: who signed it, whether it was changed, and whether AI made it on this "
+        "service.</p>"
+    )
     return frame("Verify a file", f"<h1>Verify a file</h1>{intro}{alert}{_FORM}{_link(links)}{_limits()}")
 
 
 def result(report: VerificationReport, *, links: bool = False) -> str:
     """The page with a verdict; ``links`` as for ``form``."""
     tone, headline = _TONES[report.conclusion], _HEADLINES[report.conclusion]
+    proved = report.conclusion is Conclusion.PROVED
+    if proved and _evidence(report, "signer trust").get("development") is True:
+        tone, headline = "open", headline + _DEVELOPMENT
     name = f'<p class="file">{escape_html(report.name)}</p>' if report.name else ""
     verdict = (
         f'<section class="verdict {tone}" aria-labelledby="verdict"><h1 id="verdict">{headline}</h1>'
-        f"{name}<p>{escape_html(report.explanation, 600)}</p></section>"
+        f"{name}<p>{escape_html(report.explanation, 600)}</p>{_origin(report)}</section>"
     )
     rows = "".join(_row(check) for check in report.checks)
     layers = (
@@ -76,6 +87,18 @@ def result(report: VerificationReport, *, links: bool = False) -> str:
     )
     body = f"{verdict}{_chain(report)}{_recovered(report)}{layers}{_limits()}<h2>Another file</h2>{_FORM}{_link(links)}"
     return frame(headline, body)
+
+
+def _origin(report: VerificationReport) -> str:
+    """Whether AI made it, by whom it is signed and when: what people ask first."""
+    lines = {check.name: check for check in report.checks}
+    shown = [
+        (title, lines[name].summary)
+        for title, name in (("Origin", "AI assertions"), ("Signature", "claim signature"), ("Time", "time-stamp"))
+        if name in lines and lines[name].outcome is Outcome.PASS
+    ]
+    rows = "".join(f"<dt>{title}</dt><dd>{escape_html(text)}</dd>" for title, text in shown)
+    return f"<dl>{rows}</dl>" if rows else ""
 
 
 def _row(check: Check) -> str:
@@ -120,7 +143,7 @@ def _chain(report: VerificationReport) -> str:
 
 def _recovered(report: VerificationReport) -> str:
     evidence = _evidence(report, "recovered manifest")
-    if report.conclusion is not Conclusion.PROVED_BY_RECOVERY or not evidence:
+    if report.conclusion not in (Conclusion.PROVED_BY_RECOVERY, Conclusion.DERIVED) or not evidence:
         return ""
     rows = "".join(
         f"<dt>{escape_html(str(k).replace('_', ' '))}</dt><dd>{escape_html(str(v))}</dd>"

@@ -108,4 +108,5 @@ def test_a_crashing_detector_is_an_error_line(outputs, deployment):
     report = verify_bytes(outputs["image"].data, name="x", context=context)
     mark = next(c for c in report.checks if c.name == "watermark")
     assert mark.outcome == "error" and "ZeroDivisionError" in mark.summary
-    assert report.conclusion is Conclusion.PROVED
+    assert report.conclusion is Conclusion.UNEXAMINED and EXIT_CODES[report.conclusion] == 3
+    assert "Not examined: watermark." in report.explanation and "Signed by" in report.explanation

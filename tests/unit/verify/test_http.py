@@ -48,8 +48,8 @@ async def test_page_is_strict_and_self_contained(deployment):
 async def test_upload_shows_the_verdict(deployment, outputs, copy):
     async with client_for(deployment.context) as client:
         for data, name, words in (
-            (outputs["image"].data, "image.png", "Proved: this is an unchanged output"),
-            (copy, "copy.jpg", "Proved by recovery"),
+            (outputs["image"].data, "image.png", "Proved: unchanged since a trusted signer signed it"),
+            (copy, "copy.jpg", "Made from an output of this service; not shown to be unchanged"),
             (b"\x00\x01junk", "junk.bin", "could not be read"),
         ):
             answer = await client.post("/verify", files={"file": (name, data)})
@@ -63,7 +63,7 @@ async def test_json_for_programs_has_no_scores_and_no_names(deployment, copy):
     async with client_for(deployment.context) as client:
         answer = await client.post("/verify", content=copy, headers={"accept": "application/json"})
         report = answer.json()
-        assert report["conclusion"] == "proved by recovery" and report["exit_code"] == 0
+        assert report["conclusion"] == "derived" and report["exit_code"] == 5
         text = json.dumps(report)
         for word in ("p_value", "similarity", "p \u2264", "prompt", "recordId", "difference"):
             assert word not in text

@@ -13,6 +13,7 @@ from gensafe import media
 from gensafe.core.errors import ConfigError, VerificationError
 from gensafe.core.types import Check, Conclusion, Outcome, VerificationReport
 from gensafe.core.types.caller import Public
+from gensafe.provenance import strip_a8
 from gensafe.verify import verify_bytes
 from gensafe.verify.policy import (
     AllOf,
@@ -26,6 +27,7 @@ from gensafe.verify.policy import (
     load_policy,
 )
 from gensafe.verify.render import (
+    NotVerified,
     escape_csv,
     escape_html,
     escape_terminal,
@@ -67,13 +69,18 @@ def test_each_policy_accepts_what_it_should(report, outputs, ring):
     AllOf(policies(outputs, ring)).verify(report)
 
 
-def test_all_but_pinned_signers_accept_a_recovered_manifest(recovered, outputs, ring):
+def test_no_policy_accepts_a_copy_that_is_only_like_the_output(recovered, outputs, ring):
     for policy in policies(outputs, ring):
-        if isinstance(policy, SignedBy):
-            with pytest.raises(VerificationError):
-                policy.verify(recovered)
-        else:
+        with pytest.raises(VerificationError):
             policy.verify(recovered)
+
+
+def test_policies_accept_a_text_whose_manifest_was_recovered_exactly(outputs, deployment, ring):
+    bare = strip_a8(outputs["text"].data.decode()).encode()
+    exact = verify_bytes(bare, name="x", context=deployment.context)
+    assert exact.conclusion is Conclusion.PROVED_BY_RECOVERY
+    for policy in (Proved(), TrustedList(("own",)), LoggedIn(ring.origin), GeneratedAfter("2026-01-01T00:00:00Z")):
+        policy.verify(exact)
 
 
 def test_each_policy_refuses_what_it_should(report, outputs, deployment, ring):
@@ -214,6 +221,15 @@ def test_text_report_names_conclusion_first(report):
 
 def test_junit_of_good_files(report, recovered):
     suite = ElementTree.fromstring(junit([report, recovered]))
-    assert (suite.get("tests"), suite.get("failures")) == ("2", "0")
-    strict = ElementTree.fromstring(junit([recovered], fail_on=[Conclusion.PROVED_BY_RECOVERY]))
-    assert strict.get("failures") == "1"
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    lax = ElementTree.fromstring(junit([recovered], fail_on=[Conclusion.ALTERED]))
+    assert lax.get("failures") == "0"
+
+
+def test_a_server_that_was_not_reached_is_no_verdict_about_the_file(report):
+    away = NotVerified("x.png", "could not ask 127.0.0.1:1: connection refused", 69)
+    assert report_text(away).splitlines()[0] == "x.png: NOT VERIFIED"
+    assert report_dict(away, "h:1") == {"name": "x.png", "error": away.reason, "exit_code": 69, "according_to": "h:1"}
+    suite = ElementTree.fromstring(junit([report, away], source="h:1"))
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "0", "1")
+    assert "according to h:1" in report_text(report, "h:1").splitlines()[0]
