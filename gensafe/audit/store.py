@@ -26,12 +26,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from gensafe.core.errors import LogCorrupt, LogUnavailable
+from gensafe.core.storage import cause_of, is_busy, make_private_file, make_private_folder
 
 FORMAT: Final = 1
 DATABASE: Final = "log.db"
 LOCK: Final = "writer.lock"
 _ADVISORY_KEY: Final = 0x47656E536166654C  # "GenSafeL"
 _CHUNK: Final = 2048
+_WRITTEN: Final = "another process writes this log"
 
 _meta = sa.MetaData()
 _entries = sa.Table(
@@ -93,10 +95,12 @@ class LogStore:
     Args:
         engine: Where to.
         lock: Held while this store may write; None = reader.
+        path: The file; None for PostgreSQL.
     """
 
-    def __init__(self, engine: sa.Engine, lock: _Lock | None = None) -> None:
+    def __init__(self, engine: sa.Engine, lock: _Lock | None = None, path: Path | None = None) -> None:
         self._engine = engine
+        self._path = path
         self._lock = lock
         self._postgres = engine.dialect.name == "postgresql"
 
@@ -112,7 +116,7 @@ class LogStore:
             LogUnavailable: the store cannot be read.
             LogCorrupt: written by another format.
         """
-        with _unavailable("read the log's head"), self._engine.connect() as connection:
+        with self._named("read the log's head"), self._engine.connect() as connection:
             row = connection.execute(sa.select(_state)).first()
         if row is None:
             return None
@@ -122,7 +126,7 @@ class LogStore:
 
     def initialise(self, state: StoredState) -> None:
         """Write the head of an empty log."""
-        with _unavailable("create the log"), self._engine.begin() as connection:
+        with self._named("create the log"), self._engine.begin() as connection:
             connection.execute(sa.insert(_state).values(id=1, format=FORMAT, **_columns(state)))
 
     def commit(self, batch: Batch, fault: Any = None) -> None:  # noqa: ANN401 - Callable[[str], None] or None
@@ -132,7 +136,7 @@ class LogStore:
             LogUnavailable: it did not become durable as far as the database says.
         """
         at = fault or (lambda _: None)
-        with _unavailable("append to the log"), self._engine.begin() as connection:
+        with self._named("append to the log"), self._engine.begin() as connection:
             at("transaction-open")
             if self._postgres:
                 connection.execute(_PG_INSERT, _pg_arrays(batch.entries))
@@ -152,7 +156,7 @@ class LogStore:
             upto = min(stop, start + _CHUNK)
             query = sa.select(_entries.c.idx, _entries.c.time_ms, _entries.c.body)
             query = query.where(_entries.c.idx >= start, _entries.c.idx < upto).order_by(_entries.c.idx)
-            with _unavailable("read entries"), self._engine.connect() as connection:
+            with self._named("read entries"), self._engine.connect() as connection:
                 rows = connection.execute(query).all()
             for index, time_ms, body in rows:
                 yield index, time_ms, body if body is None or type(body) is bytes else bytes(body)
@@ -160,20 +164,20 @@ class LogStore:
 
     def times(self, index: int) -> int | None:
         """Time of the entry ``index`` in milliseconds, or None if there is none."""
-        with _unavailable("read entries"), self._engine.connect() as connection:
+        with self._named("read entries"), self._engine.connect() as connection:
             found = connection.execute(sa.select(_entries.c.time_ms).where(_entries.c.idx == index)).scalar()
         return None if found is None else int(found)
 
     def highest(self) -> int:
         """One more than the highest stored index; 0 for none."""
-        with _unavailable("read entries"), self._engine.connect() as connection:
+        with self._named("read entries"), self._engine.connect() as connection:
             found = connection.execute(sa.select(sa.func.max(_entries.c.idx))).scalar()
         return 0 if found is None else int(found) + 1
 
     def tile(self, level: int, index: int) -> bytes | None:
         """Hashes of a stored tile."""
         query = sa.select(_tiles.c.hashes).where(_tiles.c.level == level, _tiles.c.idx == index)
-        with _unavailable("read tiles"), self._engine.connect() as connection:
+        with self._named("read tiles"), self._engine.connect() as connection:
             found = connection.execute(query).scalar()
         return None if found is None else bytes(found)
 
@@ -182,7 +186,7 @@ class LogStore:
         last = (-1, -1)
         while True:
             query = sa.select(_tiles).where(sa.tuple_(_tiles.c.level, _tiles.c.idx) > sa.tuple_(*map(sa.literal, last)))
-            with _unavailable("read tiles"), self._engine.connect() as connection:
+            with self._named("read tiles"), self._engine.connect() as connection:
                 rows = connection.execute(query.order_by(_tiles.c.level, _tiles.c.idx).limit(256)).all()
             for row in rows:
                 yield row.level, row.idx, bytes(row.hashes)
@@ -193,24 +197,24 @@ class LogStore:
     def prune(self, start: int, stop: int) -> int:
         """Forget the leaf data of [start, stop), keeping rows and hashes; return how many were forgotten."""
         query = sa.update(_entries).where(_entries.c.idx >= start, _entries.c.idx < stop, _entries.c.body.is_not(None))
-        with _unavailable("prune the log"), self._engine.begin() as connection:
+        with self._named("prune the log"), self._engine.begin() as connection:
             return int(connection.execute(query.values(body=None)).rowcount)
 
     def unpruned(self, stop: int) -> int:
         """How many entries of [0, stop) still have leaf data."""
         query = sa.select(sa.func.count()).where(_entries.c.idx < stop, _entries.c.body.is_not(None))
-        with _unavailable("read entries"), self._engine.connect() as connection:
+        with self._named("read entries"), self._engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
     def keep_checkpoint(self, size: int, note: bytes) -> None:
         """Keep a checkpoint that was handed out; a later note for the same size (more cosignatures) replaces it."""
         insert = self._upsert(_checkpoints, ["size"], {"size": size, "note": note})
-        with _unavailable("keep a checkpoint"), self._engine.begin() as connection:
+        with self._named("keep a checkpoint"), self._engine.begin() as connection:
             connection.execute(insert)
 
     def checkpoints(self) -> list[tuple[int, bytes]]:
         """The kept checkpoints (size, note), smallest first."""
-        with _unavailable("read checkpoints"), self._engine.connect() as connection:
+        with self._named("read checkpoints"), self._engine.connect() as connection:
             rows = connection.execute(sa.select(_checkpoints).order_by(_checkpoints.c.size)).all()
         return [(row.size, bytes(row.note)) for row in rows]
 
@@ -218,6 +222,9 @@ class LogStore:
         if self._postgres:
             return postgresql.insert(table).values(**row).on_conflict_do_update(index_elements=keys, set_=row)
         return sqlite.insert(table).values(**row).on_conflict_do_update(index_elements=keys, set_=row)
+
+    def _named(self, doing: str) -> _unavailable:
+        return _unavailable(doing, self._path)
 
     def close(self) -> None:
         """Give up the lock and all connections."""
@@ -235,21 +242,23 @@ def open_store(target: Path | str, *, writer: bool) -> LogStore:
     if isinstance(target, str) and target.startswith("postgresql"):
         return _open_postgres(target, writer=writer)
     folder = Path(target)
+    path = folder / DATABASE
     if not writer:
-        if not (folder / DATABASE).is_file():
+        if not path.is_file():
             raise LogUnavailable(f"there is no log in {folder.name!r}")
-        return LogStore(_sqlite_engine(folder / DATABASE, writer=False))
-    with _unavailable("create the log's folder"):
-        folder.mkdir(parents=True, exist_ok=True)
+        return LogStore(_sqlite_engine(path, writer=False), path=path)
+    with _unavailable("create the log's folder", path):
+        make_private_folder(folder)
     lock = _FileLock(folder / LOCK)
     try:
-        engine = _sqlite_engine(folder / DATABASE, writer=True)
-        with _unavailable("open the log"):
+        with _unavailable("open the log", path):
+            make_private_file(path)
+            engine = _sqlite_engine(path, writer=True)
             _meta.create_all(engine)
     except BaseException:
         lock.release()
         raise
-    return LogStore(engine, lock)
+    return LogStore(engine, lock, path)
 
 
 def create(options: Mapping[str, str]) -> LogStore:
@@ -265,16 +274,16 @@ class _FileLock:
     """An exclusive transaction on a small SQLite file: portable, and gone with its process."""
 
     def __init__(self, path: Path) -> None:
-        with _unavailable("lock the log"):
+        with _unavailable("lock the log", path):
+            make_private_file(path)
             self._connection = sqlite3.connect(path, timeout=0.2, isolation_level=None, check_same_thread=False)
         try:
             self._connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError:
-            self._connection.close()
-            raise LogUnavailable("another process writes this log", fix="stop it, or open the log read-only") from None
         except sqlite3.Error as error:
             self._connection.close()
-            raise LogUnavailable(f"could not lock the log: {error}") from error
+            if is_busy(error):
+                raise LogUnavailable(_WRITTEN, fix="stop it, or open the log read-only") from None
+            raise LogUnavailable(f"could not lock the log: {cause_of(error, path)}") from error
 
     def release(self) -> None:
         with suppress(sqlite3.Error):
@@ -289,7 +298,7 @@ class _AdvisoryLock:
             self._connection.commit()
         if not taken:
             self._connection.close()
-            raise LogUnavailable("another process writes this log", fix="stop it, or open the log read-only")
+            raise LogUnavailable(_WRITTEN, fix="stop it, or open the log read-only")
 
     def release(self) -> None:
         with suppress(SQLAlchemyError):
@@ -359,15 +368,16 @@ def _columns(state: StoredState) -> dict[str, Any]:
 
 
 class _unavailable:  # noqa: N801 - reads as a statement
-    """Turn database and disk errors into ``LogUnavailable``."""
+    """Turn database and disk errors into ``LogUnavailable`` with their true cause."""
 
-    def __init__(self, doing: str) -> None:
+    def __init__(self, doing: str, path: Path | None = None) -> None:
         self._doing = doing
+        self._path = path
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, SQLAlchemyError | sqlite3.Error | OSError):
-            cause = getattr(error, "orig", None) or error
+            cause = cause_of(getattr(error, "orig", None) or error, self._path)
             raise LogUnavailable(f"could not {self._doing}: {cause}") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -214,12 +214,27 @@ def _fsck(args: argparse.Namespace) -> int:
     ring = where.ring()
     keys = ring.checkpoint_public_keys() if ring else ()
     report = fsck(where.log, keys=keys, progress=progress("fsck"))
+    report = replace(report, findings=(*report.findings, *_against_registry(where)))
     data = {"ok": report.ok, "origin": report.origin, "size": report.size, "pruned": report.pruned}
     data |= {"root": report.root, "signed": report.signed, "findings": list(report.findings)}
     lines = [f"{report.origin}: {report.size} entries, {'sound' if report.ok else 'does not hold'}"]
     lines += [f"  FAIL {finding}" for finding in report.findings]
     _say(args, data, "\n".join(lines))
     return Exit.OK if report.ok else Exit.FAILED
+
+
+def _against_registry(where: Place) -> list[str]:
+    """What the registry of the same data folder says about the log, and the log does not confirm."""
+    from gensafe.pipeline.agreement import disagreements
+    from gensafe.registry import Registry
+
+    if not (where.data_dir / "registry").is_dir():  # a log alone is checked alone
+        return []
+    with (
+        Registry.open(where.data_dir / "registry", readonly=True) as registry,
+        AuditLog.open_readonly(where.log) as log,
+    ):
+        return disagreements(log, registry)
 
 
 def _checkpoint(args: argparse.Namespace) -> int:

@@ -73,8 +73,39 @@ def _keys(config: Config) -> Iterator[Finding]:
         yield Finding("note", "keys", "development keys: signatures prove nothing to third parties")
     else:
         yield Finding("ok", "keys", "claims are signed by an imported key")
-    if directory.stat().st_mode & 0o077:
-        yield Finding("gap", "keys", f"{directory} can be read by others; chmod 700")
+
+
+def _folders(config: Config) -> Iterator[Finding]:
+    """Reviewers and their reasons lie in these folders, and whoever can lock a file can stop the service."""
+    data_dir = Path(config.data_dir)
+    parts = [data_dir / name for name in ("keys", "log", "registry")]
+    found = [path for part in parts if part.is_dir() for path in (part, *part.rglob("*"))]
+    open_ = [path for path in found if not path.is_symlink() and path.stat().st_mode & 0o077]
+    closed = data_dir.is_dir() and not data_dir.stat().st_mode & 0o077
+    if open_:
+        level, said = ("note", "closed by the folder above") if closed else ("gap", "other users can read or lock them")
+        text = f"{len(open_)} files and folders, first {open_[0]}: {said}; chmod -R go= {data_dir}"
+        yield Finding(level, "folders", text)
+    elif found:
+        yield Finding("ok", "folders", "keys, log and registry are for their owner only")
+
+
+def _stores(config: Config) -> Iterator[Finding]:
+    from gensafe.audit import AuditLog
+    from gensafe.pipeline.agreement import disagreements
+    from gensafe.registry import Registry
+
+    data_dir = Path(config.data_dir)
+    if not (data_dir / "log").is_dir() or not (data_dir / "registry").is_dir():
+        return
+    with Registry.open(data_dir / "registry", readonly=True) as registry:
+        with AuditLog.open_readonly(data_dir / "log") as log:
+            wrong = disagreements(log, registry, newest_only=True)
+            size = log.size
+    for text in wrong:
+        yield Finding("gap", "stores", text)
+    if not wrong:
+        yield Finding("ok", "stores", f"log ({size} entries) and registry agree")
 
 
 def _reviews(config: Config) -> Iterator[Finding]:
@@ -150,4 +181,6 @@ EXAMINATIONS: tuple[tuple[str, Callable[[Config], Iterator[Finding]]], ...] = (
     ("policy", _policy),
     ("sandbox", _sandbox),
     ("review", _reviews),
+    ("folders", _folders),
+    ("stores", _stores),
 )

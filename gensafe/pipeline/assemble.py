@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from gensafe.audit import AuditLog, entries
@@ -12,9 +14,11 @@ from gensafe.core.clock import SystemClock
 from gensafe.core.config import Config
 from gensafe.core.errors import GensafeError, PluginError
 from gensafe.core.ports import Backend, SamplingWatermark, TextTokenizer, Watermarker
+from gensafe.core.storage import make_private_folder
 from gensafe.core.types import Modality
 from gensafe.keys import KeyInfo, KeyRing
 from gensafe.marking import Marker
+from gensafe.pipeline.agreement import check_agreement, restore_lost_intents
 from gensafe.pipeline.chain import Chain, no_fault
 from gensafe.pipeline.labels import write_metadata_labels
 from gensafe.pipeline.ledger import Ledger
@@ -24,6 +28,8 @@ from gensafe.pipeline.starting import log_start
 from gensafe.provenance import LocalTimeStamper, TrustList, TrustStore
 from gensafe.registry import Registry
 from gensafe.safety.reload import PolicyFile
+
+logger = logging.getLogger("gensafe.pipeline")
 
 PASSPHRASE_VARIABLE = "GENSAFE_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable, not a secret
 
@@ -82,6 +88,10 @@ def open_chain(config: Config, *, fault_point: Callable[[str], None] = no_fault)
         fault_point=fault_point,
     )
     try:
+        check_agreement(log, registry)
+        restored = restore_lost_intents(log, registry)
+        if restored:
+            logger.warning("the registry was older than the log: %d requests restored from the log", restored)
         recover(chain)
         log_start(chain)
         carry_out_decisions(chain)
@@ -93,6 +103,8 @@ def open_chain(config: Config, *, fault_point: Callable[[str], None] = no_fault)
 
 def open_keys(config: Config) -> KeyRing:
     """Open the key ring of the data directory, making what may be made."""
+    with suppress(OSError):  # the key ring says what is wrong
+        make_private_folder(Path(config.data_dir))
     return KeyRing.open(
         Path(config.data_dir) / "keys",
         environment=config.environment,

@@ -75,15 +75,10 @@ def _last_entry(chain: Chain, intent: Intent) -> LoggedEntry | None:
 def _hold_again(chain: Chain, intent: Intent, held: LoggedEntry) -> bool:
     """Queue an output whose entry is durable and whose queue row is not; False if its draft cannot be opened."""
     entry = held.entry
-    try:
-        data = chain.registry.get_blob(entry["draft"])
-        judged = None if data is None else unpack(data)
-    except RegistryUnavailable:
-        raise
-    except RegistryError:
-        judged = None
-    if judged is None:
+    data = _copy(chain, entry["draft"])
+    if data is None:
         return False
+    judged = unpack(data)
     chain.registry.reviews.hold(
         review_id=entry["review_id"],
         key=intent.key,
@@ -97,9 +92,19 @@ def _hold_again(chain: Chain, intent: Intent, held: LoggedEntry) -> bool:
     return True
 
 
+def _copy(chain: Chain, digest: str) -> bytes | None:
+    """The stored output; None if it is not kept or cannot be opened: the registry that had its key may be lost."""
+    try:
+        return chain.registry.get_blob(digest)
+    except RegistryUnavailable:
+        raise
+    except RegistryError:
+        return None
+
+
 def _record(chain: Chain, logged: LoggedEntry, intent: Intent) -> Record:
     entry: Mapping[str, Any] = logged.entry
-    data = chain.registry.get_blob(entry["output"]["digest"])
+    data = _copy(chain, entry["output"]["digest"])
     media_type = entry["output"]["media_type"]
     return Record(
         record_id=intent.record_id,

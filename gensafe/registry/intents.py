@@ -76,6 +76,16 @@ class IntentTable:
         if self._db.write("reopen an intent", lambda connection: connection.execute(query).rowcount) != 1:
             raise Conflict("this request is still running", field="request_id")  # another retry of it was first
 
+    def restore_intent(self, intent: Intent) -> None:
+        """Put back an intent that the log knows and the registry lost; replaces an older attempt."""
+        row = {name: getattr(intent, name) for name in intents.c.keys()} | {"state": intent.state.value}
+
+        def exchange(connection: sa.Connection) -> None:
+            connection.execute(sa.delete(intents).where(of_request(intents, intent.key)))
+            connection.execute(sa.insert(intents).values(**row))
+
+        self._db.write("restore an intent", exchange)
+
     def mark_opened(self, key: RequestKey, opened_index: int) -> None:
         """Note where the log has the intent."""
         query = sa.update(intents).where(of_request(intents, key)).values(opened_index=opened_index)

@@ -23,7 +23,7 @@ from gensafe.registry.intents import IntentTable, close
 from gensafe.registry.model import IntentState, Record
 from gensafe.registry.records import RecordTable, insert
 from gensafe.registry.reviews import Reviews
-from gensafe.registry.tables import records
+from gensafe.registry.tables import intents, records, reviews
 from gensafe.registry.vault import Vault
 
 
@@ -86,6 +86,22 @@ class Registry(RecordTable, IntentTable, HoldTable):
             self._db.write("store a released output", both)
         except IntegrityError:
             raise RegistryError("a record of this id or request exists already", field="record_id") from None
+
+    # --- what it says about the log ---
+
+    def newest_index(self) -> int:
+        """The highest log index that anything here points to; -1 for none."""
+        columns = (intents.c.opened_index, intents.c.final_index, records.c.log_index, reviews.c.held_index)
+        with self._db.reading("read log indices") as connection:
+            found = [connection.execute(sa.select(sa.func.max(column))).scalar() for column in columns]
+        return max((int(index) for index in found if index is not None), default=-1)
+
+    def leaves(self, *, newest_only: bool = False) -> list[tuple[int, str]]:
+        """(log index, hex of the leaf hash) of the records, newest first."""
+        query = sa.select(records.c.log_index, records.c.leaf_hash).order_by(records.c.log_index.desc())
+        with self._db.reading("read leaf hashes") as connection:
+            rows = connection.execute(query.limit(1) if newest_only else query).all()
+        return [(row.log_index, row.leaf_hash) for row in rows]
 
     # --- blobs ---
 
