@@ -1,6 +1,7 @@
 """``gensafe audit``: export, verify, prove, fsck, report, checkpoint, publish.
 
-Exit status: 0 done or holds · 1 failed or does not hold · 2 nothing found (prove) · 3 unreadable · 64 usage.
+Exit status: 0 done or holds · 1 failed or does not hold · 2 nothing found (prove), or consistent and origin not
+established (verify) · 3 unreadable · 64 usage.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "audit",
         help="export, prove and check the log",
-        description="The tamper-evident log. Exit: 0 done or holds, 1 failed or does not hold, 2 nothing found, "
-        "3 unreadable, 64 usage.",
+        description="The tamper-evident log. Exit: 0 done or holds, 1 failed or does not hold, 2 nothing found "
+        "(prove) or consistent but origin not established (verify), 3 unreadable, 64 usage.",
     )
     verbs = parser.add_subparsers(dest="audit_command", required=True, metavar="COMMAND")
 
@@ -51,9 +52,17 @@ def add_parser(commands: Commands) -> None:
     )  # fmt: skip
     export.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
 
-    verify = verbs.add_parser("verify", help="check an export alone")
+    verify = verbs.add_parser(
+        "verify",
+        help="check an export alone",
+        description="Check an export alone. Exit: 0 holds, signed under the given key; 1 does not hold; 2 consistent, "
+        "origin not established (no key given, or a file was not examined); 3 not a readable bundle; 64 usage.",
+    )
     verify.add_argument("directory", type=Path)
-    verify.add_argument("--log-key", type=Path, metavar="FILE", help="the log's public key, got out of band")
+    verify.add_argument(
+        "--log-key", type=Path, metavar="FILE", help="the log's public key, obtained by another way than the export: "
+        "what `gensafe audit checkpoint` printed, a verifier key, PEM or 64 hex digits",
+    )  # fmt: skip
     verify.add_argument("--previous", type=Path, metavar="DIR", help="an earlier export that this one must continue")
 
     prove = verbs.add_parser("prove", help="write the .tlog-proof of one output")

@@ -214,7 +214,11 @@ class Scenario:
             "audit", "export", "--format", "jsonl", "-o", str(bundle), "--data-dir", str(self.out / "data")
         )
         self.expect("gensafe audit export", "exit 0", f"exit {code}")
-        code, answer = self._command("audit", "verify", str(bundle))
+        code, printed = self._command("audit", "checkpoint", "--data-dir", str(self.out / "data"))
+        self.expect("gensafe audit checkpoint", "exit 0", f"exit {code}")
+        key = self.out / "log.key"
+        key.write_text(printed, "utf-8")
+        code, answer = self._command("audit", "verify", str(bundle), "--log-key", str(key))
         self.expect("gensafe audit verify", "exit 0", f"exit {code}")
         code, _ = self._command("audit", "fsck", "--data-dir", str(self.out / "data"))
         self.expect("gensafe audit fsck", "exit 0", f"exit {code}")

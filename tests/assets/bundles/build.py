@@ -148,7 +148,7 @@ def _view_edited(files):
     return {**files, "entries.csv": files["entries.csv"].replace("generation.blocked", "generation.released", 1)}
 
 
-@bad("file-missing", seal=False)
+@bad("file-name", seal=False)
 def _listing_leaves_the_folder(files):
     """The manifest lists a path outside the folder."""
     manifest = manifest_of(files)

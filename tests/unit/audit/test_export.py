@@ -15,6 +15,7 @@ from gensafe.audit import AuditLog, standalone
 from gensafe.audit.export import export_jsonl
 from gensafe.audit.note import NoteKey
 from gensafe.audit.publish import publish, read_published
+from gensafe.audit.retention import prune_before
 from gensafe.cli import audit as cli
 from gensafe.cli import main
 from gensafe.compliance.exporters.csv import CsvExporter, safe_cell
@@ -77,13 +78,13 @@ def test_exports_continue_each_other(tmp_path: Path):
         sample.fill(log, clock, 1)
         export_jsonl(log, tmp_path / "one")
         sample.fill(log, clock, 1)
-        export_jsonl(log, tmp_path / "two", previous=tmp_path / "one")
+        export_jsonl(log, tmp_path / "two", previous=tmp_path / "one", key=sample.KEY)
     assert standalone.verify(tmp_path / "two", [LOG_KEY], tmp_path / "one").ok
     with AuditLog.open(tmp_path / "fork", origin=sample.ORIGIN, key=sample.KEY, clock=clock) as log:
         sample.fill(log, clock, 2)
         with pytest.raises(ExportInvalid, match="rewritten"):
             export_jsonl(log, tmp_path / "three", previous=tmp_path / "one")
-        export_jsonl(log, tmp_path / "four")
+        export_jsonl(log, tmp_path / "four", key=sample.KEY)
     report = standalone.verify(tmp_path / "four", [LOG_KEY], tmp_path / "one")
     assert [code for code, _ in report.findings] == ["fork"]
 
@@ -99,11 +100,13 @@ def test_an_empty_range_and_an_empty_log_export_and_verify(tmp_path: Path):
 
 
 def test_pruned_entries_are_stated_not_hidden(tmp_path: Path):
-    with AuditLog.open(tmp_path / "log", origin=sample.ORIGIN, key=sample.KEY) as log:
+    clock = sample.FixedClock(sample.START_MS)
+    with AuditLog.open(tmp_path / "log", origin=sample.ORIGIN, key=sample.KEY, clock=clock) as log:
         for future in [log.submit({"event": "config.changed", "n": n}) for n in range(300)]:
             future.result()
-        log.prune(300)
-        made = export_jsonl(log, tmp_path / "out")
+        clock.advance(1)
+        assert prune_before(log, clock.ms, "a test").entries == 256
+        made = export_jsonl(log, tmp_path / "out", key=sample.KEY)
     assert made.data["gaps"]["pruned"] == [[0, 256]]
     assert standalone.verify(tmp_path / "out", [LOG_KEY]).findings == []
 
@@ -196,7 +199,7 @@ def test_export_then_verify_on_the_command_line(data_dir: Path, tmp_path: Path, 
     assert json.loads(capsys.readouterr().out)["signed"] is True
     assert command("verify", out, "--log-key", tmp_path / "log.vkey") == 0
     assert "holds, signed by" in capsys.readouterr().out
-    assert command("verify", out) == 0
+    assert command("verify", out) == 2
     assert "origin not established" in capsys.readouterr().out
     with AuditLog.open_readonly(data_dir / "log") as log:
         last = list(log.entries())[-1].entry
@@ -235,7 +238,7 @@ def test_a_checkpoint_can_be_time_stamped_and_openssl_agrees(
     out, roots = tmp_path / "out", tmp_path / "roots.pem"
     assert main(["audit", "export", "--stamp", "own", "-o", str(out), "--data-dir", str(data_dir)]) == 0
     roots.write_bytes(_ring(data_dir).tsa_anchors())
-    assert main(["audit", "verify", str(out)]) == 0
+    assert main(["audit", "verify", str(out)]) == 2
     assert "openssl ts -verify" in capsys.readouterr().out
     files = ["-token_in", "-in", str(out / "checkpoint.tst"), "-data", str(out / "checkpoint")]
     command = ["openssl", "ts", "-verify", *files, "-CAfile", str(roots)]
