@@ -21,11 +21,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gensafe.audit import entries as names
 from gensafe.audit import merkle
 from gensafe.audit.checkpoint import parse_checkpoint
+from gensafe.audit.disclosure import may_read, name_of
 from gensafe.audit.note import sign_note
 from gensafe.audit.reader import LogReader, decode_leaf
 from gensafe.core.canonical import canonical_json
 from gensafe.core.errors import AuditError, ExportInvalid
 from gensafe.core.ports import Exporter
+from gensafe.core.types.caller import Everything, Scope
 
 FORMAT: Final = "gensafe.audit.export/1"
 MANIFEST: Final = "manifest.json"
@@ -36,6 +38,8 @@ CHECKPOINTS: Final = "checkpoints.jsonl"
 ENTRIES: Final = "entries.jsonl"
 WITHHELD: Final = "withheld.jsonl"
 PROOFS: Final = "proofs.jsonl"
+
+EVERYTHING: Final = Everything()
 
 Progress = Callable[[int, int], None]
 
@@ -56,7 +60,7 @@ def export_jsonl(
     *,
     start_ms: int | None = None,
     end_ms: int | None = None,
-    tenant: str = "",
+    scope: Scope = EVERYTHING,
     previous: Path | None = None,
     views: Sequence[Exporter] = (),
     key: Ed25519PrivateKey | None = None,
@@ -71,7 +75,7 @@ def export_jsonl(
         directory: Where to.
         start_ms: First time that is included; None = from the beginning.
         end_ms: First time that is no longer included; None = to the end.
-        tenant: Disclose only this tenant's entries and those of no tenant; "" = all.
+        scope: Whose entries to disclose (``disclosure.may_read``); the rest appear as hashes.
         previous: An earlier bundle of the same log; its checkpoint is proved to be a prefix.
         views: Further formats (CSV, Parquet, ...) to write beside the entries.
         key: Signs the manifest; without it the bundle rests on the checkpoint alone.
@@ -98,7 +102,7 @@ def export_jsonl(
 
     # 1. entries, hashes of what is withheld, one inclusion proof per disclosed entry
     with _Files(directory) as files:
-        tally = _write_range(log, files, start, stop, head.size, tenant, progress)
+        tally = _write_range(log, files, start, stop, head.size, scope, progress)
         files.write(CHECKPOINT, head.raw)
         for size, note in log.kept_checkpoints():
             if size <= head.size:
@@ -109,7 +113,7 @@ def export_jsonl(
 
     # 2. views
     for view in views:
-        for name in view.export(_rows(log, start, stop, tenant), str(directory)):
+        for name in view.export(_rows(log, start, stop, scope), str(directory)):
             digests[name] = _digest_file(directory / name)
 
     # 3. manifest, signed
@@ -117,7 +121,7 @@ def export_jsonl(
         "format": FORMAT,
         "origin": log.origin,
         "range": {"start": start, "stop": stop},
-        "filter": {"start_ms": start_ms, "end_ms": end_ms, "tenant": tenant},
+        "filter": {"start_ms": start_ms, "end_ms": end_ms, "tenant": name_of(scope)},
         "checkpoint": {"size": head.size, "root": _b64(head.root)},
         "left": [_b64(h) for h in left],
         "right": [_b64(h) for h in right],
@@ -190,14 +194,14 @@ class Tally:
 
 
 def _write_range(
-    log: LogReader, files: _Files, start: int, stop: int, size: int, tenant: str, progress: Progress | None
+    log: LogReader, files: _Files, start: int, stop: int, size: int, scope: Scope, progress: Progress | None
 ) -> Tally:
     tally = Tally()
     files.write(ENTRIES, b"")
     files.write(PROOFS, b"")
     for index, time_ms, body in log.raw(start, stop):
         entry = None if body is None else decode_leaf(body, index).entry
-        if body is None or entry is None or not _disclosed(entry, tenant):
+        if body is None or entry is None or not may_read(scope, entry):
             reason = "pruned" if body is None else "tenant"
             tally.withhold(index, reason)
             line = {"index": index, "leaf": log.leaf_hash(index).hex(), "reason": reason}
@@ -215,18 +219,14 @@ def _write_range(
     return tally
 
 
-def _rows(log: LogReader, start: int, stop: int, tenant: str) -> Iterator[Mapping[str, object]]:
+def _rows(log: LogReader, start: int, stop: int, scope: Scope) -> Iterator[Mapping[str, object]]:
     """What exporters get: index, time_ms, leaf_hash and the entry."""
     for index, time_ms, body in log.raw(start, stop):
         if body is None:
             continue
         entry = decode_leaf(body, index).entry
-        if _disclosed(entry, tenant):
+        if may_read(scope, entry):
             yield {"index": index, "time_ms": time_ms, "leaf_hash": merkle.leaf_hash(body).hex(), "entry": entry}
-
-
-def _disclosed(entry: Mapping[str, Any], tenant: str) -> bool:
-    return not tenant or entry.get("tenant", tenant) == tenant
 
 
 def _previous(log: LogReader, previous: Path | None, size: int) -> dict[str, object] | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gensafe.audit import AuditLog, LogReader, entries, fsck, standalone
+from gensafe.audit.disclosure import scope_of
 from gensafe.audit.export import Manifest, export_jsonl
 from gensafe.audit.note import NoteKey
 from gensafe.audit.publish import publish
@@ -44,7 +45,9 @@ def add_parser(commands: Commands) -> None:
     export.add_argument("--format", action="append", choices=("jsonl", "csv", "parquet", "ocsf"), dest="formats")
     export.add_argument("--from", dest="start", metavar="TIME", help="first time included, e.g. 2026-11-01 (UTC)")
     export.add_argument("--to", dest="end", metavar="TIME", help="first time no longer included")
-    export.add_argument("--tenant", default="", help="disclose only this tenant; others stay as hashes")
+    export.add_argument(
+        "--tenant", type=_tenant, metavar="NAME", help="disclose only this tenant; others stay as hashes"
+    )
     export.add_argument("--previous", type=Path, metavar="DIR", help="an earlier export to prove continuity from")
     export.add_argument(
         "--stamp", metavar="own|URL", help="RFC 3161 time-stamp on the checkpoint, by the key ring's own authority or "
@@ -76,7 +79,7 @@ def add_parser(commands: Commands) -> None:
     report.add_argument("--regime", required=True, choices=REGIMES)
     report.add_argument("--from", dest="start", metavar="TIME")
     report.add_argument("--to", dest="end", metavar="TIME")
-    report.add_argument("--tenant", default="")
+    report.add_argument("--tenant", type=_tenant, metavar="NAME", help="report on this tenant's entries only")
     report.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help=".json, .html or .pdf")
 
     static = verbs.add_parser("publish", help="write the log as static C2SP tiles")
@@ -150,7 +153,7 @@ def _export(args: argparse.Namespace) -> int:
             args.out,
             start_ms=start,
             end_ms=end,
-            tenant=args.tenant,
+            scope=scope_of(args.tenant),
             previous=args.previous,
             views=views,
             key=ring.checkpoint_private_key() if ring else None,
@@ -175,7 +178,7 @@ def _export(args: argparse.Namespace) -> int:
                     start=span["start"],
                     stop=span["stop"],
                     size=manifest.data["checkpoint"]["size"],
-                    tenant=args.tenant,
+                    tenant=args.tenant or "",
                     formats=sorted(set(formats)),
                     manifest_digest=manifest.digest,
                 )
@@ -265,7 +268,7 @@ def _report(args: argparse.Namespace) -> int:
         keys = ring.checkpoint_public_keys() if ring else ()
         integrity = fsck(where.log, keys=keys, progress=progress("fsck"))
         report = make_report(
-            log, args.regime, start_ms=parse_time(args.start), end_ms=parse_time(args.end), tenant=args.tenant,
+            log, args.regime, start_ms=parse_time(args.start), end_ms=parse_time(args.end), scope=scope_of(args.tenant),
             integrity=integrity,
         )  # fmt: skip
     write_report(report, args.out)
@@ -339,6 +342,12 @@ def _index_of(text: str, data_dir: Path) -> int | None:
         else:
             return _of_request(registry.intents_named(text))
     return None if record is None else record.log_index
+
+
+def _tenant(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; leave the option out for all tenants")
+    return text
 
 
 def _of_request(found: list[Intent]) -> int | None:

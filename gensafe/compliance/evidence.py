@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gensafe.audit import entries as names
+from gensafe.audit.disclosure import may_read
+from gensafe.audit.export import EVERYTHING
 from gensafe.audit.fsck import FsckReport
 from gensafe.audit.log import LogReader
 from gensafe.compliance.coverage import Coverage, stated_before
+from gensafe.core.types.caller import Scope
 
 MAX_LISTED: Final = 1000
 LONG_TEXT_TOKENS: Final = 200
@@ -92,8 +95,10 @@ DISCLOSED: Final = ("provider", "system", "version", "time", "content_id")
 LABEL_FIELDS: Final = ("provider", "system", "version", "time", "content_id", "action")
 
 
-def collect(log: LogReader, *, start_ms: int | None = None, end_ms: int | None = None, tenant: str = "") -> Evidence:
-    """Read [start_ms, end_ms) of the log; ``tenant`` limits it to that tenant's and nobody's entries."""
+def collect(
+    log: LogReader, *, start_ms: int | None = None, end_ms: int | None = None, scope: Scope = EVERYTHING
+) -> Evidence:
+    """Read [start_ms, end_ms) of the log, as far as ``scope`` may read it (``gensafe.audit.disclosure``)."""
     start = 0 if start_ms is None else log.index_at(start_ms)
     stop = log.size if end_ms is None else log.index_at(end_ms)
     evidence = Evidence(label_fields={name: Share() for name in LABEL_FIELDS})
@@ -101,7 +106,7 @@ def collect(log: LogReader, *, start_ms: int | None = None, end_ms: int | None =
     open_requests: dict[int, str] = {}
     running: dict[str, dict[str, Any]] = {}
     for index, time_ms, entry in _rows(log, start, stop, evidence):
-        if tenant and entry.get("tenant", tenant) != tenant:
+        if not may_read(scope, entry):
             continue
         evidence.entries += 1
         evidence.first_ms = evidence.first_ms or time_ms

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from gensafe import __version__
+from gensafe.audit.disclosure import name_of
+from gensafe.audit.export import EVERYTHING
 from gensafe.audit.fsck import FsckReport
 from gensafe.audit.log import LogReader
 from gensafe.compliance.duty import Duty, Finding, Regime, Status
@@ -16,6 +18,7 @@ from gensafe.compliance.evidence import Evidence, collect, integrity_facts
 from gensafe.compliance.regimes import REGIMES
 from gensafe.core.clock import iso
 from gensafe.core.errors import InvalidRequest
+from gensafe.core.types.caller import Scope
 
 SCHEMA: Final = "gensafe.compliance.report/1"
 DISCLAIMER: Final = (
@@ -126,7 +129,7 @@ def make_report(
     *,
     start_ms: int | None = None,
     end_ms: int | None = None,
-    tenant: str = "",
+    scope: Scope = EVERYTHING,
     integrity: FsckReport | None = None,
 ) -> Report:
     """Judge the duties of ``regime`` by what the log shows for [start_ms, end_ms).
@@ -137,10 +140,10 @@ def make_report(
     if regime not in REGIMES:
         raise InvalidRequest(f"no regime {regime!r}", field="regime", fix=f"one of: {', '.join(REGIMES)}")
     law = REGIMES[regime]
-    evidence = collect(log, start_ms=start_ms, end_ms=end_ms, tenant=tenant)
+    evidence = collect(log, start_ms=start_ms, end_ms=end_ms, scope=scope)
     findings = tuple((duty, duty.found(evidence)) for duty in law.duties)
     facts = integrity_facts(integrity)
-    return Report(law, log.origin, log.size, (start_ms, end_ms), tenant, evidence, findings, facts)
+    return Report(law, log.origin, log.size, (start_ms, end_ms), name_of(scope), evidence, findings, facts)
 
 
 def write_report(report: Report, path: Path) -> None:

@@ -104,7 +104,11 @@ def is_loopback(address: str, key: str = "server.listen") -> bool:
     Raises:
         ConfigError: not of the form HOST:PORT; names ``key``.
     """
-    host, _ = split_address(address, key)
+    return is_loopback_host(split_address(address, key)[0])
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a name or an address, without port or brackets, means this machine only."""
     return host.lower() in _LOCAL_NAMES or is_loopback_ip(host)
 
 

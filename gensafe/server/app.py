@@ -25,7 +25,8 @@ from gensafe.core.config import Config, check_config
 from gensafe.core.config_check import is_loopback, trusted_proxies
 from gensafe.core.errors import ConfigError, GensafeError
 from gensafe.pipeline import Chain, carry_out_decisions
-from gensafe.server.access import AccessInterceptor, load_api_keys
+from gensafe.server.access import AccessInterceptor
+from gensafe.server.api_keys import ApiKeys
 from gensafe.server.audit import AuditServicer
 from gensafe.server.classify import SafetyServicer
 from gensafe.server.generation import GenerationServicer
@@ -73,10 +74,11 @@ async def serve(
     """
     config = chain.config
     check_config(config)
+    keys = ApiKeys(Path(config.server.api_keys)) if config.server.api_keys else None
     scheduler = Scheduler(config.server)
     generation = GenerationServicer(chain, scheduler)
     server = grpc.aio.server(
-        interceptors=(AccessInterceptor(config.server),),
+        interceptors=(AccessInterceptor(config.server, keys),),
         options=[
             ("grpc.max_receive_message_length", config.server.max_request_bytes),
             ("grpc.max_send_message_length", config.server.max_request_bytes),
@@ -95,7 +97,7 @@ async def serve(
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = _bind(server, config)
     await server.start()
-    http, http_address = await _start_http(chain, verify_context, http_socket)
+    http, http_address = await _start_http(chain, verify_context, keys, http_socket)
     for name in ("", *SERVICES):
         await healths.set(name, health_pb2.HealthCheckResponse.SERVING)
     host = config.server.listen.rpartition(":")[0]
@@ -174,7 +176,7 @@ def _bind(server: grpc.aio.Server, config: Config) -> int:
 
 
 async def _start_http(
-    chain: Chain, verify_context: VerifyContext, listening: socket.socket | None
+    chain: Chain, verify_context: VerifyContext, keys: ApiKeys | None, listening: socket.socket | None
 ) -> tuple[tuple[uvicorn.Server, asyncio.Task[None]] | None, str]:
     config = chain.config.server
     if listening is None:
@@ -182,12 +184,13 @@ async def _start_http(
     from gensafe.server.http import Classifying, create_app
 
     classifying = None
-    if config.http_classify:
-        classifying = Classifying(load_api_keys(Path(config.api_keys)), chain.safety)
+    if config.http_classify and keys is not None:
+        classifying = Classifying(keys, chain.safety)
     secure = bool(config.tls_certificate) and not is_loopback(config.http, "server.http")
     proxies = trusted_proxies(config)
+    hosts = config.http_hosts.split() if config.http_hosts or not secure else None  # with TLS the certificate names it
     settings = uvicorn.Config(
-        create_app(verify_context, classifying=classifying),
+        create_app(verify_context, classifying=classifying, keys=keys, hosts=hosts),
         log_level="warning",
         access_log=False,
         lifespan="off",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 import grpc
 
 from gensafe.audit import entries
+from gensafe.audit.disclosure import may_read, name_of
 from gensafe.audit.export import export_jsonl
 from gensafe.audit.note import NoteKey
 from gensafe.core import errors, ids, plugins
+from gensafe.core.types import Everything
 from gensafe.pipeline import Chain
-from gensafe.server.access import LOCAL, caller
+from gensafe.server.identity import caller
 from gensafe.v1 import audit_pb2 as pb
 from gensafe.v1 import audit_pb2_grpc
 
@@ -37,7 +39,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         return await asyncio.to_thread(self._query, request)
 
     def _query(self, request: pb.QueryRequest) -> pb.QueryResponse:
-        log = self._chain.log
+        log, scope = self._chain.log, caller().scope
         limit = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
         for field, value in (("start_index", request.start_index), ("page_size", limit)):
             if value < 0:
@@ -46,7 +48,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         start = max(start, request.start_index)
         found: list[pb.Entry] = []
         for logged in log.entries(start, stop):
-            if (request.event and logged.entry["event"] != request.event) or not _visible(logged.entry):
+            if (request.event and logged.entry["event"] != request.event) or not may_read(scope, logged.entry):
                 continue
             if len(found) == limit:
                 return pb.QueryResponse(entries=found, next_index=logged.index)
@@ -72,7 +74,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
                         offset += len(chunk)
 
     def _make_export(self, request: pb.ExportRequest, directory: Path) -> None:
-        log, keys = self._chain.log, self._chain.keys
+        log, keys, scope = self._chain.log, self._chain.keys, caller().scope
         since = getattr(request, "from")
         wanted = request.format or "jsonl"
         views = [] if wanted == "jsonl" else [plugins.load("gensafe.exporters", wanted)]
@@ -81,7 +83,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
             directory,
             start_ms=_milliseconds(since, "from") if since else None,
             end_ms=_milliseconds(request.to, "to") if request.to else None,
-            tenant=_scope(),
+            scope=scope,
             views=views,
             key=keys.checkpoint_private_key(),
             known_keys=[NoteKey(log.origin, key).vkey for key in keys.checkpoint_public_keys()],
@@ -92,7 +94,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
                 start=span["start"],
                 stop=span["stop"],
                 size=manifest.data["checkpoint"]["size"],
-                tenant=_scope(),
+                tenant=name_of(scope),
                 formats=["jsonl", wanted],
                 manifest_digest=manifest.digest,
             )
@@ -103,18 +105,25 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         return await asyncio.to_thread(self._proof, request)
 
     def _proof(self, request: pb.GetProofRequest) -> pb.GetProofResponse:
-        log = self._chain.log
-        index = request.index
+        log, scope = self._chain.log, caller().scope
         if request.WhichOneof("key") == "record_id":
             record = self._chain.registry.by_record_id(ids.parse_record_id(request.record_id))
-            if record is None:
-                raise errors.NotFound("no such record", field="record_id")
-            index = record.log_index
+            index = record.log_index if record is not None and scope.sees(record.tenant) else -1
+            absent = errors.NotFound("no such record", field="record_id")
+        else:
+            index = request.index
+            absent = errors.NotFound("no such entry", field="index")
+        # One answer for "there is none", "it was pruned" and "it is another tenant's": nobody learns which.
         if not 0 <= index < log.size:
-            raise errors.NotFound(f"the log has {log.size} entries", field="index")
-        logged = log.entry(index)
-        if not _visible(logged.entry):
-            raise errors.NotFound("no such entry of this tenant", field="index")
+            raise absent
+        try:
+            logged = log.entry(index)
+        except errors.LogCorrupt:
+            raise
+        except errors.AuditError as error:
+            raise errors.NotFound(error.message, field="index") if isinstance(scope, Everything) else absent from None
+        if not may_read(scope, logged.entry):
+            raise absent
         return pb.GetProofResponse(
             index=index,
             leaf_hash=logged.leaf_hash,
@@ -132,17 +141,6 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         return pb.GetCheckpointResponse(
             checkpoint=log.checkpoint().decode(), consistency_proof=[h.hex() for h in proof], log_key=log.verifier_key
         )
-
-
-def _scope() -> str:
-    """The tenant whose entries a caller may read; "" = all, for callers on loopback of a server without identities."""
-    identity = caller()
-    return "" if identity is LOCAL else identity.tenant
-
-
-def _visible(entry: Mapping[str, Any]) -> bool:
-    """Entries of no tenant (keys, policies, exports) are everybody's to check."""
-    return not _scope() or entry.get("tenant", _scope()) == _scope()
 
 
 def _milliseconds(text: str, field: str) -> int:

@@ -15,7 +15,7 @@ from gensafe.pipeline import Chain
 from gensafe.safety import judge_parts
 from gensafe.safety.streaming import StreamGate
 from gensafe.server import convert
-from gensafe.server.access import caller
+from gensafe.server.identity import caller
 from gensafe.v1 import safety_pb2 as pb
 from gensafe.v1 import safety_pb2_grpc
 

@@ -17,7 +17,7 @@ from gensafe.core.types import GenerationRequest, Progress
 from gensafe.pipeline import CallControl, Chain, Held, PipelineEvent, Released, Stopped, run, standing
 from gensafe.pipeline.replay import load_output
 from gensafe.server import convert
-from gensafe.server.access import caller
+from gensafe.server.identity import caller
 from gensafe.server.scheduler import Scheduler
 from gensafe.v1 import generation_pb2 as pb
 from gensafe.v1 import generation_pb2_grpc

@@ -11,10 +11,11 @@ import grpc
 from gensafe.audit import entries
 from gensafe.core import errors, ids
 from gensafe.core.clock import iso
-from gensafe.core.types import VerificationReport
+from gensafe.core.types import Scope, VerificationReport
 from gensafe.pipeline import Chain
 from gensafe.registry import Record
 from gensafe.server import convert
+from gensafe.server.identity import caller
 from gensafe.v1 import provenance_pb2 as pb
 from gensafe.v1 import provenance_pb2_grpc
 from gensafe.verify import VerifyContext, verify_bytes
@@ -46,6 +47,7 @@ class ProvenanceServicer(provenance_pb2_grpc.ProvenanceServiceServicer):
             name=options.name,
             context=self._verify_context,
             sidecar=options.sidecar or None,
+            scope=caller().scope,
         )
         await asyncio.to_thread(self._log, report)
         response = convert.report_to_pb(report)
@@ -59,8 +61,8 @@ class ProvenanceServicer(provenance_pb2_grpc.ProvenanceServiceServicer):
         self._chain.log.append(entries.verify_performed(conclusion=report.conclusion.value, checks=outcomes))
 
     async def Resolve(self, request: pb.ResolveRequest, context: Context) -> pb.ResolveResponse:
-        """Find a record by id, digest or payload."""
-        record = await asyncio.to_thread(self._find, request)
+        """Find a record of the caller by id, digest or payload."""
+        record = await asyncio.to_thread(self._find, request, caller().scope)
         manifest = self._chain.registry.get_blob(record.manifest_digest)
         return pb.ResolveResponse(
             record_id=ids.record_id_text(record.record_id),
@@ -74,7 +76,7 @@ class ProvenanceServicer(provenance_pb2_grpc.ProvenanceServiceServicer):
             created=iso(record.created_ms),
         )
 
-    def _find(self, request: pb.ResolveRequest) -> Record:
+    def _find(self, request: pb.ResolveRequest, scope: Scope) -> Record:
         kind = request.WhichOneof("key")
         registry = self._chain.registry
         if kind == "record_id":
@@ -85,7 +87,7 @@ class ProvenanceServicer(provenance_pb2_grpc.ProvenanceServiceServicer):
             record = registry.by_record_id(_payload_record(request.payload_hex))
         else:
             raise errors.InvalidRequest("give record_id, digest or payload_hex", field="key")
-        if record is None:
+        if record is None or not scope.sees(record.tenant):
             raise errors.NotFound("no such record", field=kind)
         return record
 

@@ -24,7 +24,7 @@ from gensafe.media.transform import resize
 from gensafe.provenance.types import InputFact
 from gensafe.registry import Registry
 from gensafe.safety import SafetyRunner, load_policy
-from gensafe.server.access import load_api_keys
+from gensafe.server.api_keys import ApiKeys
 from gensafe.server.http import Classifying, create_app
 from gensafe.verify import VerifyContext, open_context
 
@@ -237,7 +237,7 @@ def test_the_classifiers_page_asks_for_a_key_and_shows_the_verdict(browser, tmp_
     (tmp_path / "keys.txt").write_text(f"sha256:{digest} acme classify\n")
     (tmp_path / "letter.png").write_bytes(classify.letter())
     runner = SafetyRunner.from_policy(load_policy())
-    classifying = Classifying(load_api_keys(tmp_path / "keys.txt"), runner.for_tenant)
+    classifying = Classifying(ApiKeys(tmp_path / "keys.txt"), runner.for_tenant)
     desktop = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
     with served(VerifyContext(contained=False), classifying=classifying) as site:

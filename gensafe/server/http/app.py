@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -13,10 +14,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
-from gensafe.core.errors import GensafeError
-from gensafe.core.types.caller import Everything, Public, Scope
+from gensafe.core.errors import GensafeError, Unauthenticated
+from gensafe.core.types.caller import Everything, Scope
+from gensafe.server.api_keys import ApiKeys
 from gensafe.server.http import classify, page, sbr
 from gensafe.server.http.guard import Guard, RateLimiter
+from gensafe.server.http.hosts import KnownHosts
+from gensafe.server.http.identity import scope_of, unauthenticated
 from gensafe.server.http.upload import read_upload
 from gensafe.verify import VerifyContext, verify_bytes
 from gensafe.verify.render import report_dict
@@ -33,6 +37,8 @@ def create_app(
     max_bytes: int = MAX_BODY,
     per_minute: int = PER_MINUTE,
     public: bool = True,
+    keys: ApiKeys | None = None,
+    hosts: Sequence[str] | None = None,
     classifying: classify.Classifying | None = None,
 ) -> Starlette:
     """Build the HTTP app.
@@ -41,18 +47,26 @@ def create_app(
         context: What verification may use.
         max_bytes: Largest request body.
         per_minute: Requests a minute per client address; 0 = no limit.
-        public: Strangers may reach it: no scores, no personal assertions.
+        public: Strangers may reach it: no scores, no personal assertions, nothing of a tenant. False: the asker is the
+            owner of the data directory.
+        keys: Callers who see their own tenant's records; None = nobody does.
+        hosts: Names that this app answers under besides loopback ones; None = any.
         classifying: Who may see what the classifiers say about a file; None = nobody, there is no such page.
     """
     slots = asyncio.Semaphore(AT_ONCE)
     links = classifying is not None
-    scope: Scope = Public() if public else Everything()
+
+    def asker(request: Request) -> Scope:
+        return scope_of(request, keys, "verify") if public else Everything()
 
     async def verify_upload(request: Request) -> Response:
         """Verify one uploaded file; a page for browsers, JSON for those who ask for it."""
         wants_json = "application/json" in request.headers.get("accept", "")
         try:
+            scope = asker(request)
             name, data = await read_upload(request, max_bytes)
+        except Unauthenticated as error:
+            return unauthenticated(error.message)
         except ClientDisconnect:
             return Response(status_code=400)
         if data is None:
@@ -93,9 +107,12 @@ def create_app(
             Route("/static/{name}", asset),
             Route("/healthz", health),
             sbr.well_known_route(),
-            Mount("/v1", routes=sbr.routes(context, slots, public=public)),
+            Mount("/v1", routes=sbr.routes(context, slots, asker)),
         ],
-        middleware=[Middleware(Guard, max_bytes=max_bytes, limiter=RateLimiter(per_minute))],
+        middleware=[
+            *([] if hosts is None else [Middleware(KnownHosts, hosts=hosts)]),
+            Middleware(Guard, max_bytes=max_bytes, limiter=RateLimiter(per_minute)),
+        ],
         exception_handlers={GensafeError: _refused, HTTPException: _not_served},
     )
 

@@ -11,12 +11,10 @@ names that cannot be guessed and only for the tenant that they were made for.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,21 +22,22 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from gensafe.core.errors import MediaError
+from gensafe.core.errors import MediaError, Unauthenticated
 from gensafe.core.types import Stage, Text, Verdict
 from gensafe.media import encode, read_parts_untrusted
 from gensafe.media.verdict_picture import draw_verdict
 from gensafe.safety import SafetyRunner, judge_parts, verdict_dict
-from gensafe.server.access import Identity, identity_by_key
+from gensafe.server.api_keys import ApiKeys
 from gensafe.server.http import verdict_page
 from gensafe.server.http.guard import RateLimiter
+from gensafe.server.http.identity import identity_of, unauthenticated
 from gensafe.server.http.upload import read_upload
+from gensafe.server.identity import Identity
 
 ROLE: Final = "classify"
 PER_MINUTE: Final = 12  # files a minute and tenant: one costs up to some seconds of every core
 KEPT: Final = 8
 KEPT_S: Final = 300.0
-_CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="GenSafe: the password is an API key", charset="UTF-8"'}
 
 Handler = Callable[[Request, Identity], Awaitable[Response]]
 
@@ -48,12 +47,12 @@ class Classifying:
     """Who may ask, and under which policy a tenant's files are judged.
 
     Args:
-        keys: Callers by the digest of their key, as ``load_api_keys`` reads them.
+        keys: The callers' keys.
         runner: The policy in force for a tenant.
         clock: Seconds, monotonic.
     """
 
-    keys: Mapping[str, Identity]
+    keys: ApiKeys
     runner: Callable[[str], SafetyRunner]
     clock: Callable[[], float] = time.monotonic
 
@@ -123,9 +122,12 @@ def routes(classifying: Classifying, max_bytes: int) -> list[Route]:
         async def answer(request: Request) -> Response:
             if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
                 return PlainTextResponse("asked for by another site", 403)  # browsers send the key along by themselves
-            identity = _identify(classifying.keys, request.headers.get("authorization", ""))
+            try:
+                identity = identity_of(request, classifying.keys)
+            except Unauthenticated as error:
+                return unauthenticated(error.message)
             if identity is None:
-                return PlainTextResponse("an API key is needed", 401, _CHALLENGE)
+                return unauthenticated("an API key is needed")
             if ROLE not in identity.roles:
                 return PlainTextResponse(f"this key lacks the role {ROLE!r}", 403)
             return await handler(request, identity)
@@ -143,17 +145,6 @@ def _problem(message: str, status: int, *, wants_json: bool) -> Response:
     if wants_json:
         return JSONResponse({"error": message}, status)
     return HTMLResponse(verdict_page.form(message), status)
-
-
-def _identify(keys: Mapping[str, Identity], header: str) -> Identity | None:
-    scheme, _, value = header.partition(" ")
-    if scheme.lower() != "basic":
-        return identity_by_key(keys, header)
-    try:
-        _, _, key = base64.b64decode(value, validate=True).decode("utf-8").partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    return identity_by_key(keys, f"Bearer {key}")
 
 
 def _judge(runner: SafetyRunner, data: bytes) -> tuple[Verdict, bytes]:

@@ -69,7 +69,8 @@ def description(algorithms: Sequence[str] = ()) -> Schema:
             "title": "C2PA Soft Binding Resolution API",
             "version": SPEC_VERSION,
             "description": "Finds the manifests of this deployment's own outputs. Nothing is stored for others, "
-            "nothing is fetched, and everything is public, within a rate limit.",
+            "nothing is fetched. Whoever has a file gets its manifest; finding records by a binding or by likeness "
+            "alone needs an API key of their tenant.",
         },
         "servers": [{"url": "/v1"}],
         "paths": {
@@ -77,13 +78,13 @@ def description(algorithms: Sequence[str] = ()) -> Schema:
                 "get": _operation(
                     "getMatchesByBinding",
                     _MATCHES,
-                    (400, 414),
+                    (400, 401, 403, 414),
                     [_query("alg", _NAME, True), _query("value", _BASE64, True), _max_results()],
                 ),
                 "post": _operation(
                     "postMatchesByBinding",
                     _MATCHES,
-                    (400, 413),
+                    (400, 401, 403, 413),
                     [_max_results()],
                     _body("application/json", _object({"alg": _NAME, "value": _BASE64})),
                 ),
@@ -92,7 +93,7 @@ def description(algorithms: Sequence[str] = ()) -> Schema:
                 "post": _operation(
                     "getMatchesByContent",
                     _MATCHES,
-                    (400, 413, 415),
+                    (400, 401, 413, 415),
                     [_query("alg", _one_of(algorithms)), _query("hintAlg"), _query("hintValue"), _max_results()],
                     _body("*/*", {"type": "string", "format": "binary"}),
                 )
@@ -129,6 +130,7 @@ def description(algorithms: Sequence[str] = ()) -> Schema:
                             "supportedCapabilities": {"type": "array", "items": _STRING},
                         }
                     ),
+                    (401,),
                 )
             },
             "/services/status": {
@@ -172,7 +174,8 @@ def _operation(
 
 _REASONS: Final = {
     400: "invalid request",
-    403: "not offered by this deployment",
+    401: "the key is not known",
+    403: "not offered by this deployment, or not to this asker",
     404: "not found",
     413: "body too large",
     414: "query too long",

@@ -3,6 +3,10 @@
 It answers queries and hands out manifests. It stores nothing for others (storing and deleting are answered with 403,
 and ``/services/capabilities`` does not list them), and it fetches nothing (``byReference`` is 403). A receipt is the
 log's own proof for the record (C2SP tlog-proof).
+
+Who sees what (docs/adr/0007): a stranger gets the manifest of a file that he shows he has, by its exact bytes or by its
+mark on like content, or whose manifest he can name (a name is 122 random bits and stands in the file alone). An id or a
+mere likeness shows nothing, so ``byBinding`` and matches by likeness are for the record's tenant, known by its API key.
 """
 
 from __future__ import annotations
@@ -19,9 +23,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gensafe.core.errors import AuditError, GensafeError, MediaError, UnsupportedMedia
+from gensafe.core.errors import AuditError, GensafeError, MediaError, Unauthenticated, UnsupportedMedia
 from gensafe.core.ids import unpack_payload
-from gensafe.core.types import PAYLOAD_BYTES
+from gensafe.core.types import PAYLOAD_BYTES, Everything, Public, Scope
 from gensafe.provenance.types import SPEC_VERSION
 from gensafe.registry.model import Record
 from gensafe.server.http.openapi import MAX_NAME, MAX_VALUE, description
@@ -30,12 +34,15 @@ from gensafe.verify.context import MARK_PREFIX
 
 MANIFEST_TYPE: Final = "application/c2pa"
 RECEIPT_ALG: Final = "c2sp.org/tlog-proof@v1"
-CAPABILITIES: Final = ("queryByBinding", "queryByContent", "fetchManifests", "manifestReceipts")
+BY_BINDING: Final = "queryByBinding"
+CAPABILITIES: Final = (BY_BINDING, "queryByContent", "fetchManifests", "manifestReceipts")
 MAX_QUERY: Final = 2048
 MAX_RESULTS: Final = 100
+_SHOWN_TO_HOLDERS: Final = ("exact bytes", "watermark")
 _PUBLIC_STEP: Final = 10  # similarity scores for strangers are rounded down to tens
 
 Handler = Callable[[Request], Awaitable[Response]]
+Asker = Callable[[Request], Scope]
 
 
 class _Refused(Exception):
@@ -47,9 +54,9 @@ class _Refused(Exception):
         self.error = error
 
 
-def routes(context: VerifyContext, slots: asyncio.Semaphore, *, public: bool) -> list[Route]:
-    """Routes below ``/v1``."""
-    service = SoftBindingService(context, slots, public)
+def routes(context: VerifyContext, slots: asyncio.Semaphore, asker: Asker) -> list[Route]:
+    """Routes below ``/v1``; ``asker`` says what a request's sender may see."""
+    service = SoftBindingService(context, slots, asker)
     table: list[tuple[str, str, Handler]] = [
         ("GET", "/matches/byBinding", service.by_binding_get),
         ("POST", "/matches/byBinding", service.by_binding_post),
@@ -89,10 +96,10 @@ def well_known_route() -> Route:
 class SoftBindingService:
     """The handlers. Errors leave as ``_Refused``; see ``_answered``."""
 
-    def __init__(self, context: VerifyContext, slots: asyncio.Semaphore, public: bool) -> None:
+    def __init__(self, context: VerifyContext, slots: asyncio.Semaphore, asker: Asker) -> None:
         self._context = context
         self._slots = slots
-        self._public = public
+        self._asker = asker
 
     def refused(self, reason: str) -> Handler:
         """A handler for what this deployment does not do."""
@@ -114,7 +121,11 @@ class SoftBindingService:
         return await self._by_binding(body.get("alg"), body.get("value"), request)
 
     async def by_content(self, request: Request) -> Response:
-        """Find manifests for an uploaded asset: by its mark and by likeness, never by mark alone."""
+        """Find manifests for an uploaded asset: by its mark and by likeness, never by mark alone.
+
+        By likeness alone a record is found for its tenant only: others could find out with guesses what it holds.
+        """
+        scope = self._asker(request)
         limit = _max_results(request)
         wanted = request.query_params.get("alg")
         if wanted is not None and wanted not in self._context.algorithms:
@@ -124,14 +135,15 @@ class SoftBindingService:
             raise _Refused(400, "the body is empty")
         async with self._slots:
             try:
-                found = await asyncio.to_thread(resolve_bytes, data, context=self._context, limit=limit)
+                found = await asyncio.to_thread(resolve_bytes, data, context=self._context, limit=MAX_RESULTS)
             except UnsupportedMedia as error:
                 raise _Refused(415, error.message) from None
             except MediaError as error:
                 raise _Refused(400, error.message) from None
+        shown = [item for item in found if item.how in _SHOWN_TO_HOLDERS or scope.sees(item.record.tenant)][:limit]
         matches = [
-            {"manifestId": item.record.manifest_label, "similarityScore": self._score(item.similarity)}
-            for item in found
+            {"manifestId": item.record.manifest_label, "similarityScore": _score(item.similarity, scope)}
+            for item in shown
         ]
         return JSONResponse({"matches": matches})
 
@@ -142,7 +154,7 @@ class SoftBindingService:
         if self._context.records is not None:
             data = await asyncio.to_thread(self._context.records.get_blob, record.manifest_digest)
         if data is None:
-            raise _Refused(404, "the manifest is no longer kept")
+            raise _Refused(404, "no such manifest")
         return Response(data, media_type=MANIFEST_TYPE)
 
     async def receipt(self, request: Request) -> Response:
@@ -175,9 +187,10 @@ class SoftBindingService:
         marks = [{"alg": name} for name in self._context.algorithms]
         return JSONResponse({"watermarks": marks, "fingerprints": []})
 
-    async def capabilities(self, _: Request) -> Response:
-        """What is served."""
-        return JSONResponse({"c2paSpecificationVersion": SPEC_VERSION, "supportedCapabilities": list(CAPABILITIES)})
+    async def capabilities(self, request: Request) -> Response:
+        """What is served to this asker."""
+        offered = [c for c in CAPABILITIES if c != BY_BINDING or not isinstance(self._asker(request), Public)]
+        return JSONResponse({"c2paSpecificationVersion": SPEC_VERSION, "supportedCapabilities": offered})
 
     async def status(self, _: Request) -> Response:
         """Whether it works: without a registry it can answer nothing."""
@@ -205,9 +218,12 @@ class SoftBindingService:
             return JSONResponse({"matches": []})
         if len(payload) != PAYLOAD_BYTES or self._context.records is None:
             return JSONResponse({"matches": []})
+        scope = self._asker(request)
+        if isinstance(scope, Public):
+            raise _Refused(403, "a binding alone does not show that you have the file: send it to byContent, or a key")
         record_id, _ = unpack_payload(payload)
         record = await asyncio.to_thread(self._context.records.by_record_id, record_id)
-        matches = [{"manifestId": record.manifest_label}] if record is not None else []
+        matches = [{"manifestId": record.manifest_label}] if record is not None and scope.sees(record.tenant) else []
         return JSONResponse({"matches": matches})
 
     async def _record(self, request: Request) -> Record:
@@ -219,9 +235,10 @@ class SoftBindingService:
             raise _Refused(404, "no such manifest")
         return record
 
-    def _score(self, similarity: float) -> int:
-        score = int(similarity * 100)
-        return score - score % _PUBLIC_STEP if self._public else score
+
+def _score(similarity: float, scope: Scope) -> int:
+    score = int(similarity * 100)
+    return score if isinstance(scope, Everything) else score - score % _PUBLIC_STEP
 
 
 def _answered(handler: Handler) -> Handler:
@@ -230,6 +247,8 @@ def _answered(handler: Handler) -> Handler:
             return await handler(request)
         except _Refused as refusal:
             return JSONResponse({"error": refusal.error}, refusal.status)
+        except Unauthenticated as error:
+            return JSONResponse({"error": error.message}, 401, {"WWW-Authenticate": "Bearer"})
         except GensafeError as error:
             return JSONResponse({"error": error.message}, 500)
 

@@ -41,6 +41,7 @@ from gensafe.audit.note import NoteKey, sign_note  # noqa: E402
 from gensafe.compliance.exporters.csv import CsvExporter  # noqa: E402
 from gensafe.compliance.exporters.ocsf import OcsfExporter  # noqa: E402
 from gensafe.core.canonical import canonical_json  # noqa: E402
+from gensafe.core.types import OneTenant  # noqa: E402
 
 Files = dict[str, str | None]
 BAD: dict[str, tuple[str, str, Callable[[Files], Files | None]]] = {}
@@ -647,7 +648,7 @@ def good_bundle() -> Files:
                 root / "out",
                 start_ms=sample.START_MS + 4 * sample.STEP_MS,
                 end_ms=sample.START_MS + 115 * sample.STEP_MS,
-                tenant="p-acme",
+                scope=OneTenant("p-acme"),
                 previous=root / "first",
                 views=[CsvExporter(), OcsfExporter()],
                 key=sample.KEY,

@@ -22,6 +22,7 @@ from gensafe.compliance.exporters.csv import CsvExporter, safe_cell
 from gensafe.compliance.exporters.jsonl import JsonlExporter
 from gensafe.compliance.exporters.ocsf import OcsfExporter
 from gensafe.core.errors import ExportInvalid, InvalidRequest, LogCorrupt
+from gensafe.core.types import OneTenant
 from gensafe.keys import KeyRing
 
 ASSETS = Path(__file__).parents[2] / "assets" / "bundles"
@@ -54,7 +55,7 @@ def test_the_same_export_has_the_same_bytes(log: AuditLog, tmp_path: Path):
 
 
 def test_a_tenant_sees_only_its_own_and_the_rest_stays_provable(log: AuditLog, tmp_path: Path):
-    made = export_jsonl(log, tmp_path / "out", tenant="p-umbra", key=sample.KEY)
+    made = export_jsonl(log, tmp_path / "out", scope=OneTenant("p-umbra"), key=sample.KEY)
     report = standalone.verify(tmp_path / "out", [LOG_KEY])
     assert report.findings == []
     assert made.data["counts"]["withheld"] > 0

@@ -20,7 +20,7 @@ from gensafe.compliance.report import make_report, write_report
 from gensafe.core.clock import FixedClock
 from gensafe.core.errors import InvalidRequest
 from gensafe.core.hazards import CATEGORIES
-from gensafe.core.types import Action, MarkLevel, Modality, Stage
+from gensafe.core.types import Action, MarkLevel, Modality, OneTenant, Stage
 from gensafe.keys import KeyRing
 from gensafe.registry import Registry
 
@@ -226,8 +226,8 @@ def test_an_empty_period_is_no_evidence_not_full_marks(log: AuditLog):
 
 def test_a_tenants_report_counts_only_its_outputs(log: AuditLog):
     every = duty(make_report(log, "iso-42001"), "iso-a8").share
-    acme = duty(make_report(log, "iso-42001", tenant="p-acme"), "iso-a8").share
-    umbra = duty(make_report(log, "iso-42001", tenant="p-umbra"), "iso-a8").share
+    acme = duty(make_report(log, "iso-42001", scope=OneTenant("p-acme")), "iso-a8").share
+    umbra = duty(make_report(log, "iso-42001", scope=OneTenant("p-umbra")), "iso-a8").share
     assert acme[1] + umbra[1] == every[1]
     assert min(acme[1], umbra[1]) > 0
 

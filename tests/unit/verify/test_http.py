@@ -150,6 +150,7 @@ async def test_lost_manifest_is_recovered_over_the_api(deployment, outputs, copy
         reading = read_store(manifest.content, deployment.context.trust)
         assert reading.state == "trusted"
 
+    async with client_for(deployment.context, public=False) as client:
         alg = next(a for a in deployment.context.algorithms if "image" in a)
         value = base64.b64encode(output.record.watermark_payload).decode()
         by_get = await client.get("/v1/matches/byBinding", params={"alg": alg, "value": value})

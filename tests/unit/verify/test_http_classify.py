@@ -16,7 +16,7 @@ from gensafe.core.types import Audio, Image, Modality, Text
 from gensafe.media import decode, encode
 from gensafe.safety import SafetyRunner, load_policy
 from gensafe.safety.classifiers import audio_signal, image_signal, image_text, text_rules
-from gensafe.server.access import load_api_keys
+from gensafe.server.api_keys import ApiKeys
 from gensafe.server.http import Classifying, create_app
 from gensafe.server.http.classify import KEPT, KEPT_S, PER_MINUTE
 from gensafe.server.http.guard import HEADERS
@@ -51,7 +51,7 @@ class Site:
         lines = [("alpha", "acme classify"), ("beta", "bravo"), ("gamma", "acme verify")]
         file = folder / "keys.txt"
         file.write_text("".join(f"sha256:{hashlib.sha256(k.encode()).hexdigest()} {rest}\n" for k, rest in lines))
-        classifying = Classifying(load_api_keys(file), lambda tenant: runner.for_tenant(tenant), lambda: self.now)
+        classifying = Classifying(ApiKeys(file), lambda tenant: runner.for_tenant(tenant), lambda: self.now)
         self.app = create_app(VerifyContext(contained=False), per_minute=0, classifying=classifying)
 
     def client(self, key=""):

@@ -1,0 +1,147 @@
+"""API keys: a file of digests, read again whenever it changes, so that a removed key stops working at once."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import re
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from gensafe.core.errors import ConfigError, Unauthenticated
+from gensafe.server.identity import ROLES, Identity
+from gensafe.server.tenant_names import problem_of
+
+log = logging.getLogger("gensafe.server")
+
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+_SETTLED_NS: Final = 2_000_000_000  # a file changed less than 2 s ago may change again under the same time stamp
+
+
+def parse_api_keys(data: bytes) -> dict[str, Identity]:
+    """Read "sha256:<hex> TENANT [ROLE,ROLE...]" lines; # starts a comment. No roles = all.
+
+    Raises:
+        ConfigError: a malformed line; names it.
+    """
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise ConfigError("is not UTF-8 text", field="server.api_keys") from None
+    keys: dict[str, Identity] = {}
+    for number, line in enumerate(lines, 1):
+        parts = line.partition("#")[0].split()
+        if not parts:
+            continue
+        digest = parts[0].lower()
+        if len(parts) not in (2, 3) or not _DIGEST.fullmatch(digest):
+            raise ConfigError(
+                f"line {number} is not 'sha256:<64 hex> TENANT [ROLE,ROLE...]'",
+                field="server.api_keys",
+                fix="make one with: printf %s KEY | sha256sum",
+            )
+        if problem := problem_of(parts[1]):
+            raise ConfigError(f"line {number}: the tenant's name {problem}", field="server.api_keys")
+        if digest in keys:
+            raise ConfigError(f"line {number} repeats a key", field="server.api_keys", fix="one line per key")
+        roles = frozenset(parts[2].split(",")) if len(parts) == 3 else ROLES
+        if not roles <= ROLES:
+            raise ConfigError(
+                f"line {number} names an unknown role", field="server.api_keys", fix=", ".join(sorted(ROLES))
+            )
+        keys[digest] = Identity(parts[1], roles)
+    return keys
+
+
+class ApiKeys:
+    """The keys in force. Each question looks whether the file changed (one ``stat``). Safe between threads.
+
+    A file that is broken or missing leaves the keys as they were, and the server's log says so.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: it cannot be read now.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._seen: tuple[int, ...] = ()
+        self._data = _read(path)
+        self._keys = parse_api_keys(self._data)
+        self._problem = ""
+
+    def identify(self, key: str) -> Identity | None:
+        """Whose key this is; None = nobody's."""
+        digest = "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        found = None
+        for known, identity in self._current().items():
+            if hmac.compare_digest(known, digest):
+                found = identity
+        return found
+
+    def _current(self) -> Mapping[str, Identity]:
+        with self._lock:
+            try:
+                self._look()
+            except ConfigError as error:
+                if str(error) != self._problem:
+                    log.error("API keys: %s; the keys read before stay in force, also those just removed", error)
+                self._problem = str(error)
+            return self._keys
+
+    def _look(self) -> None:
+        try:
+            now = self._path.stat()
+        except OSError as error:
+            raise ConfigError(f"cannot read {self._path}: {error.strerror}", field="server.api_keys") from None
+        signature = (now.st_mtime_ns, now.st_ctime_ns, now.st_size, now.st_ino, now.st_dev)
+        if signature == self._seen:
+            return
+        data = _read(self._path)
+        if data != self._data or self._problem:
+            self._data = data
+            self._keys = parse_api_keys(data)
+            self._problem = ""
+            log.warning("API keys: %s changed, %d keys are in force", self._path, len(self._keys))
+        settled = time.time_ns() - now.st_ctime_ns > _SETTLED_NS
+        self._seen = signature if settled else ()
+
+
+def key_identity(keys: ApiKeys | None, headers: Sequence[str | bytes]) -> Identity | None:
+    """Who the ``authorization`` headers of a call name; None = there is no such header.
+
+    Args:
+        keys: None = the server has no keys, so none can be right.
+        headers: The values of all such headers.
+
+    Raises:
+        Unauthenticated: more than one header, another scheme than Bearer, or a key that is not (or no longer) known.
+    """
+    if not headers:
+        return None
+    if keys is None:
+        raise Unauthenticated("this server takes no API keys", fix="leave the key out, or set server.api_keys")
+    if len(headers) > 1:
+        raise Unauthenticated("more than one authorization header", fix="send one")
+    header = headers[0] if isinstance(headers[0], str) else headers[0].decode("utf-8", "replace")
+    scheme, _, key = header.partition(" ")
+    if scheme.lower() != "bearer" or not key:
+        raise Unauthenticated("the authorization header is not 'Bearer KEY'")
+    identity = keys.identify(key)
+    if identity is None:
+        raise Unauthenticated("the API key is not known here", fix="ask the operator; it may have been removed")
+    return identity
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", field="server.api_keys") from None

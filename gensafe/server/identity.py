@@ -1,0 +1,49 @@
+"""Identities: who a call is served for. Established by ``access`` before a handler runs, read by ``caller``."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final
+
+from gensafe.core.errors import Unauthenticated
+from gensafe.core.types import Everything, OneTenant, Scope
+
+ROLES: Final = frozenset({"generate", "verify", "classify", "audit"})
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A caller: tenant name, the roles it holds, and whether it owns the whole data directory."""
+
+    tenant: str
+    roles: frozenset[str]
+    owner: bool = False
+
+    @property
+    def scope(self) -> Scope:
+        """What this caller may see."""
+        return Everything() if self.owner else OneTenant(self.tenant)
+
+
+LOCAL: Final = Identity("local", ROLES, owner=True)
+"""A caller on loopback of a server without identities."""
+
+_current: ContextVar[Identity] = ContextVar("identity")
+
+
+def caller() -> Identity:
+    """The identity of the call being served.
+
+    Raises:
+        Unauthenticated: none was established. That is a fault of ours, and it must not open anything.
+    """
+    identity = _current.get(None)
+    if identity is None:
+        raise Unauthenticated("no identity was established for this call")
+    return identity
+
+
+def establish_caller(identity: Identity) -> None:
+    """Serve the rest of this call, and the threads it starts, for ``identity``."""
+    _current.set(identity)
