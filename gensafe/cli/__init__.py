@@ -23,6 +23,7 @@ COMMANDS = {
     "watermark": "embed or detect a watermark",
     "audit": "export, prove and check the log",
     "privacy": "erase what is stored about a subject",
+    "misuse": "take in reports of misuse",
     "policy": "check, compare and explain safety policies",
     "review": "list and decide held outputs",
     "trust": "import and list trust anchors",

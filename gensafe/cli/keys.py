@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def add_parser(commands: Commands) -> None:
         verb.add_argument("--json", action="store_true")
     rotate = verbs.add_parser("rotate", help="make a new active key; the old one keeps verifying")
     rotate.add_argument("role", choices=["claim", "tsa", "checkpoint", "watermark", "kek"])
+    rotate.add_argument("--yes", action="store_true", help="do not ask before a step that cannot be taken back")
     add_config_arguments(rotate)
     revoke = verbs.add_parser("revoke", help="withdraw a key for ever")
     revoke.add_argument("key_id")
@@ -63,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
             note("development keys: signatures made here prove nothing to third parties")
         return Exit.OK
     if args.verb == "rotate":
+        if args.role == "watermark" and not args.yes:
+            _confirm("one of 16 watermark epochs is used up permanently, and every detection then tries one key more")
         changed, event = ring.rotate(Role(args.role)), "rotated"
     elif args.verb == "revoke":
         changed, event = ring.revoke(args.key_id, args.reason), "revoked"
@@ -71,6 +75,20 @@ def run(args: argparse.Namespace) -> int:
     index = log_key_change(config, ring, changed, event)
     say(f"{event} {changed.role} {changed.key_id}; logged as entry {index}")
     return Exit.OK
+
+
+def _confirm(what: str) -> None:
+    """Ask on a terminal; elsewhere --yes is the answer.
+
+    Raises:
+        InvalidRequest: not confirmed.
+    """
+    if sys.stdin.isatty():
+        note(what)
+        if input("rotate? [y/N] ").strip().lower() in ("y", "yes"):
+            return
+        raise InvalidRequest("not rotated", field="watermark")
+    raise InvalidRequest(what, field="watermark", fix="add --yes")
 
 
 def _read(path: str) -> bytes:

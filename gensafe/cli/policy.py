@@ -28,6 +28,7 @@ def add_parser(commands: Commands) -> None:
     explain.add_argument("--stage", choices=[s.value for s in Stage], default="output")
     explain.add_argument("--category", default="", metavar="NAME")
     explain.add_argument("--tenant", default="", metavar="NAME")
+    actions.add_parser("show", help="print the built-in policy file, to copy and change")
     for each in (check, diff, explain):
         each.add_argument("--json", action="store_true")
 
@@ -35,8 +36,11 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Dispatch."""
     from gensafe.safety.explain import check, diff, explain
-    from gensafe.safety.policy import load_policy
+    from gensafe.safety.policy import DEFAULT_POLICY, load_policy
 
+    if args.action == "show":
+        say(DEFAULT_POLICY.read_text("utf-8").rstrip("\n"))
+        return Exit.OK
     if args.action == "diff":
         old, new = load_policy(Path(args.old)), load_policy(Path(args.new))
         lines = list(diff(old, new))
@@ -52,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
             print_json({"id": policy.id, "version": policy.version, "digest": policy.digest, "problems": problems})
         else:
             say(f"{policy.id}@{policy.version} {policy.digest}")
+            say("good" if not problems else f"{len(problems)} weaknesses:" if len(problems) > 1 else "1 weakness:")
             for problem in problems:
                 say(f"  {problem}")
         return Exit.FAILED if problems else Exit.OK

@@ -8,12 +8,16 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from gensafe.audit import AuditLog, entries
+from gensafe.audit import AuditLog
 from gensafe.audit.retention import prune_before
 from gensafe.cli.audit import Place, place
 from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json, say
+from gensafe.cli.orders import have_done
 from gensafe.core.errors import LogUnavailable, RegistryError
-from gensafe.registry import Registry
+from gensafe.keys import KeyRing
+from gensafe.registry import OrderKind, Registry
+
+REASONS = ("request of the subject", "retention", "end of contract", "order of an authority", "correction")
 
 
 def add_parser(commands: Commands) -> None:
@@ -21,19 +25,21 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "privacy",
         help="erase what is stored about a subject; legal holds",
-        description="Erase a subject's prompts, commitment keys and sealed copies by destroying its key. The server "
-        "must be stopped, because the erasure is logged. Exit: 0 done, 1 failed or refused by a hold, 64 usage.",
+        description="Erase a subject's prompts, commitment keys and sealed copies by destroying its key. Each act is "
+        "logged: by the running server within seconds, or by this command if none runs; only prune needs the server "
+        "stopped. Exit: 0 done, 1 failed, nothing found or refused by a hold, 64 usage.",
     )
     verbs = parser.add_subparsers(dest="privacy_command", required=True, metavar="COMMAND")
     erase = verbs.add_parser("erase", help="destroy a subject's key and everything sealed under it")
     erase.add_argument("--subject", required=True, help="as the operator names it, e.g. a user or tenant id")
-    erase.add_argument("--reason", default="request of the subject")
+    erase.add_argument("--reason", choices=REASONS, default=REASONS[0], help="is logged for good: no words of your own")
+    erase.add_argument("--dry-run", action="store_true", help="say what would be erased, and erase nothing")
     prune = verbs.add_parser("prune", help="forget the contents of old log entries; hashes and proofs stay")
     prune.add_argument("--before", required=True, metavar="TIME", help="e.g. 2026-01-01 (UTC)")
-    prune.add_argument("--reason", default="retention")
+    prune.add_argument("--reason", choices=REASONS, default="retention", help="is logged for good")
     place_hold = verbs.add_parser("hold", help="place a legal hold: nothing in its scope is erased or pruned")
     place_hold.add_argument("hold_id")
-    place_hold.add_argument("--scope", default="all", help="all, tenant:<tenant> or subject:<subject>")
+    place_hold.add_argument("--scope", required=True, help="all, tenant:<tenant> or subject:<subject>")
     lift = verbs.add_parser("release", help="lift a legal hold")
     lift.add_argument("hold_id")
     verbs.add_parser("holds", help="list the holds in force")
@@ -52,34 +58,46 @@ def run(args: argparse.Namespace) -> int:
             held = [{"hold_id": h.hold_id, "scope": h.scope, "created_ms": h.created_ms} for h in registry.holds()]
             _say(args, {"holds": held}, "\n".join(f"{h['hold_id']}  {h['scope']}" for h in held) or "no holds")
             return Exit.OK
-        log = where.writer(ring)
-        if log is None:
-            raise LogUnavailable("the log cannot be written, so nothing is erased or held", fix="stop the server first")
-        with log:
-            return _act(args, where, registry, log)
+        if args.privacy_command == "prune":
+            log = where.writer(ring)
+            if log is None:
+                raise LogUnavailable("the log cannot be written, so nothing is pruned", fix="stop the server first")
+            with log:
+                return _prune(args, registry, log)
+        return _act(args, where, ring, registry)
 
 
-def _act(args: argparse.Namespace, where: Place, registry: Registry, log: AuditLog) -> int:
+def _act(args: argparse.Namespace, where: Place, ring: KeyRing | None, registry: Registry) -> int:
     if args.privacy_command == "erase":
-        who = registry.pseudonym(args.subject)
-        erased = registry.erase_subject(args.subject)
-        at = log.append(entries.tombstone(kind="subject", subject=who, erased=erased, reason=args.reason)).index
-        text = f"erased {erased['prompts']} prompts and {erased['blobs']} copies of {who}; logged as entry {at}"
-        _say(args, {"subject": who, "erased": erased, "log_index": at}, text)
-        return Exit.OK
-    if args.privacy_command == "prune":
-        return _prune(args, registry, log)
+        return _erase(args, where, ring, registry)
+    body = {"hold_id": args.hold_id}
     if args.privacy_command == "hold":
         scope = args.scope
         if scope.startswith("subject:"):
             scope = "subject:" + registry.pseudonym(scope.removeprefix("subject:"))
-        hold = registry.set_hold(args.hold_id, scope)
-        event = entries.HOLD_SET
+        body["scope"] = scope
+        kind = OrderKind.HOLD
     else:
-        hold = registry.release_hold(args.hold_id)
-        event = entries.HOLD_RELEASED
-    at = log.append(entries.hold(event, hold_id=hold.hold_id, scope=hold.scope)).index
-    _say(args, {"hold_id": hold.hold_id, "scope": hold.scope, "log_index": at}, f"{event} {hold.scope}; entry {at}")
+        kind = OrderKind.LIFT
+    done = have_done(registry, where, ring, kind, body)
+    _say(args, done, f"{kind} {done['scope']}; entry {done['log_index']}")
+    return Exit.OK
+
+
+def _erase(args: argparse.Namespace, where: Place, ring: KeyRing | None, registry: Registry) -> int:
+    who, kept = registry.pseudonym(args.subject), registry.kept_of(args.subject)
+    if args.dry_run:
+        text = f"would erase {kept['prompts']} prompts and {kept['blobs']} copies of {who}; nothing was erased"
+        _say(args, {"subject": who, "would_erase": kept}, text)
+        return Exit.OK
+    if not any(kept.values()):
+        raise RegistryError(
+            "nothing is kept about this subject, so nothing was erased", field="--subject", fix="check the spelling"
+        )
+    done = have_done(registry, where, ring, OrderKind.ERASE, {"subject": who, "reason": args.reason})
+    erased = done["erased"]
+    text = f"erased {erased['prompts']} prompts and {erased['blobs']} copies of {who}"
+    _say(args, done, f"{text}; logged as entry {done['log_index']}")
     return Exit.OK
 
 

@@ -6,6 +6,7 @@ Exit status: 0 done · 1 failed, or decided but not carried out yet · 64 usage,
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from dataclasses import asdict
@@ -18,7 +19,8 @@ from gensafe.core.clock import iso
 from gensafe.core.config import Config
 from gensafe.core.errors import InvalidRequest, LogUnavailable, NotFound
 from gensafe.core.types import Modality
-from gensafe.registry import HeldOutput, Registry, ReviewDecision
+from gensafe.keys import KeyRing
+from gensafe.registry import HeldOutput, OrderKind, Registry, ReviewDecision
 
 POLL_S = 0.2
 
@@ -35,7 +37,7 @@ def add_parser(commands: Commands) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="outputs that wait for a decision")
     listing.add_argument("--all", action="store_true", help="decided ones as well")
-    show = actions.add_parser("show", help="what is known about one; with -o the output itself, unmarked and unsigned")
+    show = actions.add_parser("show", help="what is known about one; with -o a marked copy, which is logged")
     release = actions.add_parser("release", help="let an output out")
     reject = actions.add_parser("reject", help="keep an output in and destroy it")
     for each in (show, release, reject):
@@ -44,7 +46,8 @@ def add_parser(commands: Commands) -> None:
         each.add_argument("--reviewer", required=True, metavar="NAME")
         each.add_argument("--reason", required=True, metavar="TEXT")
         each.add_argument("--wait", type=float, default=30.0, metavar="SECONDS", help="for a server (default 30)")
-    show.add_argument("-o", "--out", metavar="FILE", help="write the output there (- = standard output)")
+    show.add_argument("-o", "--out", metavar="FILE", help="write a marked copy there (- = standard output)")
+    show.add_argument("--reviewer", metavar="NAME", help="who takes the copy; needed with -o, logged as a pseudonym")
     release.add_argument("-o", "--out", metavar="FILE", help="write the finished output there")
     for each in (listing, show, release, reject):
         each.add_argument("--json", action="store_true", help="print JSON")
@@ -59,11 +62,12 @@ def run(args: argparse.Namespace) -> int:
     data_dir = Path(config.data_dir)
     if not data_dir.is_dir():
         raise NotFound(f"there is no data folder {data_dir}", field="--data-dir")
-    with open_registry(open_keys(config), data_dir) as registry:
+    keys = open_keys(config)
+    with open_registry(keys, data_dir) as registry:
         if args.action == "list":
             return _list(args, registry)
         if args.action == "show":
-            return _show(args, registry)
+            return _show(args, config, keys, registry)
         return _decide(args, config, registry)
 
 
@@ -80,25 +84,53 @@ def _list(args: argparse.Namespace, registry: Registry) -> int:
     return Exit.OK
 
 
-def _show(args: argparse.Namespace, registry: Registry) -> int:
-    from gensafe import media as codecs
+def _show(args: argparse.Namespace, config: Config, keys: KeyRing, registry: Registry) -> int:
+    """Describe a held output; with -o, log who takes a copy, then write it, marked with the copy's own id."""
+    from gensafe.cli.audit import Place
+    from gensafe.cli.orders import have_done
+    from gensafe.pipeline.copies import review_copy
     from gensafe.pipeline.held import unpack
 
     item = registry.reviews.get(args.id)
     if not args.out:
         print_json(_known(item))
         return Exit.OK
+    if not (args.reviewer or "").strip():
+        raise InvalidRequest("say who looks at it: it is logged", field="--reviewer")
     sealed = registry.get_blob(item.draft)
     if sealed is None:
         raise NotFound("the output is not kept any more", field="id")
-    medium = unpack(sealed).draft.media
-    data = codecs.encode(medium, codecs.ENCODABLE[item.modality][0])
+    copy_id = ids.new_record_id()
+    copy = review_copy(config, keys, unpack(sealed), item.review_id, copy_id)
+    body = {
+        "review_id": item.review_id,
+        "record_id": item.record_id,
+        "tenant": item.tenant,
+        "reviewer": registry.pseudonym(f"reviewer:{args.reviewer}"),
+        "copy_id": copy_id,
+        "marked": copy.marked,
+    }
+    where = Place(Path(config.data_dir), config.environment)
+    done = have_done(registry, where, keys, OrderKind.SHOW, body)
     if args.out == "-":
-        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.write(copy.data)
+        sys.stdout.buffer.flush()
     else:
-        Path(args.out).write_bytes(data)
-        note(f"written to {args.out}: not marked, not signed, not for passing on")
+        _write_private(Path(args.out), copy.data)
+        mark = "marked with its id" if copy.marked else f"not marked: {copy.note or 'the mark was not found again'}"
+        name = ids.record_id_text(copy_id)
+        note(f"copy {name} written to {args.out}, {mark}; logged as entry {done['log_index']}; not for passing on")
     return Exit.OK
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    """Write a file that only its owner can read, also where one of that name was readable before."""
+    try:
+        path.unlink(missing_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise InvalidRequest(f"cannot write {path}: {error.strerror}", field="--out") from None
 
 
 def _decide(args: argparse.Namespace, config: Config, registry: Registry) -> int:

@@ -24,6 +24,7 @@ from gensafe.pipeline.events import Held, Released, Stopped
 from gensafe.pipeline.finish import record, sign
 from gensafe.pipeline.held import pack, unpack
 from gensafe.pipeline.ledger import Attempt, Step
+from gensafe.pipeline.orders import carry_out_orders
 from gensafe.pipeline.replay import logged_verdict, replay
 from gensafe.registry import HeldOutput, IntentState, ReviewDecision, new_review_id
 from gensafe.safety.receipt import verdict_dict
@@ -97,7 +98,7 @@ def standing(chain: Chain, held: Held) -> Held | Released | Stopped | None:
 
 
 def carry_out_decisions(chain: Chain) -> int:
-    """Act on every decision that nobody has acted on; returns how many. One thread at a time.
+    """Act on every decision and order that nobody has acted on; returns how many decisions. One thread at a time.
 
     An output that cannot be finished is closed in the log as failed; a log or registry that cannot be written leaves
     it for the next call.
@@ -106,6 +107,7 @@ def carry_out_decisions(chain: Chain) -> int:
         LogUnavailable, RegistryError: as said.
     """
     chain.ledger.settle()
+    carry_out_orders(chain.registry, chain.log)
     items = [item for item in chain.registry.reviews.decided() if not chain.ledger.owes(item.record_id)]
     for item in items:
         _carry_out(chain, item)

@@ -1,6 +1,7 @@
 """Records of released outputs, intents of requests, the review queue, blobs, and what is sealed and can be erased."""
 
 from gensafe.registry.model import HeldOutput, Hold, Intent, IntentState, Record, ReviewDecision
+from gensafe.registry.orders import Order, OrderKind, Orders
 from gensafe.registry.registry import Registry
 from gensafe.registry.reviews import Reviews, new_review_id
 
@@ -9,6 +10,9 @@ __all__ = [
     "Hold",
     "Intent",
     "IntentState",
+    "Order",
+    "OrderKind",
+    "Orders",
     "Record",
     "Registry",
     "ReviewDecision",

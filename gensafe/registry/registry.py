@@ -21,6 +21,7 @@ from gensafe.registry.database import Database, open_database
 from gensafe.registry.holds import HoldTable
 from gensafe.registry.intents import IntentTable, close
 from gensafe.registry.model import IntentState, Record
+from gensafe.registry.orders import Orders
 from gensafe.registry.records import RecordTable, insert
 from gensafe.registry.reviews import Reviews
 from gensafe.registry.tables import intents, records, reviews
@@ -39,6 +40,7 @@ class Registry(RecordTable, IntentTable, HoldTable):
         HoldTable.__init__(self, db, clock)
         self._vault = vault
         self.reviews = Reviews(db, clock)
+        self.orders = Orders(db, clock)
 
     @staticmethod
     def open(
@@ -158,7 +160,14 @@ class Registry(RecordTable, IntentTable, HoldTable):
         Raises:
             RegistryError: a legal hold covers the subject.
         """
-        who = self.pseudonym(subject)
+        return self.erase_pseudonym(self.pseudonym(subject))
+
+    def kept_of(self, subject: str) -> dict[str, int]:
+        """What ``erase_subject`` would erase now."""
+        return self._vault.kept_of(self.pseudonym(subject))
+
+    def erase_pseudonym(self, who: str) -> dict[str, int]:
+        """``erase_subject`` by pseudonym."""
         blocking = self._covering(who)
         if blocking:
             raise RegistryError(f"legal hold {blocking[0].hold_id} forbids erasing", fix="release the hold first")

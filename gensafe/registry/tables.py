@@ -99,6 +99,16 @@ reviews = sa.Table(
     sa.Column("done", sa.Boolean, nullable=False),
 )
 
+orders = sa.Table(
+    "orders",
+    meta,
+    sa.Column("order_id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),  # JSON; emptied when done
+    sa.Column("placed_ms", sa.BigInteger, nullable=False),
+    sa.Column("result", sa.Text),  # JSON; NULL = waiting
+)
+
 secrets_table = sa.Table(
     "secrets",
     meta,

@@ -102,6 +102,17 @@ class Vault:
             who = connection.execute(sa.select(sealed_blobs.c.subject).where(sealed_blobs.c.digest == digest)).scalar()
         return str(who or "")
 
+    def kept_of(self, who: str) -> dict[str, int]:
+        """How many prompts and copies are sealed for the pseudonym ``who``."""
+        with self._db.reading("count what is kept") as connection:
+            counts = {
+                name: connection.execute(
+                    sa.select(sa.func.count()).select_from(table).where(table.c.subject == who)
+                ).scalar_one()
+                for name, table in (("prompts", prompts), ("blobs", sealed_blobs))
+            }
+        return {name: int(count) for name, count in counts.items()}
+
     def erase(self, who: str, now_ms: int) -> tuple[int, list[str]]:
         """Destroy the data key of the pseudonym ``who`` and what it sealed: (prompts erased, blobs to delete)."""
 

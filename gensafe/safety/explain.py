@@ -15,9 +15,9 @@ def check(policy: Policy) -> tuple[str, ...]:
     """What is wrong or weak about ``policy`` beyond its syntax, e.g. categories that nobody reports."""
     problems: list[str] = []
     if policy.monitor:
-        problems.append("monitor mode: findings are noted, nothing but floors is held or blocked")
+        problems.append("monitor mode (refused in production): nothing but floors is held or blocked")
     if policy.open_on_error:
-        problems.append("open on error: a classifier that fails lets items through")
+        problems.append("open on error (refused in production): a classifier that fails lets items through")
     for modality in Modality:
         names = policy.classifiers.get(modality, ())
         if not names:

@@ -79,10 +79,18 @@ def test_a_held_output_leaves_only_after_its_release(modality, config, start_ser
 
         # a person looks at it: the sealed draft opens, what lies on disk does not show it
         view = tmp_path / "view"
-        assert review(capsys, config, server.data_dir, "show", held.review_id, "-o", str(view))[0] == 0
+        assert review(capsys, config, server.data_dir, "show", held.review_id, "-o", str(view))[0] == 64
+        assert not view.exists()
+        who = ("--reviewer", "Ada Example")
+        assert review(capsys, config, server.data_dir, "show", held.review_id, "-o", str(view), *who)[0] == 0
         shown = view.read_bytes()
+        assert view.stat().st_mode & 0o777 == 0o600
+        [entry] = [e for e in entries_of(server.data_dir) if e["event"] == "review.shown"]
+        assert (entry["review_id"], entry["record_id"]) == (held.review_id, held.record_id)
+        assert entry["reviewer"].startswith("s-")
         if modality == "text":
-            assert shown.decode() == HELD_STORY
+            first, _, rest = shown.decode().partition("\n")
+            assert rest == HELD_STORY and entry["copy_id"] in first and held.review_id in first
         draft = review(capsys, config, server.data_dir, "show", held.review_id)[1]["draft"]
         with (
             Registry.open(server.data_dir / "registry", readonly=True) as without_key,

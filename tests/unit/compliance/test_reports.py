@@ -18,11 +18,12 @@ from gensafe.compliance.duty import Status
 from gensafe.compliance.regimes import REGIMES
 from gensafe.compliance.report import make_report, write_report
 from gensafe.core.clock import FixedClock
+from gensafe.core.digest import sha256
 from gensafe.core.errors import InvalidRequest
 from gensafe.core.hazards import CATEGORIES
 from gensafe.core.types import Action, MarkLevel, Modality, OneTenant, Stage
 from gensafe.keys import KeyRing
-from gensafe.registry import Registry
+from gensafe.registry import Record, Registry
 
 ASSETS = Path(__file__).parents[2] / "assets" / "bundles"
 
@@ -339,9 +340,92 @@ def test_erasure_leaves_a_tombstone_and_a_sound_log(data_dir: Path, capsys: pyte
     assert b"user-7" not in b"".join(p.read_bytes() for p in data_dir.rglob("*") if p.is_file())
 
 
-def test_nothing_is_erased_while_a_server_holds_the_log(data_dir: Path):
+def test_an_erasure_waits_for_the_process_that_holds_the_log(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    """Seen before: "stop the server first". Now the order stays, and whoever holds the log carries it out."""
+    from gensafe.cli import orders
+    from gensafe.pipeline.orders import carry_out_orders
+
+    monkeypatch.setattr(orders, "WAIT_S", 0.0)
     ring = KeyRing.open(data_dir / "keys")
-    with AuditLog.open(data_dir / "log", origin=ring.origin, key=ring.checkpoint_private_key()):
-        assert main(["privacy", "erase", "--subject", "user-7", "--data-dir", str(data_dir)]) == 1
+    with (
+        AuditLog.open(data_dir / "log", origin=ring.origin, key=ring.checkpoint_private_key()) as log,
+        Registry.open(data_dir / "registry", kek=ring.kek()) as registry,
+    ):
+        assert main(["privacy", "erase", "--subject", "user-7", "--data-dir", str(data_dir)]) != 0
+        assert registry.open_prompt(1) is not None
+        assert carry_out_orders(registry, log) == 1
+        assert registry.open_prompt(1) is None
+        assert log.entry(log.size - 1).entry["event"] == "log.tombstone"
+        assert carry_out_orders(registry, log) == 0
+
+
+def test_erasing_says_what_it_would_do_and_refuses_what_is_not_there(data_dir: Path, capsys):
+    """Seen before: a misspelt subject was "erased 0 prompts", exit 0; no dry run; a hold on everything by default."""
+    where = ["--data-dir", str(data_dir), "--json"]
+    with AuditLog.open_readonly(data_dir / "log") as log:
+        size = log.size
+    assert main(["privacy", "erase", "--subject", "user-8", *where]) == 1
+    assert main(["privacy", "erase", "--subject", "user-7", "--dry-run", *where]) == 0
+    assert json.loads(capsys.readouterr().out)["would_erase"] == {"prompts": 1, "blobs": 0}
+    for words in (["hold", "local"], ["erase", "--subject", "user-7", "--reason", "Ann Example asked"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(["privacy", *words, *where])
+        assert stopped.value.code == 64
+    with AuditLog.open_readonly(data_dir / "log") as log:
+        assert log.size == size
+    ring = KeyRing.open(data_dir / "keys")
     with Registry.open(data_dir / "registry", kek=ring.kek()) as registry:
         assert registry.open_prompt(1) is not None
+
+
+def test_a_report_of_misuse_is_logged_and_its_words_can_be_erased(data_dir: Path, tmp_path: Path, capsys):
+    """Seen before: ``misuse.reported`` was documented, counted and exported, and nothing could write it."""
+    where = ["--data-dir", str(data_dir), "--json"]
+    words = "a picture of Ann Example, sent to her employer"
+    ring = KeyRing.open(data_dir / "keys")
+    file = tmp_path / "picture.png"
+    file.write_bytes(b"released bytes")
+    with Registry.open(data_dir / "registry", kek=ring.kek()) as registry:
+        put_record(registry, 0xABC, b"released bytes")
+    assert main(["misuse", "report", "0000000000abd", "--reason", words, *where]) == 64
+    assert main(["misuse", "report", "README", "--reason", words, *where]) == 64
+    capsys.readouterr()
+    for output in (str(file), "0000000000abc"):
+        assert main(["misuse", "report", output, "--reason", words, "--category", "privacy", *where]) == 0
+        said = json.loads(capsys.readouterr().out)
+        with AuditLog.open_readonly(data_dir / "log") as log:
+            entry = log.entry(said["log_index"]).entry
+        assert entry["event"] == "misuse.reported"
+        assert (entry["record_id"], entry["category"], entry["ticket"]) == ("0000000000abc", "privacy", said["ticket"])
+        assert entry["text_commitment"].startswith("hmac-sha256:")
+    assert b"Ann Example" not in b"".join(p.read_bytes() for p in data_dir.rglob("*") if p.is_file())
+    with AuditLog.open_readonly(data_dir / "log") as log:
+        [taken] = [f for d, f in make_report(log, "in-it-rules").findings if d.key == "in-takedown"]
+    assert taken.status is Status.RECORDED
+    number = int(said["ticket"], 16)
+    with Registry.open(data_dir / "registry", kek=ring.kek()) as registry:
+        assert registry.open_prompt(number)[0] == words
+    assert main(["privacy", "erase", "--subject", f"misuse:{said['ticket']}", *where]) == 0
+    with Registry.open(data_dir / "registry", kek=ring.kek()) as registry:
+        assert registry.open_prompt(number) is None
+
+
+def put_record(registry: Registry, record_id: int, data: bytes) -> None:
+    record = Record(
+        record_id=record_id,
+        request_id=sample.request_id(record_id),
+        tenant="p-acme",
+        modality=Modality.IMAGE,
+        media_type="image/png",
+        digest=sha256(data),
+        manifest_digest=sha256(b"m"),
+        manifest_label="urn:c2pa:1",
+        watermark_scheme="",
+        watermark_payload=b"",
+        key_epoch=0,
+        fingerprint={},
+        log_index=0,
+        leaf_hash="00",
+        created_ms=0,
+    )
+    registry.put(record)

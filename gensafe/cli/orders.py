@@ -1,0 +1,42 @@
+"""Have something logged: by this command if nothing holds the log, else by the running server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gensafe.cli.audit import Place
+from gensafe.core.errors import LogUnavailable, RegistryError
+from gensafe.keys import KeyRing
+from gensafe.registry import OrderKind, Registry
+
+POLL_S: Final = 0.2
+WAIT_S: Final = 30.0
+
+
+def have_done(
+    registry: Registry, where: Place, ring: KeyRing | None, kind: OrderKind, body: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Place an order and wait until it is carried out.
+
+    Raises:
+        LogUnavailable: no server carried it out in time; it will be, by the next process that holds the log.
+        RegistryError: it was refused.
+    """
+    from gensafe.pipeline.orders import carry_out_orders
+
+    order_id = registry.orders.place(kind, body)
+    writer = where.writer(ring)
+    if writer is not None:
+        with writer:
+            carry_out_orders(registry, writer)
+    end = time.monotonic() + WAIT_S
+    while (result := registry.orders.get(order_id).result) is None:
+        if time.monotonic() > end:
+            fix = "start the server, or run the command again when nothing holds the log"
+            raise LogUnavailable(f"not done yet: the log is held and nobody carried out order {order_id}", fix=fix)
+        time.sleep(POLL_S)
+    if "error" in result:
+        raise RegistryError(str(result["error"]), fix=str(result.get("fix", "")))
+    return dict(result)

@@ -1,0 +1,52 @@
+"""Carry out what commands ask of the one process that may write the log (see ``gensafe.registry.orders``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gensafe.audit import AuditLog, entries
+from gensafe.core import ids
+from gensafe.core.errors import GensafeError, LogUnavailable
+from gensafe.registry import Order, OrderKind, Registry
+
+
+def carry_out_orders(registry: Registry, log: AuditLog) -> int:
+    """Carry out every order that waits; returns how many. One that is refused is done, and says why.
+
+    Raises:
+        LogUnavailable, RegistryError: the rest waits for the next call.
+    """
+    waiting = registry.orders.waiting()
+    for order in waiting:
+        try:
+            result = _carry_out(registry, log, order)
+        except LogUnavailable:
+            raise
+        except GensafeError as error:
+            result = {"error": error.message, "fix": error.fix}
+        registry.orders.finish(order.order_id, result)
+    return len(waiting)
+
+
+def _carry_out(registry: Registry, log: AuditLog, order: Order) -> dict[str, Any]:
+    body = dict(order.body)
+    match order.kind:
+        case OrderKind.SHOW:
+            entry = entries.review_shown(**body)
+            return {"log_index": log.append(entry).index}
+        case OrderKind.MISUSE:
+            record = body.pop("record_id")
+            entry = entries.misuse_reported(**body, record_id=ids.parse_record_id(record) if record else None)
+            return {"log_index": log.append(entry).index}
+        case OrderKind.ERASE:
+            erased = registry.erase_pseudonym(body["subject"])
+            entry = entries.tombstone(kind="subject", erased=erased, **body)
+            return {"subject": body["subject"], "erased": erased, "log_index": log.append(entry).index}
+        case OrderKind.HOLD:
+            hold = registry.set_hold(body["hold_id"], body["scope"])
+            event = entries.HOLD_SET
+        case OrderKind.LIFT:
+            hold = registry.release_hold(body["hold_id"])
+            event = entries.HOLD_RELEASED
+    at = log.append(entries.hold(event, hold_id=hold.hold_id, scope=hold.scope)).index
+    return {"hold_id": hold.hold_id, "scope": hold.scope, "log_index": at}
