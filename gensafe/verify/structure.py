@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 _MAX_BOXES: Final = 1_000_000
+RIFF_UNKNOWN: Final = 0x7FFF0000  # from here on a placeholder of programs that stream (gensafe.media.wav)
 
 
 def is_truncated(data: bytes, *, decoded: bool) -> bool:
@@ -12,16 +13,16 @@ def is_truncated(data: bytes, *, decoded: bool) -> bool:
 
     Args:
         data: The file.
-        decoded: Whether it could be decoded. The decoder asks for every sample, so such a file is whole: what may be
-            missing is an end marker, and what may be too much are bytes behind the end.
+        decoded: Whether it could be decoded. RIFF apart, the decoder asks for every sample, so such a file is whole:
+            what may be missing is an end marker, and what may be too much are bytes behind the end.
     """
+    if data[:4] == b"RIFF":  # its length covers the chunks behind the samples too, of which a manifest may be one
+        declared = int.from_bytes(data[4:8], "little")
+        return 0 < declared < RIFF_UNKNOWN and len(data) + 1 < 8 + declared
     if decoded:
         return False
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return _png(data)
-    if data[:4] == b"RIFF":
-        declared = int.from_bytes(data[4:8], "little")
-        return declared not in (0, 0xFFFFFFFF) and len(data) < 8 + declared
     if data[4:8] == b"ftyp":
         return _bmff(data)
     if data.startswith(b"\xff\xd8\xff"):

@@ -103,8 +103,9 @@ def medium(data: bytes, modality: Modality) -> Media:
     found = parts[0].media
     if found is None or found.modality is not modality:
         raise BackendError(f"the engine's answer is not {modality}")
-    if len(parts) > 1:  # one was asked for and one is judged: nothing is dropped unseen
-        raise BackendError(f"the engine's answer holds more than one medium: {parts[1].name}")
+    further = [p for p in parts[1:] if not p.view]  # transparency is laid on white: no other look goes on
+    if further:  # one was asked for and one is judged: nothing is dropped unseen
+        raise BackendError(f"the engine's answer holds more than one medium: {further[0].name}")
     return found
 
 

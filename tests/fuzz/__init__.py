@@ -1,0 +1,1 @@
+"""Fuzzers that run as commands: ``python -m tests.fuzz.media``."""
