@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from gensafe import __version__
-from gensafe.cli.common import Exit, Parser, report_error
-from gensafe.core.errors import ConfigError, GensafeError, InvalidRequest
+from gensafe.cli.common import Parser
+from gensafe.cli.ending import close_streams, guarded, prepare_streams
 
 COMMANDS = {
     "demo": "everything on embedded defaults, end to end",
@@ -35,9 +35,13 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code; see ``gensafe.cli.ending`` for what may go wrong."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    chosen = next((a for a in arguments if not a.startswith("-")), None)
+    words = [a for a in arguments if not a.startswith("-")]
+    return guarded(lambda: _run(arguments, words[0] if words else ""), " ".join(words[:2]))
+
+
+def _run(arguments: list[str], chosen: str) -> int:
     parser = Parser(prog="gensafe", description="Generated media that is checked, watermarked, signed and logged.")
     parser.add_argument("--version", action="version", version=f"gensafe {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -46,20 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             importlib.import_module(f"gensafe.cli.{name}").add_parser(commands)
         else:
             commands.add_parser(name, help=summary)
-    try:
-        args = parser.parse_args(arguments)
-        return int(importlib.import_module(f"gensafe.cli.{args.command}").run(args))
-    except (ConfigError, InvalidRequest) as error:
-        report_error(error)
-        return Exit.USAGE
-    except GensafeError as error:
-        report_error(error)
-        return Exit.FAILED
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe went away; the interpreter must not complain on exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.FAILED
+    args = parser.parse_args(arguments)
+    return int(importlib.import_module(f"gensafe.cli.{args.command}").run(args))
 
 
 def program() -> NoReturn:
@@ -68,11 +60,10 @@ def program() -> NoReturn:
     A classifier that ran out of time may still be inside native code; the interpreter's shutdown would abort in it and
     lose the exit code, so then the process leaves at once.
     """
-    status = main()
+    prepare_streams()
+    status = close_streams(main())
     runner = sys.modules.get("gensafe.safety.runner")
     if runner is not None and runner.stuck_threads():
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
 

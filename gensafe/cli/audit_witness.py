@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gensafe.audit.note import NoteKey
 from gensafe.cli.common import Exit, note, print_json, say
 from gensafe.core.errors import InvalidRequest, LogUnavailable
+from gensafe.core.textfile import MAX_SECRET_BYTES, read_text
 
 if TYPE_CHECKING:
     from gensafe.cli.audit import Place
@@ -87,7 +88,4 @@ def _private_key(path: Path) -> Any:  # noqa: ANN401 - Ed25519PrivateKey; import
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise InvalidRequest(f"cannot read {path.name}") from None
+    return read_text(path, None, largest=MAX_SECRET_BYTES, error=InvalidRequest).strip()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gensafe.cli.common import Commands, Exit, note, print_json, say
+from gensafe.cli.common import Commands, Exit, note, print_json, read_medium, say
 from gensafe.core.errors import GensafeError, InvalidRequest, MediaError
 from gensafe.core.hazards import CATEGORIES
+from gensafe.core.outfile import PRIVATE, write_file
 from gensafe.core.types import Action, Audio, Media, Modality, Stage, Text, Verdict
 
 
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         parts: tuple[media.Part, ...] = (media.Part("", Text(args.text)),)
     else:
         try:
-            parts = media.read_parts_untrusted(read_file(Path(args.file)))
+            parts = media.read_parts_untrusted(read_medium(args.file))
         except MediaError as error:
             note(f"gensafe: {args.file}: {error}")
             return Exit.UNREADABLE
@@ -77,10 +78,7 @@ def _write_picture(path: Path, item: Media, verdict: Verdict) -> None:
     from gensafe.media import encode
     from gensafe.media.verdict_picture import draw_verdict
 
-    try:
-        path.write_bytes(encode(draw_verdict(item, verdict), "image/png"))
-    except OSError as error:
-        raise InvalidRequest(f"cannot be written: {error.strerror}", field="--picture") from None
+    write_file(path, encode(draw_verdict(item, verdict), "image/png"), "--picture", mode=PRIVATE)
 
 
 def show(verdict: Verdict) -> None:
@@ -105,15 +103,3 @@ def show(verdict: Verdict) -> None:
             say(f"    {finding.detail}")
     for part in verdict.coverage:
         say(f"  examined by {part.classifier}: {part.examined} of {part.total} {part.unit}")
-
-
-def read_file(path: Path) -> bytes:
-    """Read a file.
-
-    Raises:
-        MediaError: it is missing, a directory or not readable: exit 3, as a file that cannot be examined.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise MediaError(error.strerror or "cannot be read") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gensafe.core.config import Config, load_config
-from gensafe.core.errors import GensafeError
+from gensafe.core.errors import GensafeError, MediaError
+from gensafe.core.textfile import read_bytes
 
 
 class Exit(IntEnum):
@@ -35,13 +37,71 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+class Leave(SystemExit):
+    """Our own parser ends the program, after --help or a usage error; any other ``SystemExit`` is a library's."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+# What an argument that names a file is called in the help; the part before a dot counts ("OUT.png").
+PATHS = frozenset({"FILE", "DIR", "PEM", "IN", "OUT", "LIST", "OLD", "NEW", "MEDIUM", "PATH"})
+
+
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose usage errors exit with 64, so that 2 keeps its meaning of "blocked"."""
+    """An argument parser with the rules that hold for every command.
+
+    - Usage errors exit with 64, so that 2 keeps its meaning of "blocked"; the usage shown is the sub-command's.
+    - An argument is text in UTF-8, unless it names a file (its metavar says so): file names may have any bytes.
+    - An argument that names a file is not empty: "" would be the current folder.
+    """
 
     def error(self, message: str) -> NoReturn:
         """Print usage and the error; exit 64."""
-        self.print_usage(sys.stderr)
+        self._print_message(self.format_usage(), sys.stderr)
         self.exit(Exit.USAGE, f"{self.prog}: {message}\n")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End the program. Raises ``Leave``."""
+        if message:
+            self._print_message(message, sys.stderr)
+        raise Leave(int(status))
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - argparse's signature
+        """Parse; refuse what is unknown here, where the sub-command is known, and check what was given."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:  # noqa: ANN401 - argparse's signature
+        """Convert one string; every argument and every default passes here."""
+        given = arg_string != action.default and not isinstance(action, argparse._SubParsersAction)  # noqa: SLF001
+        if given and names_a_file(action):
+            if not arg_string:
+                raise argparse.ArgumentError(action, "is empty; name a file or folder")
+        elif given and any(unicodedata.category(c) == "Cs" for c in arg_string):
+            raise argparse.ArgumentError(action, f"is not valid UTF-8 text: {arg_string!a}")
+        return super()._get_value(action, arg_string)
+
+    def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ANN401 - argparse's signature
+        """Print; argparse's own hides that standard output cannot be written."""
+        stream = file or sys.stderr
+        text = "\n".join(safe(line) for line in message.split("\n"))
+        if stream is sys.stderr:
+            with contextlib.suppress(OSError):
+                stream.write(text)
+        else:
+            stream.write(text)
+
+
+def names_a_file(action: argparse.Action) -> bool:
+    """Whether the argument is a path, as its type or its metavar says."""
+    if action.type is Path:
+        return True
+    metavar = action.metavar[0] if isinstance(action.metavar, tuple) else action.metavar
+    return (metavar or "").split(".")[0] in PATHS
 
 
 Commands = Any  # argparse's sub-parser action is generic over a private type
@@ -61,12 +121,25 @@ def say(text: str = "") -> None:
 
 def note(text: str) -> None:
     """Print a line to standard error."""
-    print(safe(text), file=sys.stderr)
+    with contextlib.suppress(OSError):  # a closed or full standard error does not change what is answered
+        print(safe(text), file=sys.stderr)
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401
     """Print ``value`` as indented JSON, ASCII only."""
     print(json.dumps(value, indent=2, sort_keys=True, default=str))
+
+
+def read_medium(path: str | Path) -> bytes:
+    """A file that is to be examined, of any size that a medium may have.
+
+    Raises:
+        MediaError: missing, a folder, device or pipe, too large or not readable: it cannot be examined (exit 3).
+            The caller names the file.
+    """
+    from gensafe.media.limits import LIMITS
+
+    return read_bytes(path, None, largest=LIMITS.max_bytes, error=MediaError, named=False)
 
 
 def report_error(error: GensafeError) -> None:

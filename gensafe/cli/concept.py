@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from gensafe.cli.common import Commands, Exit, note, print_json, say
+from gensafe.cli.common import Commands, Exit, note, print_json, read_medium, say
 from gensafe.core.errors import InvalidRequest, MediaError
+from gensafe.core.outfile import write_file
+from gensafe.core.textfile import read_text
 from gensafe.core.types import Assessment, Media, Modality, Stage, Text
 
 GROUP = "gensafe.concepts"
@@ -83,10 +84,10 @@ def _keep(args: argparse.Namespace, options: Mapping[str, str]) -> int:
         return _register(args, book)
     told = []
     for name in args.files:
-        text = _read(Path(name)).decode("utf-8", "replace")
+        text = read_text(name, "FILE")
         if args.action == "renew":
-            _write(Path(name), book.renew(text, name))
-            text = _read(Path(name)).decode("utf-8", "replace")
+            text = book.renew(text, name)
+            _write(Path(name), text)
         told.append({"file": name, **book.explain(text, name)})
     _tell(told, as_json=args.json)
     return Exit.OK
@@ -153,25 +154,11 @@ def _tell(told: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
 def _medium(name: str) -> Media:
     from gensafe import media
 
-    data = _read(Path(name))
     try:
-        return media.decode_untrusted(data)
+        return media.decode_untrusted(read_medium(name))
     except MediaError as error:
         raise type(error)(f"{name}: {error.message}", fix=error.fix) from None
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise MediaError(f"{path}: {error.strerror or 'cannot be read'}") from None
-
-
 def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    beside = path.with_name(path.name + ".new")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    except OSError as error:
-        raise InvalidRequest(f"cannot be written: {error.strerror}", field=str(path)) from None
+    write_file(path, text.encode(), "FILE")

@@ -9,6 +9,7 @@ from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print
 from gensafe.cli.remote import add_server_arguments, client_options
 from gensafe.core import ids
 from gensafe.core.errors import InvalidRequest, SafetyBlocked
+from gensafe.core.outfile import write_file
 from gensafe.core.types import GenerationRequest, InputMedia, Modality, Progress
 
 SUFFIXES = {
@@ -135,7 +136,7 @@ def _remote(args: argparse.Namespace, target: Path) -> int:
             report_held(held.review_id, tuple(held.categories), held.request_id, held.record_id, args.json)
             return Exit.BLOCKED
     show("", 0, 0)
-    write_atomically(target, output.data)
+    write_file(target, output.data, "--output")
     receipt = MessageToDict(output.completed, preserving_proto_field_name=True)
     receipt["manifest"].pop("sidecar", None)
     if args.json:
@@ -185,7 +186,7 @@ def _local(args: argparse.Namespace, target: Path) -> int:
     if released is None:
         raise AssertionError("a run ends with Released, Held, Stopped or an error")
     signed = released.recorded.signed
-    write_atomically(target, signed.data)
+    write_file(target, signed.data, "--output")
     record_id = ids.record_id_text(signed.marked.judged.admission.record_id)
     receipt = signed.marked.receipt
     if args.json:
@@ -224,21 +225,6 @@ def report_held(review_id: str, categories: tuple[str, ...], request_id: str, re
     if as_json:
         held = {"review_id": review_id, "categories": categories, "request_id": request_id, "record_id": record_id}
         print_json({"held": held})
-
-
-def write_atomically(target: Path, data: bytes) -> None:
-    """Write all of ``data`` or nothing.
-
-    Raises:
-        InvalidRequest: the target cannot be written.
-    """
-    partial = target.with_name(target.name + ".part")
-    try:
-        partial.write_bytes(data)
-        partial.replace(target)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InvalidRequest(f"cannot write {target}: {error.strerror}", field="--output") from None
 
 
 def _say_written(target: Path, record_id: str, digest: str, watermark_note: str) -> None:

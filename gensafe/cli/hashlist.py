@@ -6,8 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from gensafe.cli.common import Commands, Exit, note, print_json, say
-from gensafe.core.errors import InvalidRequest, MediaError, SafetyUnavailable
+from gensafe.cli.common import Commands, Exit, note, print_json, read_medium, say
+from gensafe.core.errors import MediaError, OutputFailed, SafetyUnavailable
 from gensafe.core.types import Audio, Image, Media, Video
 
 
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     code, added = Exit.OK, []
     for name in args.files:
         try:
-            rows = listing_rows(media.decode_untrusted(_read(Path(name))), Path(name).name)
+            rows = listing_rows(media.decode_untrusted(read_medium(name)), Path(name).name)
         except (MediaError, SafetyUnavailable) as error:
             note(f"gensafe: {name}: {error}")
             code = Exit.UNREADABLE
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
             with target.open("a", encoding="utf-8") as out:
                 out.writelines(json.dumps(row, sort_keys=True) + "\n" for row in rows)
         except OSError as error:
-            raise InvalidRequest(f"cannot be written: {error.strerror}", field="LIST") from None
+            raise OutputFailed(f"cannot write {target}: {error.strerror}", field="LIST") from None
         added.append({"file": name, "type": rows[0]["type"], "rows": len(rows)})
         if not args.json:
             say(f"{name}: {len(rows)} x {rows[0]['type']}")
@@ -77,10 +77,3 @@ def listing_rows(item: Media, label: str) -> list[dict[str, str]]:
             raise MediaError("every frame is too plain: others would match it")
         return [{"type": "HASH_VPDQ", "id": label, "indicator": " ".join(f.hex() for f in frames)}]
     raise MediaError("texts are not listed by fingerprint")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise MediaError(error.strerror or "cannot be read") from None

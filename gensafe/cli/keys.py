@@ -10,6 +10,7 @@ from pathlib import Path
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
 from gensafe.core.clock import iso
 from gensafe.core.errors import InvalidRequest
+from gensafe.core.textfile import MAX_SECRET_BYTES, read_bytes
 
 
 def add_parser(commands: Commands) -> None:
@@ -71,7 +72,10 @@ def run(args: argparse.Namespace) -> int:
     elif args.verb == "revoke":
         changed, event = ring.revoke(args.key_id, args.reason), "revoked"
     else:
-        changed, event = ring.import_claim(*(_read(getattr(args, n)) for n in ("key", "chain", "root"))), "imported"
+        changed, event = (
+            ring.import_claim(*(_read(getattr(args, n), f"--{n}") for n in ("key", "chain", "root"))),
+            "imported",
+        )
     index = log_key_change(config, ring, changed, event)
     say(f"{event} {changed.role} {changed.key_id}; logged as entry {index}")
     return Exit.OK
@@ -91,8 +95,5 @@ def _confirm(what: str) -> None:
     raise InvalidRequest(what, field="watermark", fix="add --yes")
 
 
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InvalidRequest(f"cannot read {path}: {error.strerror}") from None
+def _read(path: str, field: str) -> bytes:
+    return read_bytes(path, field, largest=MAX_SECRET_BYTES, error=InvalidRequest)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json, read_config, say
 from gensafe.core.errors import InvalidRequest
+from gensafe.core.textfile import MAX_TEXT_BYTES, read_bytes
 
 if TYPE_CHECKING:
     from gensafe.provenance.revocation import RevocationList
@@ -45,10 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     data_dir = Path(read_config(args).data_dir)
     if args.verb == "import":
-        try:
-            data = Path(args.file).read_bytes()
-        except OSError as error:
-            raise InvalidRequest(f"cannot read {args.file}: {error.strerror}", field="FILE") from None
+        data = read_bytes(args.file, "FILE", largest=MAX_TEXT_BYTES, error=InvalidRequest)
         say(f"{args.kind}/{args.name}: {_holds(kept.store_trust_list(data_dir, args.kind, args.name, data))}")
         return Exit.OK
     if args.verb == "remove":

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, progress, read_config, say
 from gensafe.cli.remote import add_server_arguments, client_options
 from gensafe.core.errors import GensafeError, InvalidRequest, MediaError, MediaLimitExceeded, UnreadableMedia
+from gensafe.core.outfile import write_file
 from gensafe.core.types import Conclusion, VerificationReport
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     elif len(reports) > 1:
         say(summary(reports))
     if args.junit:
-        Path(args.junit).write_text(junit(reports, source=source), "utf-8")
+        write_file(args.junit, junit(reports, source=source).encode("utf-8", "backslashreplace"), "--junit")
     conclusions = [r.conclusion for r in reports if isinstance(r, VerificationReport)]
     if args.fail_on == "nothing-found" and Conclusion.NOTHING_FOUND in conclusions:
         return Exit.FAILED

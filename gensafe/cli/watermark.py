@@ -7,8 +7,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
+from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, read_medium, say
 from gensafe.core.errors import InvalidRequest, MediaError
+from gensafe.core.textfile import MAX_SECRET_BYTES, read_bytes, read_text, text_of
 from gensafe.core.types import PAYLOAD_BYTES, Detection, Image, MarkLevel, Media, Modality, Video
 
 KEY_BYTES = 32
@@ -73,8 +74,9 @@ def _detect(args: argparse.Namespace) -> int:
     from gensafe import media
     from gensafe.media.animations import decode_animation
 
-    key, data = read_key(Path(args.key)), read_file(Path(args.input), "FILE")
+    key = read_key(Path(args.key))
     try:
+        data = read_medium(args.input)
         animation = decode_animation(data)
         decoded = media.decode(data) if animation is None else animation.shown()
     except MediaError as error:
@@ -147,10 +149,7 @@ def _test_keys(args: argparse.Namespace) -> int:
     tokenizer = text_tokenizer(config)
     if tokenizer is None:
         raise InvalidRequest("this backend has no tokenizer, so its texts carry no mark", field="generation.backend")
-    try:
-        whole = "\n\n".join(read_file(Path(name), "FILE").decode("utf-8") for name in args.texts)
-    except UnicodeDecodeError:
-        raise InvalidRequest("not UTF-8", field="FILE") from None
+    whole = "\n\n".join(read_text(name, "FILE", error=InvalidRequest) for name in args.texts)
     pieces = (tokenizer.encode(text) for text in re.split(r"\r?\n[ \t]*\r?\n", whole))
     texts = [tokens for tokens in pieces if len(tokens) >= MIN_TOKENS]
     scheme: SamplingWatermark = plugins.load("gensafe.watermarks", "text", config.watermark.text)
@@ -177,25 +176,13 @@ def read_key(path: Path) -> bytes:
     Raises:
         InvalidRequest: not 32 raw bytes or 64 hex digits.
     """
-    data = read_file(path, "--key")
+    data = read_bytes(path, "--key", largest=MAX_SECRET_BYTES, error=InvalidRequest)
     if len(data) == KEY_BYTES:
         return data
     try:
-        key = bytes.fromhex(data.decode("ascii").strip())
-    except (UnicodeDecodeError, ValueError):
+        key = bytes.fromhex(text_of(data, str(path), "--key", error=InvalidRequest).strip())
+    except ValueError:
         key = b""
     if len(key) != KEY_BYTES:
         raise InvalidRequest(f"{path} holds no key", field="--key", fix="32 bytes, raw or as 64 hex digits")
     return key
-
-
-def read_file(path: Path, field: str) -> bytes:
-    """All of a file.
-
-    Raises:
-        InvalidRequest: there is none, or it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidRequest(f"cannot read {path}: {error.strerror}", field=field) from None

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gensafe.cli.common import Exit, note, print_json, say
+from gensafe.cli.common import Exit, note, print_json, read_medium, say
 from gensafe.core.errors import InvalidRequest, MediaError, WatermarkNotDetected
+from gensafe.core.outfile import write_file
 from gensafe.core.types import PAYLOAD_BYTES, Image, Media, Modality, Video
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _ANIMATED = {".png": "image/png", ".apng": "image/png", ".webp": "image/webp", "
 def run(args: argparse.Namespace) -> int:
     """Embed; see the module's procedure."""
     from gensafe import media
-    from gensafe.cli.watermark import no_text, read_file, read_key
+    from gensafe.cli.watermark import no_text, read_key
     from gensafe.core import plugins
     from gensafe.media.animations import decode_animation
 
@@ -41,9 +42,9 @@ def run(args: argparse.Namespace) -> int:
     payload, key = read_payload(args.payload), read_key(Path(args.key))
     source, target = Path(args.input), Path(args.output)
     _check_places(source, target)
-    data = read_file(source, "IN")
     # 2. decode
     try:
+        data = read_medium(source)
         animation = decode_animation(data) or _transparent(data, target)
         decoded = media.decode(data) if animation is None else _shown(animation)
         modality = decoded.modality if animation is None else Modality.IMAGE
@@ -68,12 +69,7 @@ def run(args: argparse.Namespace) -> int:
             fix="another container, or --strength 2; very flat or small media carry little",
         )
     # 5. write
-    from gensafe.cli.generate import write_atomically
-
-    try:
-        write_atomically(target, out)
-    except InvalidRequest as error:
-        raise InvalidRequest(error.message, field="OUT", fix="is the folder writable, the disk full?") from None
+    write_file(target, out, "OUT")
     if isinstance(decoded, Video) and isinstance(marked, Video) and marked.audio and marked.audio is decoded.audio:
         note("the sound track is too short or too quiet for a mark of its own; the frames carry it")
     if args.json:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from gensafe.core.config_check import check_config, in_range, is_loopback
 from gensafe.core.errors import ConfigError
+from gensafe.core.textfile import read_text
 
 __all__ = [
     "AuditConfig",
@@ -163,11 +164,10 @@ def load_config(
     """
     document: dict[str, Any] = {}
     if path is not None:
+        text = read_text(path, "--config")
         try:
-            document = tomllib.loads(path.read_text("utf-8"))
-        except OSError as error:
-            raise ConfigError(f"cannot read {path}: {error.strerror}", field="--config") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            document = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise ConfigError(f"{path} is not valid TOML: {error}", field="--config") from None
     for name, value in sorted((environ or {}).items()):
         if name.startswith("GENSAFE_"):

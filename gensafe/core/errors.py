@@ -34,6 +34,7 @@ GensafeError                    every error carries a stable ``reason`` and, whe
 ├── RegistryError               registry and log or request do not fit together
 │   └── RegistryUnavailable     the registry cannot be read or written now
 ├── VerificationError           a verification policy is not met
+├── OutputFailed                a result could not be written: no such folder, no right, a full disk
 ├── Cancelled                   the caller went away
 └── DeadlineExceeded            the caller's deadline passed
 """
@@ -281,6 +282,12 @@ class VerificationError(GensafeError):
     """A verification policy is not met."""
 
     reason = "VERIFICATION_FAILED"
+
+
+class OutputFailed(GensafeError):
+    """A result could not be written: no such folder, no right, a full disk."""
+
+    reason = "OUTPUT_FAILED"
 
 
 class Cancelled(GensafeError):

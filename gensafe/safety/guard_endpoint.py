@@ -13,10 +13,10 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from gensafe.core.errors import ConfigError, SafetyUnavailable
+from gensafe.core.textfile import read_secret
 
 MAX_ANSWER: Final = 1 << 20
 
@@ -109,9 +109,9 @@ def open_endpoint(options: Mapping[str, str]) -> GuardEndpoint:
         raise ConfigError("is missing", field="model")
     try:
         timeout = float(options.get("timeout_s", "10"))
-        key = Path(options["key_file"]).read_text(encoding="ascii").strip() if "key_file" in options else ""
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"unusable: {type(error).__name__}", field="timeout_s or key_file") from error
+    except ValueError:
+        raise ConfigError("is not a number", field="timeout_s") from None
+    key = read_secret(options["key_file"], "key_file") if "key_file" in options else ""
     if not 0 < timeout <= 600:
         raise ConfigError("must be above 0 and at most 600", field="timeout_s")
     return GuardEndpoint(endpoint, model, timeout, key)

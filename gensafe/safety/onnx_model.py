@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gensafe.core.errors import ConfigError, SafetyUnavailable
 from gensafe.core.hazards import CATEGORIES
+from gensafe.core.textfile import read_text
 from gensafe.media.shrink import resize
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ def read_description(options: Mapping[str, str], field: str) -> tuple[dict[str, 
             "is missing", field=f"{field}.description", fix="the path of a JSON file, see docs/safety-media.md"
         )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} cannot be read: {type(error).__name__}", field=f"{field}.description") from error
+        data = json.loads(read_text(path, f"{field}.description"))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON: {error}", field=f"{field}.description") from error
     if not isinstance(data, dict):
         raise ConfigError("must be a JSON object", field=f"{field}.description")
     return data, path.parent

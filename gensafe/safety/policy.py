@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gensafe.core.digest import digest_json
 from gensafe.core.errors import ConfigError
 from gensafe.core.hazards import CATEGORIES
+from gensafe.core.textfile import read_text
 from gensafe.core.types import ACTION_ORDER, Action, Audio, Decision, Finding, Image, Media, Modality, Stage, Text
 from gensafe.safety.custom import CustomCategory, parse_custom
 from gensafe.safety.policy_reader import (
@@ -162,11 +163,7 @@ def load_policy(path: str | Path | None = None) -> Policy:
         ConfigError: unreadable, not TOML, an unknown key, or a value out of range.
     """
     source = Path(path) if path is not None else DEFAULT_POLICY
-    try:
-        text = source.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the policy file cannot be read: {error}", field="policy") from error
-    return parse_policy(text)
+    return parse_policy(read_text(source, "policy"))
 
 
 def parse_policy(text: str) -> Policy:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from gensafe.core.errors import ConfigError, Unauthenticated
+from gensafe.core.textfile import MAX_TEXT_BYTES, read_bytes, text_of
 from gensafe.server.identity import ROLES, Identity
 from gensafe.server.tenant_names import problem_of
 
@@ -28,10 +29,7 @@ def parse_api_keys(data: bytes) -> dict[str, Identity]:
     Raises:
         ConfigError: a malformed line; names it.
     """
-    try:
-        lines = data.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise ConfigError("is not UTF-8 text", field="server.api_keys") from None
+    lines = text_of(data, "the file", "server.api_keys").splitlines()
     keys: dict[str, Identity] = {}
     for number, line in enumerate(lines, 1):
         parts = line.partition("#")[0].split()
@@ -141,7 +139,4 @@ def key_identity(keys: ApiKeys | None, headers: Sequence[str | bytes]) -> Identi
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", field="server.api_keys") from None
+    return read_bytes(path, "server.api_keys", largest=MAX_TEXT_BYTES)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from gensafe.core.errors import ConfigError
+from gensafe.core.textfile import read_text
 
 _HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -90,9 +91,6 @@ def read_lists(spec: str) -> list[ListEntry]:
         category, separator, path = part.partition("=")
         if not separator:
             category, path = "lst", part
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the hash list {path} cannot be read: {type(error).__name__}") from error
+        text = read_text(path, "lists")
         entries += parse_list(text, category, Path(path).stem)
     return entries

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gensafe.core.errors import ConfigError
+from gensafe.core.textfile import read_text
 from gensafe.safety.signals.audio_print import PrintEntry
 from gensafe.safety.signals.hashlist import ListEntry
 
@@ -59,10 +60,7 @@ def _rows(spec: str, kind: str) -> Iterator[tuple[str, str, dict[str, str]]]:
         category, separator, path = part.partition("=")
         if not separator:
             category, path = "lst", part
-        try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the list {path} cannot be read: {type(error).__name__}", field="lists") from error
+        lines = read_text(path, "lists").splitlines()
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue

@@ -124,5 +124,5 @@ def test_a_text_has_no_picture(policy, capsys, tmp_path):
 def test_a_picture_that_cannot_be_written(policy, capsys, tmp_path):
     path = tmp_path / "s.wav"
     path.write_bytes(encode(Audio((0.1 * np.sin(np.arange(8000) / 9)).astype(np.float32)[None], 16000), "audio/wav"))
-    assert main(["classify", str(path), "--policy", policy, "--picture", str(tmp_path / "no" / "x.png")]) == 64
+    assert main(["classify", str(path), "--policy", policy, "--picture", str(tmp_path / "no" / "x.png")]) == 74
     assert "--picture" in capsys.readouterr().err

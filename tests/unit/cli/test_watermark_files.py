@@ -102,7 +102,7 @@ def test_embed_reports_in_json_and_says_when_the_sound_stays_unmarked(place, cap
 @pytest.mark.parametrize(
     ("source", "target", "more", "code", "words"),
     [
-        ("none.png", "out.png", (), 64, "cannot read"),
+        ("none.png", "out.png", (), 3, "No such file"),
         ("still.png", "out.gif", (), 64, "OUT: .gif"),
         ("still.png", "out.mp4", (), 64, ".mp4"),
         ("anim.gif", "out.jpg", (), 64, "an animation of 3 frames"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gensafe.core.errors import ConfigError
+from gensafe.core.textfile import read_text
 from gensafe_backends.symphony.guard.words import LONGEST, Term
 from gensafe_backends.symphony.sequence import TokenSpan
 from gensafe_backends.symphony.vocab import ModalityId
@@ -126,8 +127,4 @@ def load(path: str | Path) -> Concept:
     Raises:
         ConfigError: it is missing or not a concept.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the concept cannot be read", field="concepts") from error
-    return from_json(text, str(path))
+    return from_json(read_text(path, "concepts"), str(path))
