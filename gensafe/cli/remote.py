@@ -11,15 +11,22 @@ from gensafe.core.errors import InvalidRequest
 if TYPE_CHECKING:
     from gensafe.client import ClientOptions
 
+API_KEY = "GENSAFE_API_KEY"
+
 
 def add_server_arguments(parser: argparse.ArgumentParser, *, help: str) -> None:
     """Add --server and what TLS and an identity need."""
     parser.add_argument("--server", metavar="HOST:PORT", help=help)
-    parser.add_argument("--ca", default="", metavar="PEM", help="CA of the server's certificate (turns TLS on)")
+    parser.add_argument(
+        "--ca",
+        default="",
+        metavar="PEM",
+        help="CA of the server's certificate; without it the system's, for servers on other machines",
+    )
     parser.add_argument("--client-cert", default="", metavar="PEM", help="certificate of this client (mutual TLS)")
     parser.add_argument("--client-key", default="", metavar="PEM", help="private key of that certificate")
     parser.add_argument(
-        "--api-key-env", default="GENSAFE_API_KEY", metavar="NAME", help="environment variable with the API key"
+        "--api-key-env", metavar="NAME", help=f"environment variable with the API key (default: {API_KEY})"
     )
 
 
@@ -27,18 +34,19 @@ def client_options(args: argparse.Namespace) -> ClientOptions:
     """The options of ``add_server_arguments`` as a client takes them.
 
     Raises:
-        InvalidRequest: a client certificate without its key, without --ca, or the other way round.
+        InvalidRequest: a client certificate without its key or the other way round; a named variable that is not set.
     """
     from gensafe.client import ClientOptions  # loads gRPC
 
     if bool(args.client_cert) != bool(args.client_key):
         raise InvalidRequest("a client certificate needs its key, and a key its certificate", field="--client-cert")
-    if args.client_cert and not args.ca:
-        raise InvalidRequest("a client certificate needs TLS", field="--client-cert", fix="give --ca")
+    key = os.environ.get(args.api_key_env or API_KEY, "")
+    if args.api_key_env and not key:
+        raise InvalidRequest(f"the environment variable {args.api_key_env!r} is not set", field="--api-key-env")
     return ClientOptions(
         args.server,
         root_certificates=args.ca,
         certificate=args.client_cert,
         key=args.client_key,
-        api_key=os.environ.get(args.api_key_env, ""),
+        api_key=key,
     )

@@ -8,18 +8,22 @@ from typing import Any, TypeVar
 
 import grpc
 
-from gensafe.client import messages, statuses
-from gensafe.client.messages import Assembler, ClientOptions, Output
+from gensafe.client import channel, messages, statuses
+from gensafe.client.messages import Assembler, ClientOptions, Download, Output
+from gensafe.core import errors
 from gensafe.v1 import (
+    audit_pb2,
     audit_pb2_grpc,
     generation_pb2,
     generation_pb2_grpc,
     provenance_pb2,
     provenance_pb2_grpc,
+    safety_pb2,
     safety_pb2_grpc,
 )
 
 T = TypeVar("T")
+OnEvent = Callable[[generation_pb2.GenerateResponse], None]
 
 
 class AsyncClient:
@@ -31,8 +35,9 @@ class AsyncClient:
 
     def __init__(self, options: ClientOptions | str) -> None:
         self.options = ClientOptions(options) if isinstance(options, str) else options
-        creds = messages.credentials(self.options)
-        channel_options = messages.channel_options()
+        creds = channel.credentials(self.options)
+        self._call()  # an API key that cannot be sent is said here, not at the first call
+        channel_options = channel.channel_options(self.options)
         if creds is None:
             self._channel = grpc.aio.insecure_channel(self.options.address, channel_options)
         else:
@@ -50,10 +55,17 @@ class AsyncClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
         await self._channel.close()
 
     def _call(self) -> dict[str, Any]:
-        return {"timeout": self.options.timeout_s, "metadata": messages.metadata(self.options)}
+        return {"timeout": self.options.timeout_s, "metadata": channel.metadata(self.options)}
+
+    def _error(self, error: grpc.RpcError) -> errors.GensafeError:
+        return statuses.to_error(error, tls=channel.uses_tls(self.options))
 
     async def events(self, request: generation_pb2.GenerateRequest) -> AsyncIterator[generation_pb2.GenerateResponse]:
         """Stream the events of one generation; closing the iterator cancels the call."""
@@ -67,17 +79,40 @@ class AsyncClient:
                 return
             except grpc.RpcError as error:
                 if started or wait_s is None or not messages.may_retry(error):
-                    raise statuses.to_error(error) from None
+                    raise self._error(error) from None
             finally:
                 call.cancel()
             await asyncio.sleep(wait_s)
 
-    async def generate(self, prompt: str, modality: str, **options: Any) -> Output:  # noqa: ANN401
-        """Generate one output and return it whole; ``options`` as in ``messages.generate_request``."""
+    async def generate(
+        self,
+        prompt: str,
+        modality: str,
+        *,
+        on_event: OnEvent | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> Output:
+        """Generate one output and return it whole; as ``Client.generate``."""
         assembler = Assembler()
         async for event in self.events(messages.generate_request(prompt, modality, **options)):
             assembler.take(event)
+            if on_event is not None:
+                on_event(event)
         return assembler.output()
+
+    async def fetch(self, record_id: str, *, have: bytes = b"") -> bytes:
+        """Download a released output; as ``Client.fetch``."""
+        download = Download(have)
+        request = generation_pb2.FetchOutputRequest(record_id=record_id, offset=len(have))
+        call = self.generation.FetchOutput(request, **self._call())
+        try:
+            async for piece in call:
+                download.take(piece)
+        except grpc.RpcError as error:
+            raise self._error(error) from None
+        finally:
+            call.cancel()
+        return download.data()
 
     async def verify(
         self, data: bytes, *, name: str = "", sidecar: bytes = b"", crjson: bool = False
@@ -87,7 +122,15 @@ class AsyncClient:
             pieces = iter(messages.verify_requests(data, name, sidecar, crjson))
             return await self.provenance.Verify(pieces, **self._call())
         except grpc.RpcError as error:
-            raise statuses.to_error(error) from None
+            raise self._error(error) from None
+
+    async def classify(self, *items: safety_pb2.ClassifyItem) -> safety_pb2.ClassifyResponse:
+        """Judge a batch of items."""
+        return await self.unary(self.safety.Classify, safety_pb2.ClassifyRequest(items=items))
+
+    async def proof(self, record_id: str) -> audit_pb2.GetProofResponse:
+        """Fetch the offline proof of a record."""
+        return await self.unary(self.audit.GetProof, audit_pb2.GetProofRequest(record_id=record_id))
 
     async def unary(self, method: Callable[..., Awaitable[T]], request: object) -> T:
         """Await any unary method of a stub with this client's deadline, credentials and error mapping."""
@@ -96,6 +139,6 @@ class AsyncClient:
                 return await method(request, **self._call())
             except grpc.RpcError as error:
                 if wait_s is None or not messages.may_retry(error):
-                    raise statuses.to_error(error) from None
+                    raise self._error(error) from None
                 await asyncio.sleep(wait_s)
         raise AssertionError("the last attempt returns or raises")

@@ -25,22 +25,24 @@ MODALITIES = {
 
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
-    """How to reach a server.
+    """How to reach a server. Nothing is sent to another machine in the clear.
 
     Args:
-        address: HOST:PORT.
-        root_certificates: PEM file of the server's CA; "" = plain text (loopback only, as the server insists).
+        address: HOST:PORT, or another gRPC target.
+        root_certificates: PEM file of the server's CA; "" = the system's roots where TLS is used.
         certificate, key: PEM files for mutual TLS.
         api_key: Sent as ``authorization: Bearer``.
         timeout_s: Deadline of each call.
+        tls: None = TLS with any of the certificates above, and to every other machine; plain text is for this one.
     """
 
     address: str
     root_certificates: str = ""
     certificate: str = ""
     key: str = ""
-    api_key: str = ""
+    api_key: str = field(default="", repr=False)
     timeout_s: float = 300.0
+    tls: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,41 +72,9 @@ BACKOFF_S = (0.2, 0.5, 1.2)
 """Waits before the second, third and fourth attempt of a call that never reached the application."""
 
 
-def channel_options() -> list[tuple[str, int | str]]:
-    """GRPC channel options: large messages both ways, and no retries inside gRPC.
-
-    With a retry policy in the service config, grpcio 1.85 hangs past the deadline when a server dies in the middle of a
-    streaming call; the clients retry by themselves instead (``BACKOFF_S``).
-    """
-    return [
-        ("grpc.max_receive_message_length", 64 * 1024 * 1024),
-        ("grpc.max_send_message_length", 64 * 1024 * 1024),
-        ("grpc.enable_retries", 0),
-    ]
-
-
 def may_retry(error: grpc.RpcError) -> bool:
     """Whether the call certainly had no effect, or is safe to repeat: all our calls are, under one request id."""
     return isinstance(error, grpc.Call | grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.UNAVAILABLE
-
-
-def credentials(options: ClientOptions) -> grpc.ChannelCredentials | None:
-    """TLS credentials, or None for plain text."""
-    if not options.root_certificates:
-        return None
-    try:
-        return grpc.ssl_channel_credentials(
-            Path(options.root_certificates).read_bytes(),
-            Path(options.key).read_bytes() if options.key else None,
-            Path(options.certificate).read_bytes() if options.certificate else None,
-        )
-    except OSError as error:
-        raise errors.ConfigError(f"cannot read {error.filename}: {error.strerror}", field="certificates") from None
-
-
-def metadata(options: ClientOptions) -> tuple[tuple[str, str], ...]:
-    """Call metadata."""
-    return (("authorization", f"Bearer {options.api_key}"),) if options.api_key else ()
 
 
 def generate_request(
@@ -203,3 +173,45 @@ class Assembler:
         if self._output is None:
             raise errors.BackendError("the stream ended before the output was complete")
         return self._output
+
+
+@dataclass(slots=True)
+class Download:
+    """Collects the pieces of one FetchOutput call, checking offsets, size and the digest of the whole.
+
+    Args:
+        have: What was received before the connection broke.
+    """
+
+    have: bytes
+    _data: bytearray = field(init=False)
+    _end: generation_pb2.FetchOutputResponse | None = None
+
+    def __post_init__(self) -> None:
+        self._data = bytearray(self.have)
+
+    def take(self, piece: generation_pb2.FetchOutputResponse) -> None:
+        """Consume one piece.
+
+        Raises:
+            BackendError: it does not continue what is there.
+        """
+        if self._end is not None or piece.offset != len(self._data):
+            raise errors.BackendError("the server sent pieces out of order")
+        self._data += piece.data
+        if piece.digest:
+            self._end = piece
+
+    def data(self) -> bytes:
+        """The whole output.
+
+        Raises:
+            BackendError: the stream ended early, or the bytes are not those of the record.
+        """
+        if self._end is None:
+            raise errors.BackendError("the stream ended before the output was complete")
+        digest = "sha256:" + hashlib.sha256(self._data).hexdigest()
+        if self._end.size != len(self._data) or self._end.digest != digest:
+            fix = "fetch it again from the start" if self.have else None
+            raise errors.BackendError("the received bytes are not those of the record", fix=fix)
+        return bytes(self._data)

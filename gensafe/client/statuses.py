@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -29,6 +31,10 @@ _BY_CODE: dict[grpc.StatusCode, type[errors.GensafeError]] = {
 }
 
 
+_SPEAKS_TLS: Final = ("Socket closed", "Connection reset", "HTTP/2", "end of TCP stream", "parse")
+_SPEAKS_PLAIN: Final = ("WRONG_VERSION_NUMBER", "handshake", "Handshake", "Socket closed", "Connection reset")
+
+
 class Blocked(errors.SafetyError):
     """The server's policy stopped the request; ``blocked`` holds the categories and the verdict."""
 
@@ -51,8 +57,13 @@ class HeldForReview(errors.SafetyError):
         self.held = held
 
 
-def to_error(error: grpc.RpcError) -> errors.GensafeError:
-    """Turn an RpcError into the exception the server raised, as far as the status tells."""
+def to_error(error: grpc.RpcError, *, tls: bool | None = None) -> errors.GensafeError:
+    """Turn an RpcError into the exception the server raised, as far as the status tells.
+
+    Args:
+        error: What gRPC raised.
+        tls: Whether the connection was encrypted; with it a failed connection says what may be wrong.
+    """
     if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return errors.GensafeError(str(error))
     message = error.details() or error.code().name
@@ -63,12 +74,33 @@ def to_error(error: grpc.RpcError) -> errors.GensafeError:
             info = error_details_pb2.ErrorInfo()
             detail.Unpack(info)
             reason, metadata = info.reason, dict(info.metadata)
+    field, fix = metadata.get("field"), metadata.get("fix")
+    message = _plain(message, field, fix)
     if reason == errors.PromptNotUnderstood.reason:
-        return errors.PromptNotUnderstood(message, unknown=tuple(metadata.get("unknown_words", "").split()))
+        return errors.PromptNotUnderstood(message, unknown=tuple(metadata.get("unknown_words", "").split()), fix=fix)
     if reason == errors.Overloaded.reason or error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return errors.Overloaded(message, retry_after_s=_retry_after(status))
     kind = _BY_REASON.get(reason) or _BY_CODE.get(error.code(), errors.GensafeError)
-    return kind(message)
+    return kind(message, field=field, fix=fix or (None if reason else _hint(error.code(), message, tls)))
+
+
+def _plain(message: str, field: str | None, fix: str | None) -> str:
+    """The message as the server's exception had it: a status renders field and fix into its text, and so do we."""
+    message = message.removeprefix(f"{field}: ") if field else message
+    return message.removesuffix(f" ({fix})") if fix else message
+
+
+def _hint(code: grpc.StatusCode, message: str, tls: bool | None) -> str | None:
+    """What may be wrong with a connection that never came about, by gRPC's own words for it."""
+    if code is not grpc.StatusCode.UNAVAILABLE or tls is None:
+        return None
+    if not tls and any(words in message for words in _SPEAKS_TLS):
+        return "does the server use TLS? give --ca (root_certificates)"
+    if tls and "CERTIFICATE_VERIFY_FAILED" in message:
+        return "the server's certificate is not of a CA trusted here: give --ca (root_certificates)"
+    if tls and any(words in message for words in _SPEAKS_PLAIN):
+        return "does the server speak TLS on this port, and does it ask for a client certificate?"
+    return None
 
 
 def _retry_after(status: object) -> float:

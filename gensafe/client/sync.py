@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import grpc
 
-from gensafe.client import messages, statuses
-from gensafe.client.messages import Assembler, ClientOptions, Output
+from gensafe.client import channel, messages, statuses
+from gensafe.client.messages import Assembler, ClientOptions, Download, Output
+from gensafe.core import errors
 from gensafe.v1 import (
     audit_pb2,
     audit_pb2_grpc,
@@ -34,8 +35,9 @@ class Client:
 
     def __init__(self, options: ClientOptions | str) -> None:
         self.options = ClientOptions(options) if isinstance(options, str) else options
-        creds = messages.credentials(self.options)
-        channel_options = messages.channel_options()
+        creds = channel.credentials(self.options)
+        self._call()  # an API key that cannot be sent is said here, not at the first call
+        channel_options = channel.channel_options(self.options)
         if creds is None:
             self._channel = grpc.insecure_channel(self.options.address, channel_options)
         else:
@@ -56,7 +58,10 @@ class Client:
         self._channel.close()
 
     def _call(self) -> dict[str, Any]:
-        return {"timeout": self.options.timeout_s, "metadata": messages.metadata(self.options)}
+        return {"timeout": self.options.timeout_s, "metadata": channel.metadata(self.options)}
+
+    def _error(self, error: grpc.RpcError) -> errors.GensafeError:
+        return statuses.to_error(error, tls=channel.uses_tls(self.options))
 
     def events(self, request: generation_pb2.GenerateRequest) -> Iterator[generation_pb2.GenerateResponse]:
         """Stream the events of one generation.
@@ -72,7 +77,7 @@ class Client:
                     yield event
             except grpc.RpcError as error:
                 if started or wait_s is None or not messages.may_retry(error):
-                    raise statuses.to_error(error) from None
+                    raise self._error(error) from None
                 time.sleep(wait_s)
             else:
                 return
@@ -93,15 +98,20 @@ class Client:
         return assembler.output()
 
     def fetch(self, record_id: str, *, have: bytes = b"") -> bytes:
-        """Download a released output; ``have`` is what was received before the connection broke."""
-        data = bytearray(have)
+        """Download a released output; ``have`` is what was received before the connection broke.
+
+        Raises:
+            BackendError: the bytes, with ``have``, are not those of the record.
+            GensafeError: whatever the server raised.
+        """
+        download = Download(have)
         request = generation_pb2.FetchOutputRequest(record_id=record_id, offset=len(have))
         try:
             for piece in self.generation.FetchOutput(request, **self._call()):
-                data += piece.data
+                download.take(piece)
         except grpc.RpcError as error:
-            raise statuses.to_error(error) from None
-        return bytes(data)
+            raise self._error(error) from None
+        return download.data()
 
     def verify(
         self, data: bytes, *, name: str = "", sidecar: bytes = b"", crjson: bool = False
@@ -110,7 +120,7 @@ class Client:
         try:
             return self.provenance.Verify(iter(messages.verify_requests(data, name, sidecar, crjson)), **self._call())
         except grpc.RpcError as error:
-            raise statuses.to_error(error) from None
+            raise self._error(error) from None
 
     def classify(self, *items: safety_pb2.ClassifyItem) -> safety_pb2.ClassifyResponse:
         """Judge a batch of items."""
@@ -127,6 +137,6 @@ class Client:
                 return method(request, **self._call())
             except grpc.RpcError as error:
                 if wait_s is None or not messages.may_retry(error):
-                    raise statuses.to_error(error) from None
+                    raise self._error(error) from None
                 time.sleep(wait_s)
         raise AssertionError("the last attempt returns or raises")

@@ -45,6 +45,8 @@ def to_status(error: errors.GensafeError) -> status_pb2.Status:
     details: list[Any] = [info]
     if isinstance(error, errors.PromptNotUnderstood) and error.unknown:
         info.metadata["unknown_words"] = " ".join(error.unknown)[:_DETAIL_LIMIT]
+    if error.field:
+        info.metadata["field"] = error.field[:_DETAIL_LIMIT]
     if error.fix:
         info.metadata["fix"] = error.fix[:_DETAIL_LIMIT]
     if code == code_pb2.INVALID_ARGUMENT and error.field:
