@@ -9,6 +9,7 @@ from PIL import Image
 
 from gensafe.core.digest import sha256
 from gensafe.core.errors import ManifestInvalid, SigningFailed
+from gensafe.media import decode, sniff
 from gensafe.provenance import IN_BAND, InputFact, ManifestState, TrustStore, read_asset, read_store
 from gensafe.provenance.judge import hard_binding_holds
 
@@ -45,6 +46,16 @@ def test_signed_file_reads_back_trusted(media_type, signed, bench, samples):
     assert reading.record_id == samples.RECORD and reading.development and manifest.development
     assert reading.time_stamp.trusted and "time-stamp authority" in reading.time_stamp.authority
     assert manifest.embedded is (media_type in IN_BAND or media_type == "text/plain")
+
+
+@pytest.mark.parametrize(
+    "media_type", [t for t in TYPES if t not in ("application/json", "audio/ogg")]
+)  # those are samples of bytes only
+def test_what_was_signed_is_still_named_and_decoded(media_type, signed):
+    """C2PA puts the manifest of a FLAC into a leading ID3v2 tag: each was called audio/mpeg."""
+    data, _ = signed[media_type]
+    assert sniff(data) == media_type
+    assert decode(data, media_type).modality.value == ("text" if media_type == "text/plain" else media_type[:5])
 
 
 def test_manifest_says_what_the_rules_ask_for(signed, bench):
