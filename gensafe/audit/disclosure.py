@@ -1,8 +1,9 @@
 """Who may read a log entry. One rule for queries, proofs, exports and reports.
 
 An entry that names a tenant is that tenant's. An entry without one is for the owner of the log, unless its event is
-``PUBLIC``: what everybody needs to check signatures, to know the policy they were judged under, or to know when a
-classifier was down. Legal holds, tombstones, reports of misuse, verifications and the owner's exports are not.
+``PUBLIC``: what everybody needs to check signatures, to know the policy they were judged under, to know when a
+classifier was down, or that the clock was put right. Legal holds, tombstones, reports of misuse, verifications and
+the owner's exports are not.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ PUBLIC: Final = frozenset(
         entries.SERVICE_STARTED,
         entries.FILTER_UNAVAILABLE,
         entries.FILTER_RESTORED,
+        entries.CLOCK_CORRECTED,
     }
 )
 """Events about the service itself, which say nothing about any tenant."""

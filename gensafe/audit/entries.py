@@ -50,6 +50,7 @@ TOMBSTONE: Final = "log.tombstone"
 FILTER_UNAVAILABLE: Final = "filter.unavailable"
 FILTER_RESTORED: Final = "filter.restored"
 SERVICE_STARTED: Final = "service.started"
+CLOCK_CORRECTED: Final = "clock.corrected"
 MISUSE_REPORTED: Final = "misuse.reported"
 
 EVENTS: Final = (
@@ -72,6 +73,7 @@ EVENTS: Final = (
     FILTER_UNAVAILABLE,
     FILTER_RESTORED,
     SERVICE_STARTED,
+    CLOCK_CORRECTED,
     MISUSE_REPORTED,
 )
 FINAL_STATES: Final = {RELEASED, BLOCKED, CANCELLED, FAILED, ABORTED}
@@ -246,6 +248,11 @@ def policy_changed(
     """A policy is about to be put in force, or ``new_digest`` "refused"; ``coverage`` as in ``service_started``."""
     entry = _event(POLICY_CHANGED) | {"policy": policy_id, "old": old_digest, "new": new_digest, "actor": actor}
     return entry | ({"coverage": _plain(coverage)} if coverage else {})
+
+
+def clock_corrected(*, from_ms: int, to_ms: int) -> Entry:
+    """The clock was ahead and was put right: times go back from ``from_ms``, the newest, to ``to_ms``, this one."""
+    return _event(CLOCK_CORRECTED) | {"from_ms": from_ms, "to_ms": to_ms}
 
 
 def key_rotated(*, role: str, old: str, new: str, reason: str, actor: str = "") -> Entry:

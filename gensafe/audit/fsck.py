@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gensafe.audit import merkle, tiles
 from gensafe.audit.checkpoint import parse_checkpoint
+from gensafe.audit.entries import clock_corrected
 from gensafe.audit.note import NoteKey
 from gensafe.audit.reader import decode_leaf
 from gensafe.audit.store import LogStore, StoredState, open_store
@@ -27,6 +28,7 @@ class FsckReport:
     pruned: int
     root: str
     signed: bool | None
+    corrections: tuple[int, ...] = ()  # entries at which times go back because the clock was put right
     findings: tuple[str, ...] = field(default_factory=tuple)
 
     @property
@@ -79,6 +81,7 @@ def _fsck(store: LogStore, keys: Sequence[Ed25519PublicKey], progress: Callable[
     # 1. entries -> leaf hashes, in order, none missing, each at the place it names, times not running backwards
     wanted_roots = {size for size, _ in kept}
     roots: dict[int, bytes] = {0: merkle.EMPTY_ROOT}
+    corrected = set(store.corrections())
     frontier, row, rebuilt = merkle.Frontier(), list[bytes](), list[bytes]()
     pruned, last_ms, expected = 0, 0, 0
     tile: list[bytes] | None = None
@@ -93,9 +96,11 @@ def _fsck(store: LogStore, keys: Sequence[Ed25519PublicKey], progress: Callable[
             tile = _split(data, findings, f"tile 0/{index // tiles.WIDTH}") if data is not None else None
         digest = _leaf(index, time_ms, body, tile, findings)
         pruned += body is None
-        if time_ms < last_ms:
+        if index in corrected and body is not None and not _corrects(body, index, last_ms, time_ms):
+            findings.add(f"entry {index} is noted as a correction of the clock and is none")
+        elif time_ms < last_ms and index not in corrected:
             findings.add(f"entry {index} is dated before the entry in front of it")
-        last_ms = max(last_ms, time_ms)
+        last_ms = time_ms if index in corrected else max(last_ms, time_ms)
         frontier.append(digest)
         row.append(digest)
         expected = index + 1
@@ -124,7 +129,7 @@ def _fsck(store: LogStore, keys: Sequence[Ed25519PublicKey], progress: Callable[
     if progress:
         progress(expected, head.size)
     signed = None if not keys else not any("signature" in f or "signed" in f for f in findings)
-    return FsckReport(head.origin, head.size, pruned, root.hex(), signed, tuple(findings))
+    return FsckReport(head.origin, head.size, pruned, root.hex(), signed, tuple(sorted(corrected)), tuple(findings))
 
 
 def _leaf(index: int, time_ms: int, body: bytes | None, tile: list[bytes] | None, findings: _Findings) -> bytes:
@@ -145,6 +150,15 @@ def _leaf(index: int, time_ms: int, body: bytes | None, tile: list[bytes] | None
     except LogCorrupt as error:
         findings.add(error.message)
     return digest
+
+
+def _corrects(body: bytes, index: int, before_ms: int, time_ms: int) -> bool:
+    """Whether an entry says that the clock was put right, from the entry in front of it to its own time."""
+    try:
+        entry = decode_leaf(body, index).entry
+    except LogCorrupt:
+        return False
+    return entry == clock_corrected(from_ms=before_ms, to_ms=time_ms)
 
 
 def _check_upper_tiles(store: LogStore, level_one: list[bytes], size: int, findings: _Findings) -> None:

@@ -1,7 +1,8 @@
 """The append-only log: one sequencer thread, group commit, signed checkpoints, proofs.
 
 A leaf is the canonical JSON ``{"entry": <what the caller logged>, "index": <position>, "time_ms": <clock>}``. Index and
-time are stamped by the sequencer: a leaf says where it belongs, and times never run backwards.
+time are stamped by the sequencer: a leaf says where it belongs, and times run backwards only where a
+``clock.corrected`` entry says so.
 
 1. A caller's entry is checked and made canonical in the caller's thread.
 2. The sequencer takes everything that is waiting (at most ``max_batch``), stamps it and extends the frontier.
@@ -21,8 +22,9 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from gensafe.audit import merkle, tiles
+from gensafe.audit import entries, merkle, tiles
 from gensafe.audit.checkpoint import Checkpoint, parse_checkpoint
+from gensafe.audit.clockwatch import ClockWatch, is_correction
 from gensafe.audit.note import NoteKey, check_name
 from gensafe.audit.reader import LoggedEntry, LogReader, decode_leaf
 from gensafe.audit.store import Batch, LogStore, StoredState, open_store
@@ -53,6 +55,7 @@ class AuditLog(LogReader):
         self._fault = fault
         self._current = self._head_from_store()
         self._frontier = _frontier(self._current)
+        self._watch = ClockWatch(self._current.time_ms if self._current.size else -1, clock.now_ms())
         self._stale = False
         self._closed = False
         self._gate = Lock()
@@ -149,6 +152,10 @@ class AuditLog(LogReader):
             raise AuditError("the checkpoint is not one of this log")
         self._store.keep_checkpoint(parsed.size, note)
 
+    def latest_plausible_ms(self, now_ms: int) -> int:
+        """``now_ms`` without a jump ahead (see ``ClockWatch``): the time to go by for what cannot be undone."""
+        return self._watch.latest_plausible_ms(now_ms)
+
     def prune(self, before_index: int) -> int:
         """Forget leaf data before ``before_index`` (rounded down to whole bundles); hashes and proofs stay."""
         stop = min(before_index, self.size) // tiles.WIDTH * tiles.WIDTH
@@ -216,7 +223,12 @@ class AuditLog(LogReader):
             self._stale = False
         self._fault("batch-taken")
         head, frontier = self._current, self._frontier.copy()
-        time_ms = max(self._clock.now_ms(), head.time_ms)
+        now_ms = self._clock.now_ms()
+        self._watch.look(now_ms)
+        correction = self._correction(now_ms, head)
+        if correction is not None:
+            bodies = [correction, *bodies]
+        time_ms = now_ms if correction is not None else max(now_ms, head.time_ms)
         rows: list[tuple[int, int, bytes]] = []
         done: list[Appended] = []
         leaves: list[bytes] = []
@@ -232,10 +244,24 @@ class AuditLog(LogReader):
         signed = Checkpoint(self._origin, frontier.size, frontier.root()).signed(self._key)
         state = StoredState(self._origin, frontier.size, time_ms, b"".join(frontier.hashes), signed.raw)
         self._fault("checkpoint-signed")
-        self._store.commit(Batch(rows, sealed, state), self._fault)
+        self._store.commit(Batch(rows, sealed, state, None if correction is None else head.size), self._fault)
         self._fault("committed")
         self._frontier, self._current = frontier, state
-        return done
+        if correction is None:
+            return done
+        self._watch.corrected(now_ms, head.time_ms)
+        return done[1:]
+
+    def _correction(self, now_ms: int, head: StoredState) -> bytes | None:
+        """The entry that says that the clock was put right; None if it was not (see ``clockwatch``)."""
+        if not head.size or not self._watch.behind(now_ms, head.time_ms):
+            return None
+        first_ahead = self.index_at(now_ms + 1)
+        if not first_ahead:
+            return None  # the clock is behind every entry
+        if not is_correction(now_ms, head.time_ms, self._store.widest_gap(first_ahead - 1)):
+            return None
+        return encode_entry(entries.clock_corrected(from_ms=head.time_ms, to_ms=now_ms))
 
     def _sealed_tiles(self, start: int, leaves: list[bytes]) -> list[tuple[int, int, bytes]]:
         """Tiles that appending ``leaves`` at ``start`` completes (level 0) or extends (above)."""

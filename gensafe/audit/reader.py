@@ -142,8 +142,20 @@ class LogReader:
         return TlogProof(index, self.inclusion(index, head.size), head).encode()
 
     def index_at(self, time_ms: int) -> int:
-        """The first index whose time is not before ``time_ms`` (the size, if there is none)."""
-        low, high = 0, self.size
+        """The index behind the last entry whose time is before ``time_ms`` (0, if there is none).
+
+        Where times never go back this is the first index whose time is not before ``time_ms``. Entries stamped by a
+        clock that was ahead count as made just before the ``clock.corrected`` entry that follows them.
+        """
+        stop = self.size
+        for start in reversed([0, *(index for index in self._store.corrections() if index < stop)]):
+            found = self._first_not_before(time_ms, start, stop)
+            if found > start:
+                return found
+            stop = start
+        return 0
+
+    def _first_not_before(self, time_ms: int, low: int, high: int) -> int:
         while low < high:
             middle = (low + high) // 2
             found = self._store.times(middle)

@@ -46,4 +46,5 @@ def expire(log: AuditLog, keep_days: int, now_ms: int, *, held: bool) -> Pruned:
     """What a server does once a day: prune what is older than ``keep_days`` (0 = keep all), but not under a hold."""
     if keep_days <= 0 or held:
         return Pruned(0, 0, -1)
+    now_ms = log.latest_plausible_ms(now_ms)
     return prune_before(log, now_ms - keep_days * DAY_MS, f"older than {keep_days} days")

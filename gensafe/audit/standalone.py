@@ -909,6 +909,7 @@ class Tally:
         self.start, self.end, self.tenant = wanted["start_ms"], wanted["end_ms"], wanted["tenant"]
         self.disclosure, self.report = disclosure, report
         self.disclosed = self.hidden = self.last_ms = 0
+        self.ahead: int | None = None  # the first entry after the period that no correction of the clock explains yet
         self.forgotten_before = 0  # what tombstones of retention say
         self.events: dict[str, int] = {}
         self.pruned: list[list[int]] = []
@@ -932,13 +933,9 @@ class Tally:
 
     def add(self, leaf: Leaf) -> None:
         """A disclosed entry."""
-        add, index, ms, entry = self.report.add, leaf.index, leaf.ms, leaf.entry
+        add, index, entry = self.report.add, leaf.index, leaf.entry
         self.disclosed += 1
-        if ms < self.last_ms:
-            add("back-dated", f"entry {index} is dated before the entry in front of it")
-        self.last_ms = max(self.last_ms, ms)
-        if (self.start is not None and ms < self.start) or (self.end is not None and ms >= self.end):
-            add("outside-period", f"entry {index} is outside the period the manifest states")
+        self._date(leaf)
         if self.disclosure != "complete" and entry.get("tenant", "") not in ("", self.tenant):  # none: in every export
             add("tenant", f"entry {index} belongs to another tenant")
         if entry.get("schema") != ENTRY_SCHEMA and "schema" in entry:
@@ -948,6 +945,30 @@ class Tally:
         if len(self.events) > 1000 or len(self.open) + len(self.outages) + len(self.down) > MAX_OPEN:
             raise Defect("gaps", "there are more kinds of events or open matters than a log has")
         self._follow(event, leaf)
+
+    def _date(self, leaf: Leaf) -> None:
+        """Times go back only where the log says that a clock that was ahead was put right.
+
+        What that clock stamped counts as made before the correction.
+        """
+        add, index, ms, entry = self.report.add, leaf.index, leaf.ms, leaf.entry
+        if entry.get("event") == "clock.corrected" and entry.get("to_ms") == ms and _is_int(entry.get("from_ms")):
+            if not ms < entry["from_ms"] or entry["from_ms"] < self.last_ms:
+                add("back-dated", f"entry {index} corrects the clock from a time that was not reached")
+            self.last_ms, self.ahead = ms, None
+            self.report.note(f"entry {index}: the clock was ahead and was put right")
+        elif ms < self.last_ms:
+            add("back-dated", f"entry {index} is dated before the entry in front of it")
+        self.last_ms = max(self.last_ms, ms)
+        if self.start is not None and ms < self.start:
+            add("outside-period", f"entry {index} is outside the period the manifest states")
+        elif self.end is not None and ms >= self.end and self.ahead is None:
+            self.ahead = index
+
+    def check_period(self) -> None:
+        """No entry is after the period, unless its clock was put right."""
+        if self.ahead is not None:
+            self.report.add("outside-period", f"entry {self.ahead} is outside the period the manifest states")
 
     def _follow(self, event: str, leaf: Leaf) -> None:
         index, entry = leaf.index, leaf.entry
@@ -999,6 +1020,10 @@ class Tally:
         """As the manifest has them."""
         running = [_outage(name, index, ms, -1, -1) for name, (index, ms) in sorted(self.down.items())]
         return {"unfinished": sorted(self.open), "filter_outages": self.outages + running, "pruned": self.pruned}
+
+
+def _is_int(value: object) -> bool:
+    return type(value) is int
 
 
 def _brief(request_id: object) -> bytes:
@@ -1079,6 +1104,7 @@ def _verify(folder: Folder, keys: list[LogKey], previous: Path | None, report: R
     # 4. what the manifest says about the entries is true
     report.disclosed = tally.disclosed
     tally.check_pruned()
+    tally.check_period()
     if not _same(tally.counts(), manifest["counts"]):
         report.add("counts", "the manifest's counts are not those of the entries")
     if not _same(tally.gaps(), manifest["gaps"]):

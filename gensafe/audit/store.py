@@ -5,6 +5,7 @@
 | entries     | leaf data by index; ``body`` is NULL once retention pruned it                                       |
 | tiles       | hash tiles of C2SP tlog-tiles; level 0 only when full, higher levels as they grow                   |
 | state       | one row: size, frontier, newest signed checkpoint                                                  |
+| corrections | indices of the ``clock.corrected`` entries: only there may times go back                      |
 | checkpoints | signed checkpoints that were handed out as evidence (exports, witness cosignatures), by size        |
 
 One writer: it holds an exclusive lock (a second SQLite file, or a PostgreSQL advisory lock) for as long as it lives.
@@ -69,6 +70,13 @@ _checkpoints = sa.Table(
 )
 
 
+_corrections = sa.Table(  # a reader of a log from before this table was made finds none
+    "corrections",
+    _meta,
+    sa.Column("idx", sa.BigInteger, primary_key=True, autoincrement=False),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredState:
     """The log's head as stored: ``frontier`` is the concatenated hashes, ``time_ms`` that of the newest entry."""
@@ -82,11 +90,15 @@ class StoredState:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One transaction: ``entries`` are (index, time_ms, leaf data), ``tiles`` are (level, index, hashes)."""
+    """One transaction: ``entries`` are (index, time_ms, leaf data), ``tiles`` are (level, index, hashes).
+
+    ``correction``: index of a ``clock.corrected`` entry among them; None = none.
+    """
 
     entries: Sequence[tuple[int, int, bytes]]
     tiles: Sequence[tuple[int, int, bytes]]
     state: StoredState
+    correction: int | None = None
 
 
 class LogStore:
@@ -147,6 +159,8 @@ class LogStore:
                 row = {"level": level, "idx": idx, "hashes": hashes}
                 connection.execute(self._upsert(_tiles, ["level", "idx"], row))
             at("tiles-written")
+            if batch.correction is not None:
+                connection.execute(sa.insert(_corrections).values(idx=batch.correction))
             connection.execute(sa.update(_state).where(_state.c.id == 1).values(**_columns(batch.state)))
             at("state-written")
 
@@ -167,6 +181,21 @@ class LogStore:
         with self._named("read entries"), self._engine.connect() as connection:
             found = connection.execute(sa.select(_entries.c.time_ms).where(_entries.c.idx == index)).scalar()
         return None if found is None else int(found)
+
+    def corrections(self) -> list[int]:
+        """Indices of the entries at which times go back, ascending."""
+        with self._named("read entries"), self._engine.connect() as connection:
+            if not sa.inspect(connection).has_table(_corrections.name):
+                return []
+            return list(connection.execute(sa.select(_corrections.c.idx).order_by(_corrections.c.idx)).scalars())
+
+    def widest_gap(self, start: int) -> int:
+        """The widest step in time between neighbours of [start, end), in milliseconds."""
+        steps = sa.select(
+            (_entries.c.time_ms - sa.func.lag(_entries.c.time_ms).over(order_by=_entries.c.idx)).label("step")
+        ).where(_entries.c.idx >= start)
+        with self._named("read entries"), self._engine.connect() as connection:
+            return int(connection.execute(sa.select(sa.func.max(steps.subquery().c.step))).scalar() or 0)
 
     def highest(self) -> int:
         """One more than the highest stored index; 0 for none."""

@@ -229,7 +229,9 @@ def _fsck(args: argparse.Namespace) -> int:
     report = replace(report, findings=(*report.findings, *_against_registry(where)))
     data = {"ok": report.ok, "origin": report.origin, "size": report.size, "pruned": report.pruned}
     data |= {"root": report.root, "signed": report.signed, "findings": list(report.findings)}
+    data["clock_corrections"] = list(report.corrections)
     lines = [f"{report.origin}: {report.size} entries, {'sound' if report.ok else 'does not hold'}"]
+    lines += [f"  note: the clock was put right at entry {index}" for index in report.corrections]
     lines += [f"  FAIL {finding}" for finding in report.findings]
     _say(args, data, "\n".join(lines))
     return Exit.OK if report.ok else Exit.FAILED

@@ -12,7 +12,7 @@ from pathlib import Path
 from gensafe import __version__
 from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json, read_config, say
 from gensafe.core import plugins
-from gensafe.core.clock import iso
+from gensafe.core.clock import SystemClock, iso
 from gensafe.core.config import Config, check_config
 from gensafe.core.errors import GensafeError
 from gensafe.core.hazards import CATEGORIES
@@ -92,6 +92,7 @@ def _folders(config: Config) -> Iterator[Finding]:
 
 def _stores(config: Config) -> Iterator[Finding]:
     from gensafe.audit import AuditLog
+    from gensafe.audit.clockwatch import TOLERANCE_MS
     from gensafe.pipeline.agreement import disagreements
     from gensafe.registry import Registry
 
@@ -102,8 +103,12 @@ def _stores(config: Config) -> Iterator[Finding]:
         with AuditLog.open_readonly(data_dir / "log") as log:
             wrong = disagreements(log, registry, newest_only=True)
             size = log.size
+            newest_ms = log.entry(size - 1).time_ms if size else 0
     for text in wrong:
         yield Finding("gap", "stores", text)
+    if newest_ms > SystemClock().now_ms() + TOLERANCE_MS:
+        said = f"the newest entry is dated {iso(newest_ms)}, after this machine's clock: check the clock"
+        yield Finding("gap", "clock", said)
     if not wrong:
         yield Finding("ok", "stores", f"log ({size} entries) and registry agree")
 
