@@ -15,7 +15,7 @@ Every batch is one transaction: entries, tiles, frontier and checkpoint become d
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -288,11 +288,6 @@ def open_store(target: Path | str, *, writer: bool) -> LogStore:
         lock.release()
         raise
     return LogStore(engine, lock, path)
-
-
-def create(options: Mapping[str, str]) -> LogStore:
-    """Entry point of ``gensafe.stores``: ``target`` (folder or URL) and ``mode`` ("writer" or "reader")."""
-    return open_store(options["target"], writer=options.get("mode", "writer") == "writer")
 
 
 class _Lock(Protocol):

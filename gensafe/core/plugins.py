@@ -17,8 +17,6 @@ GROUPS = (
     "gensafe.classifiers",
     "gensafe.concepts",
     "gensafe.watermarks",
-    "gensafe.signers",
-    "gensafe.stores",
     "gensafe.exporters",
 )
 

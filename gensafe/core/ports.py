@@ -5,7 +5,6 @@
 | ``Backend``     | gensafe.backends     | ``create(options: Mapping[str, str]) -> Backend``      |
 | ``Classifier``  | gensafe.classifiers  | ``create(options: Mapping[str, str]) -> Classifier``   |
 | ``Watermarker`` | gensafe.watermarks   | ``create(options: Mapping[str, str]) -> Watermarker``  |
-| ``ClaimSigner`` | gensafe.signers      | ``create(options: Mapping[str, str]) -> ClaimSigner``  |
 | ``Exporter``    | gensafe.exporters    | ``create(options: Mapping[str, str]) -> Exporter``     |
 
 Every method may raise only ``gensafe.core.errors`` types; callers convert strays at the port and fail closed.

@@ -10,7 +10,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from gensafe.core.clock import FixedClock
 from gensafe.core.errors import ConfigError, KeyError_
-from gensafe.core.plugins import load
 from gensafe.core.types import Modality
 from gensafe.keys import KeyRing, Role, State, pki
 
@@ -196,19 +195,3 @@ def test_clear_errors(tmp_path, ring):
     (ring.directory / "keyring.json").write_bytes(b'{"format": 1}')
     with pytest.raises(KeyError_, match="damaged"):
         KeyRing.open(ring.directory)
-
-
-def test_file_plugin(tmp_path):
-    root = pki.make_ca("r", NOW)
-    leaf = pki.make_claim_leaf("l", NOW, root)
-    key, chain = tmp_path / "key.pem", tmp_path / "chain.pem"
-    key.write_bytes(leaf.key_pem())
-    chain.write_bytes(leaf.certificate_pem())
-    options = {"key": str(key), "chain": str(chain)}
-    key.chmod(0o644)
-    with pytest.raises(KeyError_, match="other users"):
-        load("gensafe.signers", "file", options)
-    key.chmod(0o600)
-    assert load("gensafe.signers", "file", options).algorithm == "es256"
-    with pytest.raises(ConfigError):
-        load("gensafe.signers", "file", {"key": str(key)})
