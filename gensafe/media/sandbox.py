@@ -6,12 +6,15 @@ call costs a pipe round trip. What holds it:
 - time: the parent kills it at ``wall_s``; the kernel at ``cpu_s`` of processor time per call;
 - memory: ``RLIMIT_AS``; files: ``RLIMIT_FSIZE`` 0 (no writing), ``RLIMIT_NOFILE``; no core dumps;
 - output: an answer larger than ``output_bytes`` is refused on both sides of the pipe;
-- network, programs, files: on Linux (x86-64, arm64) a seccomp filter refuses sockets, new processes, ``execve``,
-  ``ptrace``, opening a file to write and more, for every later thread. Where the kernel has none, Python's own
-  ``socket`` is blocked, which a hostile native library could step around: ``status()`` says which is in force.
+- network, programs, signals, files: on Linux (x86-64, arm64) a seccomp filter allows the calls that reading needs and
+  refuses every other; Landlock lets it read Python's own files and nothing else; capabilities are given up, and this
+  process's memory and environment are closed to others of the same user before the first worker starts. Where the
+  kernel has neither, Python's own ``socket`` is blocked, which a hostile native library could step around:
+  ``status()`` says which protections are in force.
 
-Not covered: the worker can read the files its user can read. Answers come back through an unpickler that makes nothing
-but numbers, strings, containers, NumPy arrays and GenSafe's own types, so a taken-over worker cannot run code here.
+Not covered without Landlock: the worker can read the files its user can read. Answers come back through an unpickler
+that makes nothing but numbers, strings, containers, NumPy arrays and GenSafe's own types, so a taken-over worker cannot
+run code here.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from typing import IO, Any, Final
 from gensafe.core.errors import GensafeError, MediaLimitExceeded, UnreadableMedia
 from gensafe.core.types import Audio, Image, Media, Text, Video
 from gensafe.media.limits import LIMITS, Limits
+from gensafe.media.sandbox_landlock import close_parent
 
 _HEADER: Final = struct.Struct(">Q")
 _START_S: Final = 60.0
@@ -103,15 +107,16 @@ def safe_loads(data: bytes) -> Any:  # noqa: ANN401
 class _Worker:
     """One child process and its two pipes."""
 
-    def __init__(self, limits: WorkerLimits) -> None:
+    def __init__(self, limits: WorkerLimits, without: frozenset[str]) -> None:
         self.limits = limits
+        closed = close_parent()
         self.calls = 0
         self.answered = True  # False while a call is under way: after a crash or a stop the pipes are out of step
         environment = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")}
         threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
         environment |= dict.fromkeys(threads, "1") | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         self._process = subprocess.Popen(  # our own interpreter and module
-            [sys.executable, "-m", "gensafe.media.sandbox_worker"],
+            [sys.executable, "-P", "-m", "gensafe.media.sandbox_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -119,8 +124,8 @@ class _Worker:
             close_fds=True,
         )
         deadline = time.monotonic() + _START_S
-        self._send(pickle.dumps((limits.memory_bytes, limits.open_files)), deadline)
-        self.status: Mapping[str, bool] = safe_loads(self._receive(1 << 16, deadline))
+        self._send(pickle.dumps((limits.memory_bytes, limits.open_files, without)), deadline)
+        self.status: Mapping[str, bool] = {**safe_loads(self._receive(1 << 16, deadline)), "parent_closed": closed}
 
     @property
     def pid(self) -> int:
@@ -206,9 +211,11 @@ class WorkerPool:
     Args:
         size: Workers that may run at once; further calls wait.
         calls_each: A worker is replaced after so many calls, so that what one file left behind does not pile up.
+        without: Protections to leave out ("seccomp", "landlock"), as a kernel without them would; for tests.
     """
 
-    def __init__(self, size: int = 2, calls_each: int = 1000) -> None:
+    def __init__(self, size: int = 2, calls_each: int = 1000, without: frozenset[str] = frozenset()) -> None:
+        self._without = without
         self._slots = threading.BoundedSemaphore(size)
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
@@ -242,7 +249,11 @@ class WorkerPool:
             return answer
 
     def status(self) -> Mapping[str, bool]:
-        """Which protections hold in a worker here: "rlimits", "seccomp", "python_socket_block"."""
+        """Which protections are in force here.
+
+        "rlimits", "seccomp", "landlock", "no_capabilities", "python_socket_block" in a worker, "parent_closed" for this
+        process.
+        """
         with self._slots:
             worker = self._take(WORKER_LIMITS)
             self._give_back(worker)
@@ -263,7 +274,7 @@ class WorkerPool:
                     raise UnreadableMedia("the worker pool is closed")
                 worker = self._idle.pop() if self._idle else None
             if worker is None:
-                return _Worker(limits)
+                return _Worker(limits, self._without)
             same = (worker.limits.memory_bytes, worker.limits.open_files) == (limits.memory_bytes, limits.open_files)
             if same and worker.alive():
                 return worker

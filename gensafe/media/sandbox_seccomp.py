@@ -1,160 +1,155 @@
-"""A seccomp filter for the media worker: a list of system calls that then fail with EPERM, for all threads, for good.
+"""A seccomp filter for the media worker: the list of system calls it may make; any other fails with EPERM.
 
-Linux on x86-64 and arm64. A deny list, not an allow list: decoders, NumPy and ONNX Runtime use many calls, and what
-matters here is that none opens a socket, starts a program, writes a file or reaches into another process.
+Linux on x86-64 and arm64; for all threads, permanently. An allow list: what CPython, NumPy, Pillow, PyAV and the C2PA
+library need after start-up to read files, compute, and answer on a pipe. Calls under another architecture's numbers
+(x32, 32-bit) end the process. Calls that are needed in part are allowed by their arguments (``_conditions``).
 Sources: seccomp(2); linux/filter.h (classic BPF); the kernel's syscall tables for both architectures.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import struct
 import sys
+from collections.abc import Mapping
 from typing import Final
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
-_ALLOW, _EPERM, _KILL = 0x7FFF0000, 0x00050001, 0x80000000
-_LOAD_WORD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _RETURN = 0x20, 0x15, 0x35, 0x06
-_JUMP_SET, _ENOSYS, _CLONE_THREAD = 0x45, 0x00050026, 0x00010000
+_ALLOW, _EPERM, _KILL, _ENOSYS = 0x7FFF0000, 0x00050001, 0x80000000, 0x00050026
+_LOAD_WORD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _X32_BIT: Final = 0x40000000
-
 _AUDIT_ARCH: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_CLONE: Final = {"x86_64": (56, 435), "aarch64": (220, 435)}
-_OPEN: Final = {"x86_64": ((2, 1), (257, 2)), "aarch64": ((56, 2),)}  # open, openat: which argument holds the flags
-_WRITING: Final = 0o1 | 0o2 | 0o100  # O_WRONLY, O_RDWR, O_CREAT
-_DENIED: Final = {
+
+# O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND and the bit of O_TMPFILE, the same on both architectures
+_WRITING: Final = 0o1 | 0o2 | 0o100 | 0o1000 | 0o2000 | 0o20000000
+_CLONE_THREAD: Final = 0x00010000
+_CLONE_NEW: Final = 0x7E020080  # every CLONE_NEW* flag: new namespaces
+_FCNTL: Final = (0, 1, 2, 3, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC: no locks, leases, owners
+_IOCTL: Final = (0x5401, 0x541B, 0x5450, 0x5451)  # TCGETS, FIONREAD, FIONCLEX, FIOCLEX
+_PRCTL: Final = (15, 16, 0x53564D41)  # PR_SET_NAME, PR_GET_NAME, PR_SET_VMA (names of memory areas)
+_RLIMIT_CPU: Final = 0
+
+_ALLOWED: Final[Mapping[str, Mapping[str, int]]] = {
     "x86_64": {
-        "socket": 41,
-        "connect": 42,
-        "sendto": 44,
-        "sendmsg": 46,
-        "bind": 49,
-        "listen": 50,
-        "socketpair": 53,
-        "fork": 57,
-        "vfork": 58,
-        "execve": 59,
-        "kill": 62,
-        "truncate": 76,
-        "rename": 82,
-        "mkdir": 83,
-        "rmdir": 84,
-        "creat": 85,
-        "link": 86,
-        "unlink": 87,
-        "symlink": 88,
-        "chmod": 90,
-        "chown": 92,
-        "ptrace": 101,
-        "mount": 165,
-        "init_module": 175,
-        "tkill": 200,
-        "mkdirat": 258,
-        "mknodat": 259,
-        "unlinkat": 263,
-        "renameat": 264,
-        "linkat": 265,
-        "symlinkat": 266,
-        "fchmodat": 268,
-        "unshare": 272,
-        "perf_event_open": 298,
-        "sendmmsg": 307,
-        "setns": 308,
-        "renameat2": 316,
-        "process_vm_readv": 310,
-        "process_vm_writev": 311,
-        "bpf": 321,
-        "execveat": 322,
-        "userfaultfd": 323,
-        "io_uring_setup": 425,
-        "openat2": 437,
-        "pidfd_getfd": 438,
+        "read": 0, "write": 1, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8, "mmap": 9,
+        "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15,
+        "pread64": 17, "readv": 19, "writev": 20, "access": 21, "select": 23, "sched_yield": 24, "mremap": 25,
+        "madvise": 28, "dup": 32, "dup2": 33, "nanosleep": 35, "getpid": 39, "exit": 60, "uname": 63, "getcwd": 79,
+        "readlink": 89, "gettimeofday": 96, "getrlimit": 97, "getrusage": 98, "sysinfo": 99, "times": 100,
+        "getuid": 102, "getgid": 104, "geteuid": 107, "getegid": 108, "getppid": 110, "getgroups": 115,
+        "getresuid": 118, "getresgid": 120, "sigaltstack": 131, "statfs": 137, "fstatfs": 138, "sched_getparam": 143,
+        "sched_getscheduler": 145, "sched_get_priority_max": 146, "sched_get_priority_min": 147, "gettid": 186,
+        "time": 201, "futex": 202, "sched_getaffinity": 204, "getdents64": 217, "set_tid_address": 218,
+        "restart_syscall": 219, "fadvise64": 221, "clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230,
+        "exit_group": 231, "newfstatat": 262, "readlinkat": 267, "faccessat": 269, "pselect6": 270, "ppoll": 271,
+        "set_robust_list": 273, "get_robust_list": 274, "dup3": 292, "getcpu": 309, "getrandom": 318,
+        "membarrier": 324, "statx": 332, "rseq": 334, "faccessat2": 439,
     },
     "aarch64": {
-        "mknodat": 33,
-        "mkdirat": 34,
-        "unlinkat": 35,
-        "symlinkat": 36,
-        "linkat": 37,
-        "renameat": 38,
-        "mount": 40,
-        "truncate": 45,
-        "fchmodat": 53,
-        "unshare": 97,
-        "init_module": 105,
-        "ptrace": 117,
-        "kill": 129,
-        "tkill": 130,
-        "socket": 198,
-        "socketpair": 199,
-        "bind": 200,
-        "listen": 201,
-        "connect": 203,
-        "sendto": 206,
-        "sendmsg": 211,
-        "execve": 221,
-        "perf_event_open": 241,
-        "setns": 268,
-        "sendmmsg": 269,
-        "process_vm_readv": 270,
-        "process_vm_writev": 271,
-        "bpf": 280,
-        "execveat": 281,
-        "renameat2": 276,
-        "userfaultfd": 282,
-        "io_uring_setup": 425,
-        "openat2": 437,
-        "pidfd_getfd": 438,
+        "getcwd": 17, "dup": 23, "dup3": 24, "statfs": 43, "fstatfs": 44, "faccessat": 48, "close": 57,
+        "getdents64": 61, "lseek": 62, "read": 63, "write": 64, "readv": 65, "writev": 66, "pread64": 67,
+        "pselect6": 72, "ppoll": 73, "readlinkat": 78, "newfstatat": 79, "fstat": 80, "exit": 93, "exit_group": 94,
+        "set_tid_address": 96, "futex": 98, "set_robust_list": 99, "get_robust_list": 100, "nanosleep": 101,
+        "clock_gettime": 113, "clock_getres": 114, "clock_nanosleep": 115, "sched_getscheduler": 120,
+        "sched_getparam": 121, "sched_getaffinity": 123, "sched_yield": 124, "sched_get_priority_max": 125,
+        "sched_get_priority_min": 126, "restart_syscall": 128, "sigaltstack": 132, "rt_sigaction": 134,
+        "rt_sigprocmask": 135, "rt_sigreturn": 139, "getresuid": 148, "getresgid": 150, "times": 153,
+        "getgroups": 158, "uname": 160, "getrlimit": 163, "getrusage": 165, "getcpu": 168, "gettimeofday": 169,
+        "getpid": 172, "getppid": 173, "getuid": 174, "geteuid": 175, "getgid": 176, "getegid": 177, "gettid": 178,
+        "sysinfo": 179, "brk": 214, "munmap": 215, "mremap": 216, "mmap": 222, "fadvise64": 223, "mprotect": 226,
+        "madvise": 233, "getrandom": 278, "membarrier": 283, "statx": 291, "rseq": 293, "faccessat2": 439,
     },
-}
+}  # fmt: skip
+_PARTLY: Final[Mapping[str, Mapping[str, int]]] = {
+    "x86_64": {
+        "open": 2, "ioctl": 16, "clone": 56, "fcntl": 72, "prctl": 157, "setrlimit": 160, "tgkill": 234,
+        "openat": 257, "prlimit64": 302, "clone3": 435,
+    },
+    "aarch64": {
+        "fcntl": 25, "ioctl": 29, "openat": 56, "tgkill": 131, "setrlimit": 164, "prctl": 167, "clone": 220,
+        "prlimit64": 261, "clone3": 435,
+    },
+}  # fmt: skip
+
+_Record = tuple[int, int, int, int]
 
 
 class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
-def build(machine: str) -> bytes:
-    """The filter program for ``machine`` as ``struct sock_filter`` records (8 bytes each)."""
-    numbers = sorted(_DENIED[machine].values())
-    program = [
+def build(machine: str, pid: int) -> bytes:
+    """The filter program as ``struct sock_filter`` records (8 bytes each).
+
+    Args:
+        machine: "x86_64" or "aarch64".
+        pid: The process that it is for: it may signal its own threads only.
+    """
+    program: list[_Record] = [
         (_LOAD_WORD, 0, 0, 4),  # seccomp_data.arch
         (_JUMP_EQUAL, 1, 0, _AUDIT_ARCH[machine]),
-        (_RETURN, 0, 0, _KILL),  # calls of another architecture have other numbers
+        (_RETURN, 0, 0, _KILL),
         (_LOAD_WORD, 0, 0, 0),  # seccomp_data.nr
     ]
     if machine == "x86_64":
-        program += [(_JUMP_GREATER_EQUAL, 0, 1, _X32_BIT), (_RETURN, 0, 0, _EPERM)]
-    clone, clone3 = _CLONE[machine]
-    program += [
-        (_JUMP_EQUAL, 0, 1, clone3),
-        (_RETURN, 0, 0, _ENOSYS),  # its flags are behind a pointer; the C library then falls back to clone
-        (_JUMP_EQUAL, 0, 4, clone),
-        (_LOAD_WORD, 0, 0, 16),  # seccomp_data.args[0], low half
-        (_JUMP_SET, 0, 1, _CLONE_THREAD),
-        (_RETURN, 0, 0, _ALLOW),  # a thread
-        (_RETURN, 0, 0, _EPERM),  # a process
-    ]
-    for number, argument in _OPEN[machine]:
-        program += [
-            (_JUMP_EQUAL, 0, 4, number),
-            (_LOAD_WORD, 0, 0, 16 + 8 * argument),
-            (_JUMP_SET, 0, 1, _WRITING),
-            (_RETURN, 0, 0, _EPERM),
-            (_RETURN, 0, 0, _ALLOW),
-        ]
-    for index, number in enumerate(numbers):
-        program.append((_JUMP_EQUAL, len(numbers) - index, 0, number))
-    program += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _EPERM)]
+        program += [(_JUMP_GREATER_EQUAL, 0, 1, _X32_BIT), (_RETURN, 0, 0, _KILL)]
+    for name, number in _PARTLY[machine].items():
+        body = _conditions(name, pid)
+        program += [(_JUMP_EQUAL, 0, len(body), number), *body]
+    for number in sorted(_ALLOWED[machine].values()):
+        program += [(_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ALLOW)]
+    program.append((_RETURN, 0, 0, _EPERM))
     return b"".join(struct.pack("=HBBI", *record) for record in program)
+
+
+def _conditions(name: str, pid: int) -> list[_Record]:
+    """What decides about a call that is allowed in part; every way through ends with a return."""
+    if name in ("open", "openat"):
+        return [_argument(1 if name == "open" else 2), *_refuse_bits(_WRITING), *_END_ALLOW]
+    if name == "clone":
+        return [_argument(0), *_refuse_bits(_CLONE_NEW), (_JUMP_SET, 0, 1, _CLONE_THREAD), *_END_ALLOW, *_END_REFUSE]
+    if name == "clone3":  # its flags are behind a pointer; without it the C library falls back to clone
+        return [(_RETURN, 0, 0, _ENOSYS)]
+    if name == "prlimit64":  # its own limits: reading, and the processor time of the next call
+        own = [_argument(0), (_JUMP_EQUAL, 1, 0, 0), *_END_REFUSE]
+        reading = [_argument(2), (_JUMP_EQUAL, 0, 3, 0), _argument(2, high=True), (_JUMP_EQUAL, 0, 1, 0), *_END_ALLOW]
+        return [*own, *reading, _argument(1), *_only(_RLIMIT_CPU)]
+    index, values = {
+        "fcntl": (1, _FCNTL),
+        "ioctl": (1, _IOCTL),
+        "prctl": (0, _PRCTL),
+        "setrlimit": (0, (_RLIMIT_CPU,)),
+        "tgkill": (0, (pid,)),
+    }[name]
+    return [_argument(index), *_only(*values)]
+
+
+_END_ALLOW: Final[list[_Record]] = [(_RETURN, 0, 0, _ALLOW)]
+_END_REFUSE: Final[list[_Record]] = [(_RETURN, 0, 0, _EPERM)]
+
+
+def _argument(index: int, *, high: bool = False) -> _Record:
+    """Load half of an argument; the tests below are on values that the kernel reads as 32 bits."""
+    return (_LOAD_WORD, 0, 0, 16 + 8 * index + 4 * high)  # both architectures are little-endian
+
+
+def _refuse_bits(mask: int) -> list[_Record]:
+    return [(_JUMP_SET, 0, 1, mask), *_END_REFUSE]
+
+
+def _only(*values: int) -> list[_Record]:
+    tests: list[_Record] = [(_JUMP_EQUAL, len(values) - at, 0, value) for at, value in enumerate(values)]
+    return [*tests, *_END_REFUSE, *_END_ALLOW]
 
 
 def install() -> bool:
     """Put the filter on this thread and all it starts. False where the platform or the kernel has none."""
     machine = platform.machine()
-    if sys.platform != "linux" or machine not in _DENIED:
+    if sys.platform != "linux" or machine not in _ALLOWED:
         return False
-    code = build(machine)
+    code = build(machine, os.getpid())
     buffer = ctypes.create_string_buffer(code, len(code))
     program = _Program(len(code) // 8, ctypes.cast(buffer, ctypes.c_void_p).value)
     libc = ctypes.CDLL(None, use_errno=True)

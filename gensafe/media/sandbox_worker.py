@@ -18,8 +18,8 @@ _HEADER: Final = struct.Struct(">Q")
 def main() -> None:
     """Serve until standard input ends."""
     requests, answers = _take_pipes()
-    memory_bytes, open_files = pickle.loads(_read(requests))  # noqa: S301 - from our own parent
-    _write(answers, pickle.dumps(lock_down(memory_bytes, open_files)))
+    memory_bytes, open_files, without = pickle.loads(_read(requests))  # noqa: S301 - from our own parent
+    _write(answers, pickle.dumps(lock_down(memory_bytes, open_files, without)))
     while True:
         try:
             request = _read(requests)
@@ -47,7 +47,7 @@ def _answer(target: str, args: tuple[Any, ...], output_bytes: int) -> bytes:
     return pickle.dumps(("error", error), protocol=5)
 
 
-def lock_down(memory_bytes: int, open_files: int) -> dict[str, bool]:
+def lock_down(memory_bytes: int, open_files: int, without: frozenset[str] = frozenset()) -> dict[str, bool]:
     """Give up what a decoder does not need. Returns which protections took effect."""
     for kind, value in (
         (resource.RLIMIT_CORE, 0),
@@ -57,9 +57,17 @@ def lock_down(memory_bytes: int, open_files: int) -> dict[str, bool]:
     ):
         _lower(kind, value)
     _block_python_sockets()
-    from gensafe.media import sandbox_seccomp
+    from gensafe.media import sandbox_landlock, sandbox_seccomp
 
-    return {"rlimits": True, "seccomp": sandbox_seccomp.install(), "python_socket_block": True}
+    # The filter comes last: it refuses the calls that the others need.
+    status = {
+        "rlimits": True,
+        "python_socket_block": True,
+        "closed": sandbox_landlock.close_parent(),  # this worker to its siblings
+        "no_capabilities": sandbox_landlock.drop_capabilities(),
+        "landlock": "landlock" not in without and sandbox_landlock.install(),
+    }
+    return {**status, "seccomp": "seccomp" not in without and sandbox_seccomp.install()}
 
 
 def _lower(kind: int, value: int) -> None:
