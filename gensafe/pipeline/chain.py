@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -26,6 +27,10 @@ def coverage_of(runner: SafetyRunner) -> entries.Coverage:
         for modality, found in runner.coverage().items()
     }
 
+
+log = logging.getLogger("gensafe.pipeline")
+
+CLOSE_WAIT_S = 20.0  # a cancelled attempt ends at its next step; the longest is one encoding of a film, seconds
 
 FAULT_POINTS = (
     "claimed",  # the request id is taken, nothing is judged
@@ -103,7 +108,9 @@ class Chain:
         return change
 
     def close(self) -> None:
-        """Write what the registry is owed, flush and close the log and the registry."""
+        """Wait for the endings of cancelled attempts, write what the registry is owed, close log and registry."""
+        if not self.ledger.wait_idle(CLOSE_WAIT_S):
+            log.warning("closing while requests are running: the next start logs them as aborted")
         self.ledger.settle()
         self.log.close()
         self.registry.close()

@@ -11,10 +11,11 @@ next ending of that record first looks into the log, and takes over what it find
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from threading import Lock
+from threading import Condition, Lock
 from typing import Any, Final
 
 from gensafe.audit import AuditLog, entries
@@ -77,6 +78,8 @@ class Ledger:
         self._registry = registry
         self._owed: dict[int, _Ending] = {}  # by record id
         self._unsure: dict[int, int] = {}  # record id -> log size when the append of its ``opened`` failed
+        self._running = 0  # attempts that have not ended
+        self._idle = Condition()
 
     def opened(self, attempt: Attempt, entry: entries.Entry) -> int:
         """Log that a request was admitted; returns the entry's index.
@@ -146,6 +149,25 @@ class Ledger:
     def rejected(self, attempt: Attempt, held: Mapping[str, object], review: Review) -> Appended:
         """Log that a person refused a held output. ``held``: its ``generation.held`` entry."""
         return self._close(attempt, entries.rejected(held, review))
+
+    # --- attempts that run ---
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While an attempt runs, the log must stay open for its ending."""
+        with self._idle:
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._running -= 1
+                self._idle.notify_all()
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Wait until every attempt has ended; False if some have not. Whoever calls it has cancelled them."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._running, timeout_s)
 
     # --- what the registry is owed ---
 

@@ -52,6 +52,11 @@ def run(chain: Chain, request: GenerationRequest, control: CallControl) -> Itera
     Raises:
         GensafeError: see the steps. A policy stop is not an error: it ends the run with ``Stopped``.
     """
+    with chain.ledger.running():
+        yield from _run(chain, request, control)
+
+
+def _run(chain: Chain, request: GenerationRequest, control: CallControl) -> Iterator[PipelineEvent]:
     checked = check(chain, request)  # 1.
     chain.ledger.settle(request.key)  # an earlier attempt may have ended in the log only
     claimed = claim(chain, request, checked)  # 2.

@@ -10,13 +10,15 @@ import collections
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
-from gensafe.audit import entries, fsck
+from gensafe.audit import AuditLog, entries, fsck
 from gensafe.core import ids
 from gensafe.core.config import Config, GenerationConfig, SafetyConfig
 from gensafe.core.errors import GensafeError, LogUnavailable, RegistryUnavailable
@@ -306,6 +308,35 @@ def test_a_log_that_cannot_be_written_for_a_while_gets_every_ending_later(servic
     one.chain.log._store.commit = commit
     assert isinstance(one.ask(request), Released)
     assert sorted(end for ends in one.endings().values() for end in ends) == ["failed", "released"]
+    one.check()
+
+
+def test_closing_waits_for_the_endings_of_cancelled_requests(service):
+    """Before: a server that stopped under load closed the log first; its requests ended at the next start."""
+    one, request, control = service(), asked(), CallControl()
+    reached, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        reached.set()
+        go_on.wait(30)
+
+    def serve() -> None:
+        with suppress(GensafeError):
+            one.ask(request, control)
+
+    one.accidents["generated"] = wait
+    worker = threading.Thread(target=serve)
+    worker.start()
+    assert reached.wait(30)
+    control.cancel()
+    closing = threading.Thread(target=one.chain.close)
+    closing.start()
+    go_on.set()
+    worker.join(30)
+    closing.join(30)
+    with AuditLog.open_readonly(one.data / "log") as log:
+        assert [e.entry["event"] for e in log.entries()][-1] == entries.CANCELLED
+    one.chain = one.open()
     one.check()
 
 
