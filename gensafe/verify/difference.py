@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Final
 
 from gensafe import media
 from gensafe.core.errors import GensafeError
 from gensafe.core.types import Outcome, Text
 from gensafe.media import sentences
+from gensafe.media.fingerprint import fingerprint, odd_parts
 from gensafe.provenance import strip_a8
 from gensafe.registry.model import Record
 from gensafe.verify.budget import OUT_OF_TIME, Budget
@@ -16,6 +19,7 @@ from gensafe.verify.inspect import Inspection
 from gensafe.verify.lines import Line
 
 NAME: Final = "difference"
+PARTS_MAX: Final = 100
 
 
 def difference_line(found: Inspection, record: Record, context: VerifyContext, budget: Budget) -> Line:
@@ -33,7 +37,23 @@ def difference_line(found: Inspection, record: Record, context: VerifyContext, b
         return Line(NAME, Outcome.ERROR, error.message)
     if isinstance(before, Text) and isinstance(found.content, Text):
         return _of_text(before, found.content)
-    return Line(NAME, Outcome.UNSUPPORTED, "the recorded output is of another kind")
+    if before.modality is not found.content.modality:
+        return Line(NAME, Outcome.UNSUPPORTED, "the recorded output is of another kind")
+    return _of_media(fingerprint(before), found.fingerprint)
+
+
+def _of_media(before: Mapping[str, str], after: Mapping[str, str]) -> Line:
+    """Which areas and seconds are not those of the stored output, as far as tiles and spectra tell."""
+    try:
+        parts = odd_parts(before, after)
+    except GensafeError as error:
+        return Line(NAME, Outcome.ERROR, error.message)
+    if not parts:
+        return Line(NAME, Outcome.ABSENT, "no part is seen to differ from the recorded output; fine edits can escape")
+    owner = {"difference": [str(part) for part in parts[:PARTS_MAX]], "parts": [asdict(p) for p in parts[:PARTS_MAX]]}
+    more = f" and {len(parts) - 3} more places" if len(parts) > 3 else ""
+    said = "differs from the recorded output in: " + "; ".join(str(part) for part in parts[:3]) + more
+    return Line(NAME, Outcome.FAIL, "parts differ from the recorded output", owner=owner, owner_summary=said)
 
 
 def _of_text(before: Text, after: Text) -> Line:

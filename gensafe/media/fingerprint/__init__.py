@@ -1,7 +1,9 @@
 """Perceptual fingerprints: is this file a copy of that one, after re-encoding, scaling or a light crop?
 
 A fingerprint confirms a candidate (a record found by a watermark payload, an entry of a block list); it is not an
-identifier and proves nothing alone. What each can and cannot tell apart is measured in docs/safety-media.md.
+identifier and proves nothing alone. Newer entries also keep detail (``odd_parts``: small tiles, the sound of a film,
+every frame's extremes); older ones without it are still read. What each can and cannot tell apart is measured in
+docs/safety-media.md.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Final
 
 from gensafe.core.errors import UnsupportedMedia
 from gensafe.core.types import Audio, Image, Media, Modality, Text
+from gensafe.media.fingerprint.parts import Part
 
 _KEYS: Final = {
     Modality.IMAGE: ("pdq-256", "layout-16"),
@@ -45,7 +48,7 @@ def fingerprint(media: Media) -> dict[str, str]:
         return fingerprint_audio(media.samples, media.rate)
     from gensafe.media.fingerprint.video import fingerprint_video
 
-    return fingerprint_video(media.frames, media.fps)
+    return fingerprint_video(media.frames, media.fps, media.audio)
 
 
 def modality_of_fingerprint(found: Mapping[str, str]) -> Modality:
@@ -92,6 +95,26 @@ def matches(a: Mapping[str, str], b: Mapping[str, str]) -> bool:
     return similarity(a, b) >= MATCH_THRESHOLD[modality_of_fingerprint(a)]
 
 
-def odd_parts(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[str, ...]:
-    """Parts of the medium that are not alike, in words; () where an entry is of an older algorithm."""
-    return ()
+def odd_parts(known: Mapping[str, str], other: Mapping[str, str]) -> tuple[Part, ...]:
+    """The parts of ``other`` that are not those of ``known``, although the two may be alike as a whole.
+
+    Returns:
+        Areas of a picture, seconds of a sound or film; () where nothing is odd, for texts, for a cropped or moved copy,
+        and where one entry was made before there was detail in fingerprints.
+
+    Raises:
+        UnsupportedMedia: as for ``similarity``.
+    """
+    modality = modality_of_fingerprint(known)
+    if modality is not modality_of_fingerprint(other) or modality is Modality.TEXT:
+        return ()
+    try:
+        if modality is Modality.IMAGE:
+            from gensafe.media.fingerprint.image import odd_areas as find
+        elif modality is Modality.AUDIO:
+            from gensafe.media.fingerprint.audio import odd_seconds as find
+        else:
+            from gensafe.media.fingerprint.video import odd_moments as find
+        return tuple(find(known, other))
+    except (ValueError, IndexError, KeyError) as error:
+        raise UnsupportedMedia(f"the fingerprint is malformed: {error}") from None

@@ -14,6 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gensafe.media.fingerprint.parts import Part, spans
+
 SPECTRUM: Final = "spectrum-64x4"
 BANDS: Final = 64
 STEP_S: Final = 0.1
@@ -21,6 +23,8 @@ _LOW_HZ, _HIGH_HZ = 80.0, 4000.0
 _COLUMNS_MAX: Final = 600
 _FLOOR_DB: Final = 45.0
 _STEP_DB: Final = 3.0
+_COLUMN_ALIKE: Final = 0.5  # copies and edits are told apart in tests/unit/media/test_fingerprint_detail.py
+_LOUD_SHARE: Final = 0.1  # fainter columns than this share of the mean are coding noise
 
 
 def fingerprint_audio(samples: NDArray[np.float32], rate: int) -> dict[str, str]:
@@ -83,11 +87,16 @@ def similarity_audio(a: Mapping[str, str], b: Mapping[str, str]) -> float:
 
     An offset must cover half of the shorter sound. Two silent sounds are alike (1.0); a silent and a sounding one not.
     """
-    one, two = (levels**2 for levels in _common_step(a, b))
+    one, two = (levels**2 for levels in _common_step(a, b)[:2])
     if not one.any() or not two.any():
         return float(not one.any() and not two.any())
+    return _align(one, two)[0]
+
+
+def _align(one: NDArray[np.int64], two: NDArray[np.int64]) -> tuple[float, int]:
+    """(similarity, offset of ``two`` in ``one``) of the best alignment."""
     shorter = min(len(one), len(two))
-    best = 0.0
+    best, at = 0.0, 0
     for offset in range(-(len(two) - 1), len(one)):
         first, last = max(0, offset), min(len(one), offset + len(two))
         if last - first < max(1, (shorter + 1) // 2):
@@ -95,12 +104,52 @@ def similarity_audio(a: Mapping[str, str], b: Mapping[str, str]) -> float:
         left, right = one[first:last], two[first - offset : last - offset]
         total = float(np.maximum(left, right).sum())
         if total >= 0.25 * min(one.sum(), two.sum()):
-            best = max(best, float(np.minimum(left, right).sum()) / total)
-    return best
+            score = float(np.minimum(left, right).sum()) / total
+            if score > best:
+                best, at = score, offset
+    return best, at
 
 
-def _common_step(a: Mapping[str, str], b: Mapping[str, str]) -> list[NDArray[np.int64]]:
-    """Both as (columns, BANDS) levels at the coarser one's step."""
+def odd_seconds(known: Mapping[str, str], other: Mapping[str, str]) -> list[Part]:
+    """Stretches of ``other`` that do not sound as in ``known``, at the best alignment; in seconds of ``other``."""
+    one, two, step_s = _common_step(known, other)
+    one, two = one**2, two**2
+    if not one.any() and not two.any():
+        return []
+    _, offset = _align(one, two)
+    left = np.pad(one, ((max(0, -offset), 0), (0, 0)))[max(0, offset) :]
+    length = min(len(left), len(two))
+    old, new = (_smooth(part.astype(np.float64)) for part in _same_scale(left[:length], two[:length]))
+    total = np.maximum(old, new).sum(axis=1)
+    alike = np.minimum(old, new).sum(axis=1) / np.maximum(total, 1e-9)
+    odd = (total > _LOUD_SHARE * total.mean()) & (alike < _COLUMN_ALIKE)
+    first = max(0, -offset)  # what lies before the known sound begins is new, and so odd
+    return spans("sound", [bool(o) or i < first for i, o in enumerate(odd)], step_s)
+
+
+def _same_scale(one: NDArray[np.int64], two: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Squared levels of both on one scale: levels are below each sound's loudest cell, and an edit may be louder."""
+    low, high = np.sqrt(one).astype(np.int64), np.sqrt(two).astype(np.int64)
+    both = (low > 0) & (high > 0)
+    shift = int(np.median(low[both] - high[both])) if both.any() else 0
+    if shift > 0:  # the second is on the lower scale: what it would have lost there is left out of the first as well
+        low = np.where(low > shift, low, 0)
+        high = np.where(high > 0, high + shift, 0)
+    elif shift < 0:
+        high = np.where(high > -shift, high, 0)
+        low = np.where(low > 0, low - shift, 0)
+    return low**2, high**2
+
+
+def _smooth(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each column with its neighbours: an onset may fall on either side of a border."""
+    wide = np.pad(levels, ((1, 1), (0, 0)), mode="edge")
+    found: NDArray[np.float64] = (wide[:-2] + 2 * wide[1:-1] + wide[2:]) / 4
+    return found
+
+
+def _common_step(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[NDArray[np.int64], NDArray[np.int64], float]:
+    """Both as (columns, BANDS) levels at the coarser one's step, and that step in seconds."""
     parsed: list[tuple[int, NDArray[np.int64]]] = []
     for entry in (a, b):
         raw = np.frombuffer(bytes.fromhex(entry[SPECTRUM]), np.uint8)
@@ -112,4 +161,4 @@ def _common_step(a: Mapping[str, str], b: Mapping[str, str]) -> list[NDArray[np.
         group = 2 ** (coarse - exponent)
         whole = np.pad(levels, ((0, -len(levels) % group), (0, 0))).reshape(-1, group, BANDS)
         pooled.append(whole.max(axis=1))
-    return pooled
+    return pooled[0], pooled[1], STEP_S * 2.0**coarse

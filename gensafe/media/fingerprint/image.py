@@ -16,13 +16,20 @@ import numpy as np
 import pdqhash
 from numpy.typing import NDArray
 
+from gensafe.media.fingerprint.detail import areas, detail, odd_tiles
+from gensafe.media.fingerprint.parts import Part
+from gensafe.media.fingerprint.resize import area_resize, weights
+
 PDQ: Final = "pdq-256"
 LAYOUT: Final = "layout-16"
+TILES: Final = "tiles-32"  # since 1.0; older entries lack it
+TILE_GRID: Final = 32
 GRID: Final = 16
 PDQ_QUALITY_MIN: Final = 50  # below it PDQ's authors advise not to match (ThreatExchange pdq/README)
 _PDQ_ZERO: Final = 104.0  # bits at which similarity is 0: unrelated photographs were never nearer than 102
 _LAYOUT_ZERO: Final = 64.0  # levels of the most different cells at which similarity is 0
 _CROP_ZERO: Final = 80.0
+_CROP_MARGIN: Final = 0.05  # a crop explains an uncropped edit no better: both leave it over
 _CROP_GRID: Final = 10
 _CROPS: Final = (0.03, 0.06, 0.1, 0.15, 0.2, 0.25)
 _PLACES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -43,29 +50,25 @@ def layout(pixels: NDArray[np.uint8], grid: int = GRID) -> NDArray[np.uint8]:
     return np.rint(area_resize(pixels, grid, grid)).astype(np.uint8)
 
 
-def area_resize(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.float32]:
-    """Exact area average to (height, width, C) float32, also for sizes that do not divide and for enlarging."""
-    rows = _weights(pixels.shape[0], height)
-    columns = _weights(pixels.shape[1], width)
-    wide = np.tensordot(rows, pixels.astype(np.float32), axes=(1, 0))
-    out: NDArray[np.float32] = np.einsum("jw,iwc->ijc", columns, wide, optimize=True).astype(np.float32)
-    return out
-
-
-def _weights(source: int, target: int, low: float = 0.0, high: float | None = None) -> NDArray[np.float32]:
-    """(target, source) matrix of overlap shares of [low, high); each row sums to 1."""
-    edges = np.linspace(low, source if high is None else high, target + 1)
-    cells = np.arange(source)
-    overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
-    shares = np.clip(overlap, 0, None)
-    weights: NDArray[np.float32] = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
-    return weights
-
-
 def fingerprint_image(pixels: NDArray[np.uint8]) -> dict[str, str]:
-    """``pdq-256``: 64 hex digits and 2 of quality. ``layout-16``: 16 x 16 x 3 bytes."""
+    """``pdq-256``: 64 hex digits and 2 of quality. ``layout-16``: 16 x 16 x 3 bytes. ``tiles-32``: see ``detail``."""
     digest, quality = pdq(pixels)
-    return {PDQ: digest.tobytes().hex() + f"{quality:02x}", LAYOUT: layout(pixels).tobytes().hex()}
+    return {
+        PDQ: digest.tobytes().hex() + f"{quality:02x}",
+        LAYOUT: layout(pixels).tobytes().hex(),
+        TILES: detail(pixels, TILE_GRID).hex(),
+    }
+
+
+def odd_areas(known: Mapping[str, str], other: Mapping[str, str]) -> list[Part]:
+    """Areas of ``other`` that are not those of ``known``; [] for a crop, where tiles are of other places."""
+    if TILES not in known or TILES not in other:
+        return []
+    one, two = (np.frombuffer(bytes.fromhex(f[LAYOUT]), np.uint8).reshape(GRID, GRID, 3) for f in (known, other))
+    cropped = max(crop_similarity(one, two), crop_similarity(two, one))
+    if cropped >= 0.7 and cropped > _uncropped(one, two) + _CROP_MARGIN:
+        return []
+    return areas(odd_tiles(bytes.fromhex(known[TILES]), bytes.fromhex(other[TILES]), TILE_GRID))
 
 
 def parse_pdq(text: str) -> tuple[NDArray[np.uint8], int]:
@@ -102,7 +105,7 @@ def layout_similarity(one: NDArray[np.uint8], two: NDArray[np.uint8], zero: floa
 
 def crop_similarity(whole: NDArray[np.uint8], part: NDArray[np.uint8]) -> float:
     """How well ``part`` agrees with the best of 150 crops (3 to 25 % of each side) of ``whole``; both are layouts."""
-    full = _weights(GRID, _CROP_GRID)
+    full = weights(GRID, _CROP_GRID)
     wanted = np.einsum("yi,xj,ijc->yxc", full, full, part.astype(np.float32), optimize=True)
     best, count = np.inf, _CROP_GRID**2 // 10
     for windows in _crop_windows():
@@ -113,11 +116,19 @@ def crop_similarity(whole: NDArray[np.uint8], part: NDArray[np.uint8]) -> float:
     return max(0.0, 1.0 - best / _CROP_ZERO)
 
 
+def _uncropped(one: NDArray[np.uint8], two: NDArray[np.uint8]) -> float:
+    """As ``crop_similarity``, without a crop: what a crop must explain better."""
+    full = weights(GRID, _CROP_GRID)
+    cells = np.einsum("yi,xj,ijc->yxc", full, full, one.astype(np.float32) - two.astype(np.float32), optimize=True)
+    worst = np.sort(np.abs(cells).max(axis=-1).reshape(-1))[-(_CROP_GRID**2 // 10) :].mean()
+    return max(0.0, 1.0 - float(worst) / _CROP_ZERO)
+
+
 @cache
 def _crop_windows() -> tuple[NDArray[np.float32], ...]:
     """For each crop: (places, crop grid, GRID) weights of the windows it can leave."""
     found = []
     for share in _CROPS:
         room, side = GRID * share, GRID * (1 - share)
-        found.append(np.stack([_weights(GRID, _CROP_GRID, room * p, room * p + side) for p in _PLACES]))
+        found.append(np.stack([weights(GRID, _CROP_GRID, room * p, room * p + side) for p in _PLACES]))
     return tuple(found)
