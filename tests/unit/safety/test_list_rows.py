@@ -27,12 +27,36 @@ def listed(tmp_path, content: str | bytes) -> list[str]:
 
 @pytest.mark.parametrize(
     "row",
-    [A, A.upper(), f"pdq {A}", f"PDQ: {A}", f"{A}:holiday.jpg", f"holiday.jpg\t{A}", f"{A}\t31", f"{A},31", f"{A};x;100",
-     f"0x{A}", f"0X{A.upper()}", f"  {A}  ", f'"{A}","a name, with a comma"', f"{A} # why", f"{A}#why", f"{A} | x",
-     f"\ufeff{A}", f"\u200b{A}", f"{A}\u00a0x", f"a b c {A}", f"d41d8cd98f00b204e9800998ecf8427e,{A}", f"<{A}>",
-     json.dumps({"indicator": A}), json.dumps({"type": "HASH_PDQ", "hash": A.upper()}), json.dumps({"value": f"0x{A}"}),
-     json.dumps({"type": "pdq", "indicator": A, "id": 7}), json.dumps({"indicator": {"indicator": A, "type": "HASH_PDQ"}})],
-)  # fmt: skip
+    [
+        A,
+        A.upper(),
+        f"pdq {A}",
+        f"PDQ: {A}",
+        f"{A}:holiday.jpg",
+        f"holiday.jpg\t{A}",
+        f"{A}\t31",
+        f"{A},31",
+        f"{A};x;100",
+        f"0x{A}",
+        f"0X{A.upper()}",
+        f"  {A}  ",
+        f'"{A}","a name, with a comma"',
+        f"{A} # why",
+        f"{A}#why",
+        f"{A} | x",
+        f"\ufeff{A}",
+        f"\u200b{A}",
+        f"{A}\u00a0x",
+        f"a b c {A}",
+        f"d41d8cd98f00b204e9800998ecf8427e,{A}",
+        f"<{A}>",
+        json.dumps({"indicator": A}),
+        json.dumps({"type": "HASH_PDQ", "hash": A.upper()}),
+        json.dumps({"value": f"0x{A}"}),
+        json.dumps({"type": "pdq", "indicator": A, "id": 7}),
+        json.dumps({"indicator": {"indicator": A, "type": "HASH_PDQ"}}),
+    ],
+)
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
 def test_the_usual_forms_are_read(tmp_path, row: str, ending: str):
     assert listed(tmp_path, f"# a list{ending}{ending}{row}{ending}{B}{ending}") == [A, B]
@@ -57,13 +81,25 @@ def test_json_documents(tmp_path):
 
 @pytest.mark.parametrize(
     ("row", "says"),
-    [(A[:-1], "63 hex digits"), (A + "0", "65 hex digits"), ("d41d8cd98f00b204e9800998ecf8427e", "32 hex digits (as of MD5)"),
-     ("holiday.jpg", "'holiday.jpg'"), (A[:-1] + "g", "64 characters that are not all hex digits"), (f"{A} {B[:-1]}", "63"),
-     (A[:32] + " " + A[32:], "32 hex digits"), ("pdq", "'pdq'"), ("https://example.com/list", "not a PDQ hash"),
-     ("{", "not a JSON object"), ("{}", 'no "indicator"'), ('{"indicator": "12"}', "'12'"), ('{"indicator": 12}', "no"),
-     ('{"type": "HASH_MD5", "indicator": "00"}', "HASH_MD5 is read by no filter"), ("[]", "not a PDQ hash"),
-     ("\uff11" * 64, "not all hex digits")],
-)  # fmt: skip
+    [
+        (A[:-1], "63 hex digits"),
+        (A + "0", "65 hex digits"),
+        ("d41d8cd98f00b204e9800998ecf8427e", "32 hex digits (as of MD5)"),
+        ("holiday.jpg", "'holiday.jpg'"),
+        (A[:-1] + "g", "64 characters that are not all hex digits"),
+        (f"{A} {B[:-1]}", "63"),
+        (A[:32] + " " + A[32:], "32 hex digits"),
+        ("pdq", "'pdq'"),
+        ("https://example.com/list", "not a PDQ hash"),
+        ("{", "not a JSON object"),
+        ("{}", 'no "indicator"'),
+        ('{"indicator": "12"}', "'12'"),
+        ('{"indicator": 12}', "no"),
+        ('{"type": "HASH_MD5", "indicator": "00"}', "HASH_MD5 is read by no filter"),
+        ("[]", "not a PDQ hash"),
+        ("\uff11" * 64, "not all hex digits"),
+    ],
+)
 def test_a_row_that_is_not_understood_is_refused_by_its_number(tmp_path, row: str, says: str):
     with pytest.raises(ConfigError) as refused:
         listed(tmp_path, f"{B}\n# fine\n{row}\n{B}\n")
@@ -73,9 +109,15 @@ def test_a_row_that_is_not_understood_is_refused_by_its_number(tmp_path, row: st
 
 @pytest.mark.parametrize(
     ("document", "says"),
-    [([A, 7], "entry 2"), ([A, {"id": 1}], "entry 2"), ({"data": A}, "not a list"), ({"hashes": [A]}, "entry 1"),
-     ([A, {"type": "HASH_SHA256", "indicator": B}], "entry 2"), ([A, A[:-1]], "entry 2")],
-)  # fmt: skip
+    [
+        ([A, 7], "entry 2"),
+        ([A, {"id": 1}], "entry 2"),
+        ({"data": A}, "not a list"),
+        ({"hashes": [A]}, "entry 1"),
+        ([A, {"type": "HASH_SHA256", "indicator": B}], "entry 2"),
+        ([A, A[:-1]], "entry 2"),
+    ],
+)
 def test_json_entries_are_refused_by_their_number(tmp_path, document, says: str):
     with pytest.raises(ConfigError, match=says):
         listed(tmp_path, json.dumps(document))
