@@ -127,13 +127,15 @@ def _reviews(config: Config) -> Iterator[Finding]:
 
 
 def _backend(config: Config) -> Iterator[Finding]:
-    from gensafe.pipeline.assemble import open_backend
+    from gensafe.engines import open_engines
 
-    backend = open_backend(config)
-    made = ", ".join(sorted(backend.capabilities().outputs))
-    yield Finding("ok", "backend", f"{backend.name} {backend.version}: {', '.join(backend.models())} makes {made}")
-    if not backend.capabilities().sampling_marks:
-        yield Finding("note", "backend", "text is not marked by sampling; it is found again by fingerprint only")
+    for engine in open_engines(config):
+        made = ", ".join(sorted(engine.can.outputs))
+        version = f"{engine.backend.name} {engine.backend.version}"
+        yield Finding("ok", "engine", f"{engine.name} ({version}): {', '.join(engine.models)} makes {made}")
+        if Modality.TEXT in engine.can.outputs and not engine.can.sampling_marks:
+            said = "its text is not marked by sampling; it is found again by fingerprint only"
+            yield Finding("note", "engine", f"{engine.name}: {said}")
 
 
 def _watermarks(config: Config) -> Iterator[Finding]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, progress, read_config, say
 from gensafe.cli.remote import add_server_arguments, client_options
 from gensafe.core import ids
 from gensafe.core.errors import InvalidRequest, SafetyBlocked
 from gensafe.core.outfile import write_file
-from gensafe.core.types import GenerationRequest, InputMedia, Modality, Progress
+from gensafe.core.types import GenerationRequest, InputMedia, Message, Modality, Progress, Role, read_parameters
+
+if TYPE_CHECKING:
+    from gensafe.v1 import generation_pb2
 
 SUFFIXES = {
     ".txt": "text/plain",
@@ -48,7 +52,16 @@ def add_parser(commands: Commands) -> None:
         metavar="FILE",
         help="a picture, sound, clip or text to go with the prompt",
     )
-    parser.add_argument("--model", default="", help="model name (default: the configured one)")
+    parser.add_argument("--model", default="", help="model name (default: chosen by what is asked for)")
+    parser.add_argument("--system", default="", metavar="TEXT", help="system message of a conversation")
+    parser.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="temperature=0.2, top_p=0.9, stop=END, width=512, voice=heart and so on; gensafe models lists what an "
+        "engine takes",
+    )
     parser.add_argument("--seed", type=int, help="same seed, same output")
     parser.add_argument("--max-tokens", type=int, default=0)
     parser.add_argument(
@@ -96,12 +109,27 @@ def media_type_of(path: Path, modality: Modality) -> str:
     return known
 
 
+def parameters_of(arguments: list[str]) -> dict[str, object]:
+    """NAME=VALUE arguments; a name that comes twice becomes a list.
+
+    Raises:
+        InvalidRequest: one without "=".
+    """
+    given: dict[str, object] = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals or not name:
+            raise InvalidRequest(f"{argument!r} is not NAME=VALUE", field="--parameter")
+        earlier = given.get(name)
+        given[name] = value if earlier is None else [*(earlier if isinstance(earlier, list) else [earlier]), value]
+    return given
+
+
 def _remote(args: argparse.Namespace, target: Path) -> int:
     from google.protobuf.json_format import MessageToDict
 
     from gensafe.client import Client
     from gensafe.client.statuses import Blocked, HeldForReview
-    from gensafe.v1 import generation_pb2
 
     show = progress()
 
@@ -123,6 +151,8 @@ def _remote(args: argparse.Namespace, target: Path) -> int:
                 max_tokens=args.max_tokens,
                 visible_label=args.visible_label,
                 label_profile=args.label_profile,
+                messages=[("system", args.system)] if args.system else [],
+                parameters=parameters_of(args.parameter),
             )
         except Blocked as blocked:
             show("", 0, 0)
@@ -137,19 +167,27 @@ def _remote(args: argparse.Namespace, target: Path) -> int:
             return Exit.BLOCKED
     show("", 0, 0)
     write_file(target, output.data, "--output")
-    receipt = MessageToDict(output.completed, preserving_proto_field_name=True)
-    receipt["manifest"].pop("sidecar", None)
-    if args.json:
-        print_json(receipt)
-    else:
-        _say_written(target, output.record_id, output.completed.digest, output.completed.watermark.note)
+    _report(args, target, output.completed)
     return Exit.OK
+
+
+def _report(args: argparse.Namespace, target: Path, completed: generation_pb2.Completed) -> None:
+    """Print the receipt: the same with a server and without one."""
+    from google.protobuf.json_format import MessageToDict
+
+    if args.json:
+        receipt = MessageToDict(completed, preserving_proto_field_name=True)
+        receipt["manifest"].pop("sidecar", None)
+        print_json(receipt)
+        return
+    _say_written(target, completed.record_id, completed.digest, completed.watermark.note)
 
 
 def _local(args: argparse.Namespace, target: Path) -> int:
     from gensafe.client.messages import read_media
     from gensafe.pipeline import CallControl, Held, Released, Stopped, open_chain
     from gensafe.pipeline import run as run_pipeline
+    from gensafe.server.convert import completed_to_pb
 
     inputs = [read_media(Path(path)) for path in args.input]
     request = GenerationRequest(
@@ -163,6 +201,8 @@ def _local(args: argparse.Namespace, target: Path) -> int:
         max_tokens=args.max_tokens,
         visible_label=args.visible_label,
         label_profile=args.label_profile,
+        messages=(Message(Role.SYSTEM, args.system),) if args.system else (),
+        parameters=read_parameters(parameters_of(args.parameter)),
     )
     show = progress()
     released: Released | None = None
@@ -187,22 +227,7 @@ def _local(args: argparse.Namespace, target: Path) -> int:
         raise AssertionError("a run ends with Released, Held, Stopped or an error")
     signed = released.recorded.signed
     write_file(target, signed.data, "--output")
-    record_id = ids.record_id_text(signed.marked.judged.admission.record_id)
-    receipt = signed.marked.receipt
-    if args.json:
-        print_json(
-            {
-                "record_id": record_id,
-                "digest": signed.digest,
-                "media_type": signed.marked.media_type,
-                "manifest_label": signed.manifest.label,
-                "watermark": {"scheme": receipt.scheme, "level": receipt.level.value, "note": receipt.note},
-                "log_index": released.recorded.log_index,
-                "leaf_hash": released.recorded.leaf_hash,
-            }
-        )
-    else:
-        _say_written(target, record_id, signed.digest, receipt.note)
+    _report(args, target, completed_to_pb(released))
     return Exit.OK
 
 

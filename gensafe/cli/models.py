@@ -1,4 +1,4 @@
-"""``gensafe models``: the models of the configured backend, with the digests of their weights."""
+"""``gensafe models``: the models of the configured engines, with the digests of their weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json,
 def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = commands.add_parser(
-        "models", help="list models of the configured backend", description="List models. Exit: 0, 1 backend unusable."
+        "models",
+        help="list models of the configured engines",
+        description="List models: which engine serves each, what it takes and gives, and which mark its texts carry. "
+        "Exit: 0, 1 an engine is unusable.",
     )
     add_config_arguments(parser)
     parser.add_argument("--json", action="store_true")
@@ -19,28 +22,33 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List."""
-    from gensafe.pipeline.assemble import open_backend
+    from gensafe.engines import open_engines
 
-    backend = open_backend(read_config(args))
-    can = backend.capabilities()
     rows: list[dict[str, Any]] = [
         {
-            "model": name,
-            "backend": backend.name,
-            "version": backend.version,
+            "model": model,
+            "engine": engine.name,
+            "backend": engine.backend.name,
+            "version": engine.backend.version,
             "weights": digest,
-            "inputs": sorted(can.inputs),
-            "outputs": sorted(can.outputs),
-            "sampling_marks": can.sampling_marks,
+            "inputs": sorted(engine.can.inputs),
+            "outputs": sorted(engine.can.outputs),
+            "parameters": sorted(engine.can.parameters),
+            "sampling_marks": engine.can.sampling_marks,
+            "description": engine.can.description,
         }
-        for name, digest in backend.models().items()
+        for engine in open_engines(read_config(args))
+        for model, digest in engine.models.items()
     ]
     if args.json:
         print_json(rows)
         return Exit.OK
     for row in rows:
-        say(f"{row['model']} ({row['backend']} {row['version']}) {row['weights']}")
+        say(f"{row['model']} (engine {row['engine']}: {row['backend']} {row['version']})")
+        say(f"  {row['description']}")
         say(f"  in: {', '.join(row['inputs']) or 'prompt only'}; out: {', '.join(row['outputs'])}")
-    if can.description:
-        say(can.description)
+        say(f"  weights: {row['weights'] or 'not pinned'}")
+        say(f"  parameters: {', '.join(row['parameters']) or 'none'}")
+        if "text" in row["outputs"]:
+            say(f"  text marked while it is sampled: {'yes' if row['sampling_marks'] else 'no'}")
     return Exit.OK

@@ -52,13 +52,12 @@ def run(args: argparse.Namespace) -> int:
             os.kill(os.getpid(), signal.SIGKILL)
 
     chain = open_chain(config, fault_point=fault_point)
-    tokenizer = chain.backends[chain.default_model].tokenizer()
     data_dir = Path(config.data_dir)
     context = open_context(
         chain.keys,
         registry=chain.registry,
         log=chain.log,
-        tokenizer=tokenizer,
+        tokenizers=chain.engines.tokenizers(),
         trust_lists=read_trust_lists(data_dir, SIGNERS),
         time_stamp_lists=read_trust_lists(data_dir, TIME_STAMPS),
         revocations=read_revocations(data_dir),

@@ -166,7 +166,7 @@ def _unreadable(path: Path, reason: str) -> VerificationReport:
 def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
     from gensafe.audit import AuditLog
     from gensafe.keys import KeyRing
-    from gensafe.pipeline.assemble import key_passphrase, text_tokenizer
+    from gensafe.pipeline.assemble import key_passphrase, text_tokenizers
     from gensafe.provenance import import_trust_list
     from gensafe.registry import Registry
     from gensafe.verify import open_context, verify_bytes
@@ -195,7 +195,7 @@ def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
         keys,
         registry=registry,
         log=log,
-        tokenizer=text_tokenizer(config) if keys else None,
+        tokenizers=text_tokenizers(config) if keys else (),
         trust_lists=trust_lists,
         time_stamp_lists=read_trust_lists(data_dir, TIME_STAMPS),
         revocations=read_revocations(data_dir),

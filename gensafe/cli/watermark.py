@@ -143,14 +143,15 @@ def _test_keys(args: argparse.Namespace) -> int:
     """Say which key ids give uniform p-values on unmarked texts: one that does not would accuse too often."""
     from gensafe.core import plugins
     from gensafe.core.ports import SamplingWatermark
-    from gensafe.pipeline.assemble import open_keys, text_tokenizer
+    from gensafe.pipeline.assemble import open_keys, text_tokenizers
 
     config = read_config(args)
-    tokenizer = text_tokenizer(config)
-    if tokenizer is None:
-        raise InvalidRequest("this backend has no tokenizer, so its texts carry no mark", field="generation.backend")
+    tokenizers = text_tokenizers(config)
+    if not tokenizers:
+        raise InvalidRequest("no engine has a tokenizer, so no text carries a mark", field="engines")
     whole = "\n\n".join(read_text(name, "FILE", error=InvalidRequest) for name in args.texts)
-    pieces = (tokenizer.encode(text) for text in re.split(r"\r?\n[ \t]*\r?\n", whole))
+    parts = re.split(r"\r?\n[ \t]*\r?\n", whole)
+    pieces = (tokenizer.encode(text) for tokenizer in tokenizers for text in parts)
     texts = [tokens for tokens in pieces if len(tokens) >= MIN_TOKENS]
     scheme: SamplingWatermark = plugins.load("gensafe.watermarks", "text", config.watermark.text)
     found = scheme.test_keys(texts, open_keys(config).watermark_key(Modality.TEXT))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +12,15 @@ import grpc
 
 from gensafe.client import statuses
 from gensafe.core import errors, ids
+from gensafe.core.types import read_parameters
 from gensafe.v1 import common_pb2, generation_pb2, provenance_pb2
 
 CHUNK = 256 * 1024
+ROLES = {
+    "system": generation_pb2.CHAT_ROLE_SYSTEM,
+    "user": generation_pb2.CHAT_ROLE_USER,
+    "assistant": generation_pb2.CHAT_ROLE_ASSISTANT,
+}
 MODALITIES = {
     "text": common_pb2.MODALITY_TEXT,
     "image": common_pb2.MODALITY_IMAGE,
@@ -89,11 +95,27 @@ def generate_request(
     request_id: str = "",
     visible_label: bool = False,
     label_profile: str = "",
+    messages: Sequence[tuple[str, str]] = (),
+    parameters: Mapping[str, object] | None = None,
 ) -> generation_pb2.GenerateRequest:
     """Build a request; a fresh request id is drawn here so that retries are recognised.
 
+    Args:
+        prompt: What to generate; in a conversation the last message.
+        modality: text, image, audio or video.
+        inputs: Files that go with the prompt.
+        model: "" = chosen by the server.
+        seed: None = drawn by the server.
+        media_type: Container of the output; "" = the modality's default.
+        max_tokens: 0 = the engine's bound.
+        request_id: A UUID; "" = a fresh one.
+        visible_label: Whether people see or hear that it is AI-made.
+        label_profile: "", eu, ca, cn, kr or in.
+        messages: The conversation before the prompt: ("system" | "user" | "assistant", text).
+        parameters: Name -> value, see ``gensafe.core.types.Parameters``.
+
     Raises:
-        InvalidRequest: unknown modality or an input file that cannot be read.
+        InvalidRequest: unknown modality, role or parameter, or an input file that cannot be read.
     """
     if modality not in MODALITIES:
         raise errors.InvalidRequest(f"{modality!r} is not text, image, audio or video", field="modality")
@@ -110,6 +132,17 @@ def generate_request(
     )
     if seed is not None:
         message.seed = seed
+    for number, (role, text) in enumerate(messages):
+        if role not in ROLES:
+            raise errors.InvalidRequest(f"{role!r} is not system, user or assistant", field=f"messages[{number}].role")
+        message.messages.add(role=ROLES[role], text=text)
+    for name, value in read_parameters(parameters or {}).given().items():
+        if name.startswith("extra."):
+            message.parameters.extra[name.removeprefix("extra.")] = str(value)
+        elif isinstance(value, tuple):
+            message.parameters.stop.extend(value)
+        else:
+            setattr(message.parameters, name, value)
     return message
 
 

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from gensafe.core.config_check import check_config, in_range, is_loopback
 from gensafe.core.errors import ConfigError
@@ -19,6 +19,7 @@ from gensafe.core.textfile import read_text
 __all__ = [
     "AuditConfig",
     "Config",
+    "EngineConfig",
     "GenerationConfig",
     "LabelConfig",
     "SafetyConfig",
@@ -83,10 +84,23 @@ class ServerConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationConfig:
-    """Which backend serves, and with which options."""
+class EngineConfig:
+    """One of ``[[engines]]``. A request without a model goes to the first engine that can do what it asks for."""
 
-    backend: str = "symphony"
+    name: str = ""  # "" = the backend's name
+    backend: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    models: tuple[str, ...] = ()  # of those the backend serves; () = all
+    max_concurrent: int = in_range(0, 0, 1024)  # jobs at a time; 0 = as many as the server runs
+    max_queued: int = in_range(16, 0, 100_000)  # jobs that may wait for this engine
+    fallback: str = ""  # name of the engine that takes over before the first piece of output, if this one is down
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationConfig:
+    """Bounds of a request. ``backend`` and ``options``: the one engine, in the form before ``[[engines]]``."""
+
+    backend: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     max_prompt_chars: int = in_range(4000, 1, 10_000_000)
     max_inputs: int = in_range(8, 0, 1000)
@@ -138,6 +152,7 @@ class Config:
     data_dir: str = "gensafe-data"
     server: ServerConfig = field(default_factory=ServerConfig)
     generation: GenerationConfig = field(default_factory=GenerationConfig)
+    engines: tuple[EngineConfig, ...] = ()  # () = those in the box: smollm2, hibari, symphony
     safety: SafetyConfig = field(default_factory=SafetyConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     labels: LabelConfig = field(default_factory=LabelConfig)
@@ -191,6 +206,8 @@ def redacted(config: Config) -> dict[str, Any]:
             return {f.name: plain(getattr(value, f.name), f.name) for f in fields(value)}
         if isinstance(value, Mapping):
             return {k: plain(v, k) for k, v in value.items()}
+        if isinstance(value, tuple):
+            return [plain(v, name) for v in value]
         secret = any(word in name.lower() for word in ("secret", "password", "token")) or name.lower().endswith(
             "api_key"
         )
@@ -223,6 +240,11 @@ def _build(kind: type[T], document: Mapping[str, Any], prefix: str) -> T:
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise ConfigError("must be a list", field=where)
+        inner = get_args(hint)[0]
+        return tuple(_convert(inner, one, f"{where}[{number}]") for number, one in enumerate(value))
     if hasattr(hint, "__dataclass_fields__"):
         if not isinstance(value, Mapping):
             raise ConfigError("must be a table", field=where)

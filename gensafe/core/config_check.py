@@ -37,8 +37,7 @@ def check_config(config: Config) -> None:
         raise ConfigError(
             f"{config.environment!r} is not an environment", field="environment", fix="development or production"
         )
-    if config.environment == "production" and config.generation.backend == "simulator":
-        raise ConfigError("the simulator is no model", field="generation.backend", fix="configure a real backend")
+    _check_engines(config)
     server = config.server
     if bool(server.tls_certificate) != bool(server.tls_key):
         raise ConfigError("certificate and key go together", field="server.tls_certificate", fix="set both tls_* files")
@@ -65,6 +64,17 @@ def check_config(config: Config) -> None:
             field="server.upload_memory_bytes",
             fix=f"at least server.max_request_bytes, {server.max_request_bytes}",
         )
+
+
+def _check_engines(config: Config) -> None:
+    named = [(config.generation.backend, "generation.backend")]
+    for number, engine in enumerate(config.engines):
+        if not engine.backend:
+            raise ConfigError("names no backend", field=f"engines[{number}].backend", fix="see: gensafe plugins")
+        named.append((engine.backend, f"engines[{number}].backend"))
+    for backend, key in named:
+        if config.environment == "production" and backend == "simulator":
+            raise ConfigError("the simulator is no model", field=key, fix="configure a real backend")
 
 
 def trusted_proxies(server: ServerConfig) -> list[str]:
@@ -132,6 +142,9 @@ def _check_ranges(section: Any, prefix: str) -> None:  # noqa: ANN401 - any conf
         value = getattr(section, item.name)
         if hasattr(value, "__dataclass_fields__"):
             _check_ranges(value, f"{prefix}{item.name}.")
+        elif isinstance(value, tuple) and value and hasattr(value[0], "__dataclass_fields__"):
+            for number, one in enumerate(value):
+                _check_ranges(one, f"{prefix}{item.name}[{number}].")
         elif "range" in item.metadata:
             low, high = item.metadata["range"]
             if not math.isfinite(value) or not low <= value <= high:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from gensafe import media as codecs
 from gensafe.core import ids
 from gensafe.core.errors import CannotCarry, WatermarkNotDetected
-from gensafe.core.ports import Backend, SamplingMark, SamplingWatermark, Watermarker
+from gensafe.core.ports import SamplingMark, SamplingWatermark, TextTokenizer, Watermarker
 from gensafe.core.types import (
     Detection,
     Judged,
@@ -54,7 +54,7 @@ class Marker:
         """A fresh sampling mark for one text, under the key of the epoch it was admitted in."""
         return self.text_scheme.sampler(self.key_for(Modality.TEXT, epoch))
 
-    def mark(self, judged: Judged, backend: Backend) -> Marked:
+    def mark(self, judged: Judged, tokenizer: TextTokenizer | None) -> Marked:
         """Turn a judged draft into marked bytes.
 
         Raises:
@@ -63,7 +63,7 @@ class Marker:
         """
         media = judged.draft.media
         if isinstance(media, Text):
-            return self._mark_text(judged, media, backend)
+            return self._mark_text(judged, media, tokenizer)
         return self._mark_media(judged, media)
 
     def _mark_media(self, judged: Judged, media: Media) -> Marked:
@@ -92,7 +92,7 @@ class Marker:
         receipt = WatermarkReceipt("", payload, ids.watermark_key_id(self.epoch), MarkLevel.NONE, 1.0, note=refusal)
         return Marked(judged, data, media_type, receipt, fingerprint(codecs.decode(data, media_type)), visible)
 
-    def _mark_text(self, judged: Judged, media: Text, backend: Backend) -> Marked:
+    def _mark_text(self, judged: Judged, media: Text, tokenizer: TextTokenizer | None) -> Marked:
         """Text was marked, if at all, while it was sampled; here the mark is looked for again in the final text.
 
         A held text may be released after the key was rotated, so the key is that of its admission; a medium, marked
@@ -104,7 +104,6 @@ class Marker:
             media = labelled
             judged = replace(judged, draft=replace(judged.draft, media=media))
         data = self.label(judged, codecs.encode(media, "text/plain"), "text/plain")
-        tokenizer = backend.tokenizer()
         if tokenizer is None or record.sampling_mark.startswith("not marked"):
             receipt = WatermarkReceipt(
                 "", b"", ids.watermark_key_id(epoch), MarkLevel.NONE, 1.0, note=record.sampling_mark

@@ -13,6 +13,7 @@ from gensafe.core.errors import Conflict, InvalidRequest, MediaError, SafetyBloc
 from gensafe.core.types import Admission, GenerationJob, GenerationRequest, Media, Modality, Stage, Text, Verdict
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.ledger import Attempt
+from gensafe.pipeline.wishes import check_wishes, refuse_unhonoured, whole_prompt, wishes_of
 from gensafe.registry import Intent, IntentState
 from gensafe.safety import SafetyRunner, judge_parts
 
@@ -60,9 +61,6 @@ def check(chain: Chain, request: GenerationRequest) -> Checked:
         )
     if len(request.inputs) > config.max_inputs:
         raise InvalidRequest(f"{len(request.inputs)} files", field="inputs", fix=f"at most {config.max_inputs}")
-    if request.model and request.model not in chain.backends:
-        known = ", ".join(sorted(chain.backends))
-        raise InvalidRequest(f"no model {request.model!r}", field="model", fix=f"one of: {known}")
     if request.max_tokens < 0:
         raise InvalidRequest("must not be negative", field="max_tokens")
     if request.seed is not None and not 0 <= request.seed < 2**SEED_BITS:
@@ -79,11 +77,9 @@ def check(chain: Chain, request: GenerationRequest) -> Checked:
             field="media_type",
             fix=f"exactly one of: {', '.join(writable)}",
         )
-    can = chain.backend(request).capabilities()
-    if request.modality not in can.outputs:
-        raise InvalidRequest(
-            f"this model makes no {request.modality}", field="modality", fix=", ".join(sorted(can.outputs))
-        )
+    check_wishes(request)
+    if request.model:
+        chain.engines.choose(request.model, request.modality, frozenset())  # before costly inputs are read
     inputs: list[Media] = []
     parts: list[tuple[codecs.Part, ...]] = []
     for number, item in enumerate(request.inputs):
@@ -93,13 +89,24 @@ def check(chain: Chain, request: GenerationRequest) -> Checked:
         except MediaError as error:
             raise type(error)(error.message, field=f"inputs[{number}]", fix=error.fix) from error
         medium = found[0].media
-        if medium is None or medium.modality not in can.inputs:
-            kind = medium.modality if medium else "such file"
-            raise InvalidRequest(f"this model reads no {kind}", field=f"inputs[{number}]")
+        if medium is None:
+            raise InvalidRequest("cannot be read as a medium", field=f"inputs[{number}]")
         inputs.append(medium)
         parts.append(found)
     seed = request.seed if request.seed is not None else secrets.randbits(SEED_BITS)
-    job = GenerationJob(request.prompt, request.modality, tuple(inputs), seed, request.max_tokens)
+    kinds = frozenset(medium.modality for medium in inputs)
+    engine, model = chain.engines.choose(request.model, request.modality, kinds)
+    refuse_unhonoured(request, engine)
+    job = GenerationJob(
+        prompt=request.prompt,
+        modality=request.modality,
+        inputs=tuple(inputs),
+        seed=seed,
+        max_tokens=request.max_tokens,
+        model=model,
+        messages=request.messages,
+        parameters=request.parameters,
+    )
     return Checked(job, tuple(parts))
 
 
@@ -150,11 +157,14 @@ def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:
         SafetyBlocked: policy refuses the prompt or an input.
     """
     request = claimed.request
-    verdict = _require(safety.judge(Text(request.prompt), Stage.PROMPT))  # 3.
+    prompt = whole_prompt(request)
+    verdict = _require(safety.judge(Text(prompt), Stage.PROMPT))  # 3.
+    if prompt != request.prompt:  # once more by itself: what is last is what is asked for
+        _require(safety.judge(Text(request.prompt), Stage.PROMPT))
     for parts in claimed.checked.inputs:
         _require(judge_parts(safety, parts, Stage.INPUT))
     chain.fault_point("admitted")
-    commitment = chain.registry.seal_prompt(claimed.record_id, request.tenant, request.prompt)
+    commitment = chain.registry.seal_prompt(claimed.record_id, request.tenant, prompt)
     intent_index = chain.ledger.opened(  # 4.
         Attempt(request.key, claimed.record_id, request.modality),
         entries.opened(
@@ -166,7 +176,7 @@ def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:
             policy_id=verdict.policy_id,
             policy_digest=verdict.policy_digest,
             input_digests=claimed.input_digests,
-            model=chain.model(request),
+            model=claimed.checked.job.model,
             label_profile=request.label_profile,
         ),
     )
@@ -202,5 +212,6 @@ def _request_digest(request: GenerationRequest, input_digests: tuple[str, ...]) 
             "max_tokens": request.max_tokens,
             "visible_label": request.visible_label,
             "label_profile": request.label_profile,
+            **wishes_of(request),
         }
     )

@@ -12,10 +12,11 @@ from gensafe.audit import AuditLog, entries
 from gensafe.core import plugins
 from gensafe.core.clock import SystemClock
 from gensafe.core.config import Config
-from gensafe.core.errors import GensafeError, PluginError
-from gensafe.core.ports import Backend, SamplingWatermark, TextTokenizer, Watermarker
+from gensafe.core.errors import GensafeError
+from gensafe.core.ports import SamplingWatermark, TextTokenizer, Watermarker
 from gensafe.core.storage import make_private_folder
 from gensafe.core.types import Modality
+from gensafe.engines import open_engines
 from gensafe.keys import KeyInfo, KeyRing
 from gensafe.marking import Marker
 from gensafe.pipeline.agreement import check_agreement, restore_lost_intents
@@ -43,7 +44,7 @@ def open_chain(config: Config, *, fault_point: Callable[[str], None] = no_fault)
     clock = SystemClock()
     data_dir = Path(config.data_dir)
     keys = open_keys(config)
-    backend = open_backend(config)
+    engines = open_engines(config)
     policy_path = Path(config.safety.policy) if config.safety.policy else None
     policy = PolicyFile(policy_path, config.safety.timeout_s, environment=config.environment)
     signer = keys.claim_signer()
@@ -62,17 +63,13 @@ def open_chain(config: Config, *, fault_point: Callable[[str], None] = no_fault)
         Modality.VIDEO: plugins.load("gensafe.watermarks", "video", config.watermark.video),
     }
     text_scheme: SamplingWatermark = plugins.load("gensafe.watermarks", "text", config.watermark.text)
-    models = dict.fromkeys(backend.models(), backend)
-    if not models:
-        raise PluginError(f"backend {backend.name} serves no model")
     chain = Chain(
         config=config,
         clock=clock,
         keys=keys,
         log=log,
         registry=registry,
-        backends=models,
-        default_model=next(iter(models)),
+        engines=engines,
         policy=policy,
         marker=Marker(
             watermarkers=watermarkers,
@@ -118,18 +115,12 @@ def key_passphrase() -> bytes | None:
     return os.environ.get(PASSPHRASE_VARIABLE, "").encode() or None
 
 
-def open_backend(config: Config) -> Backend:
-    """Load the configured backend."""
-    backend: Backend = plugins.load("gensafe.backends", config.generation.backend, config.generation.options)
-    return backend
-
-
-def text_tokenizer(config: Config) -> TextTokenizer | None:
-    """The tokenizer of the configured backend's texts, for detecting text marks; None if it cannot be loaded here."""
+def text_tokenizers(config: Config) -> tuple[TextTokenizer, ...]:
+    """The tokenizers of the configured engines' texts, for detecting text marks; none where they cannot be loaded."""
     try:
-        return open_backend(config).tokenizer()
+        return open_engines(config).tokenizers()
     except GensafeError:
-        return None
+        return ()
 
 
 def open_registry(keys: KeyRing, data_dir: Path) -> Registry:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
 from gensafe.audit import AuditLog, entries
 from gensafe.core.config import Config
-from gensafe.core.ports import Backend, ClaimSigner, Clock
-from gensafe.core.types import GenerationRequest
+from gensafe.core.ports import ClaimSigner, Clock
+from gensafe.engines import Engines
 from gensafe.keys import KeyRing
 from gensafe.marking import Marker
 from gensafe.pipeline.ledger import Ledger
@@ -60,8 +60,7 @@ class Chain:
     keys: KeyRing
     log: AuditLog
     registry: Registry
-    backends: Mapping[str, Backend]  # model name -> backend
-    default_model: str
+    engines: Engines
     policy: PolicyFile
     marker: Marker
     signer: ClaimSigner
@@ -69,14 +68,6 @@ class Chain:
     trust: TrustStore
     ledger: Ledger
     fault_point: Callable[[str], None] = no_fault
-
-    def model(self, request: GenerationRequest) -> str:
-        """The name of the model that serves a request: the one it names, or the default."""
-        return request.model or self.default_model
-
-    def backend(self, request: GenerationRequest) -> Backend:
-        """The backend that serves a request."""
-        return self.backends[self.model(request)]
 
     def safety(self, tenant: str) -> SafetyRunner:
         """The policy in force for a tenant. Taken once per request: it is judged under one policy throughout."""

@@ -9,7 +9,8 @@ from gensafe.audit.log import Appended
 from gensafe.core import ids
 from gensafe.core.digest import sha256
 from gensafe.core.errors import SigningFailed
-from gensafe.core.types import Audio, Image, Marked, MarkLevel, Media, Recorded, Signed, Text, Video
+from gensafe.core.ports import TextTokenizer
+from gensafe.core.types import Audio, Image, Judged, Marked, MarkLevel, Media, Recorded, Signed, Text, Video
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Released
 from gensafe.pipeline.labels import label_evidence
@@ -19,6 +20,11 @@ from gensafe.registry import Record
 from gensafe.safety import verdict_digest
 
 SOFT_BINDING_PREFIX = "org.gensafe."
+
+
+def tokenizer_of(chain: Chain, judged: Judged) -> TextTokenizer | None:
+    """The tokenizer of the engine that made a draft; None where it has none, or is served here no longer."""
+    return chain.engines.tokenizer(judged.draft.record.model, judged.admission.job.model)
 
 
 def sign(chain: Chain, marked: Marked) -> Signed:

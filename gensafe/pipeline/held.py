@@ -28,6 +28,7 @@ from gensafe.core.types import (
     InputMedia,
     Judged,
     Media,
+    Parameters,
     Text,
     Verdict,
     Video,
@@ -42,7 +43,7 @@ def pack(judged: Judged) -> bytes:
     arrays, medium = _arrays(judged.draft.media)
     facts = {
         "format": FORMAT,
-        "request": to_plain(replace(request, prompt="", inputs=())),
+        "request": to_plain(replace(request, prompt="", inputs=(), messages=(), parameters=Parameters())),
         "inputs": [{"media_type": item.media_type, "name": item.name} for item in request.inputs],
         "seed": admission.job.seed,
         "record_id": admission.record_id,
@@ -78,7 +79,7 @@ def unpack(data: bytes) -> Judged:
         )
         admission = Admission(
             request=request,
-            job=GenerationJob("", request.modality, (), facts["seed"], request.max_tokens),
+            job=GenerationJob("", request.modality, (), facts["seed"], request.max_tokens, request.model),
             record_id=facts["record_id"],
             intent_index=facts["intent_index"],
             prompt_verdict=from_plain(Verdict, facts["prompt_verdict"]),

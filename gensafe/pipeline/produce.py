@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
-from gensafe.core.errors import BackendError, GensafeError, SafetyBlocked, UnsupportedMedia
+from gensafe.core.errors import (
+    BackendError,
+    BackendUnavailable,
+    GensafeError,
+    InvalidRequest,
+    SafetyBlocked,
+    UnsupportedMedia,
+)
 from gensafe.core.types import (
     Action,
     Admission,
     Draft,
+    GenerationJob,
     Judged,
     Media,
     Modality,
@@ -19,11 +28,15 @@ from gensafe.core.types import (
     TextDelta,
     Verdict,
 )
+from gensafe.engines import Engine
 from gensafe.media.redaction import redact
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import CallControl, ReleasedText
+from gensafe.pipeline.wishes import refuse_unhonoured
 from gensafe.safety import SafetyRunner, StreamGate
 from gensafe.safety.text import redact as redact_text
+
+log = logging.getLogger("gensafe.pipeline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,12 @@ def produce(
 
 
 def _judged_media(admission: Admission, draft: Draft, safety: SafetyRunner) -> Judged | ForReview:
+    if draft.script:  # the words of a sound, as the engine knows them: no recogniser hears them better
+        said = safety.judge(Text(draft.script), Stage.OUTPUT)
+        if said.for_review:
+            return ForReview(Judged(admission, draft, said))
+        if not said.releasable or said.action is Action.REDACT:  # words cannot be taken out of a finished sound
+            raise SafetyBlocked("the words of the sound were stopped", said)
     verdict = safety.judge(draft.media, Stage.OUTPUT)
     if verdict.releasable and verdict.action is Action.REDACT and not verdict.monitor_only:
         draft = replace(draft, media=_redacted(draft.media, verdict))
@@ -142,17 +161,47 @@ class _GatedText:
 
 
 def _events(chain: Chain, admission: Admission, control: CallControl) -> Iterator[Progress | TextDelta | Draft]:
-    """The backend's events, with strays converted at the port."""
-    backend = chain.backend(admission.request)
-    wants_mark = admission.request.modality is Modality.TEXT and backend.capabilities().sampling_marks
-    mark = chain.marker.sampling_mark(admission.key_epoch) if wants_mark else None
+    """The engine's events. Its fallback, if it has one, takes over before the first piece of output and never after."""
+    engine, job = chain.engines.of(admission.job.model), admission.job
+    started = False
     try:
-        yield from backend.generate(admission.job, mark, control.cancelled)
+        try:
+            for event in _run(chain, engine, job, admission, control):
+                started = started or not isinstance(event, Progress)
+                yield event
+        except BackendUnavailable as error:
+            other = chain.engines.fallback(engine)
+            if started or other is None or not _can_serve(other, admission):
+                raise
+            job = replace(job, model=next(iter(other.models)))
+            log.warning("engine %s takes over for %s: %s", other.name, engine.name, error)
+            note = f"made by engine {other.name}, since {engine.name} was unavailable"
+            for event in _run(chain, other, job, admission, control):
+                yield _noted(event, note) if isinstance(event, Draft) else event
     except GensafeError:
         control.check()  # a backend's Cancelled for a passed deadline becomes DeadlineExceeded
         raise
-    except Exception as error:
-        raise BackendError(f"the backend failed: {type(error).__name__}") from error
+
+
+def _run(
+    chain: Chain, engine: Engine, job: GenerationJob, admission: Admission, control: CallControl
+) -> Iterator[Progress | TextDelta | Draft]:
+    wants_mark = job.modality is Modality.TEXT and engine.can.sampling_marks
+    mark = chain.marker.sampling_mark(admission.key_epoch) if wants_mark else None
+    yield from engine.generate(job, mark, control.cancelled)
+
+
+def _can_serve(engine: Engine, admission: Admission) -> bool:
+    job = admission.job
+    try:
+        refuse_unhonoured(admission.request, engine)
+    except InvalidRequest:
+        return False
+    return job.modality in engine.can.outputs and {m.modality for m in job.inputs} <= engine.can.inputs
+
+
+def _noted(draft: Draft, note: str) -> Draft:
+    return replace(draft, record=replace(draft.record, notes=(*draft.record.notes, note)))
 
 
 def _redacted(media: Media, verdict: Verdict) -> Media:

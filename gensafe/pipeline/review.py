@@ -21,7 +21,7 @@ from gensafe.core.errors import GensafeError, LogUnavailable, RegistryError
 from gensafe.core.types import Judged, Review
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Held, Released, Stopped
-from gensafe.pipeline.finish import record, sign
+from gensafe.pipeline.finish import record, sign, tokenizer_of
 from gensafe.pipeline.held import pack, unpack
 from gensafe.pipeline.ledger import Attempt, Step
 from gensafe.pipeline.orders import carry_out_orders
@@ -141,7 +141,7 @@ def _release(chain: Chain, item: HeldOutput) -> None:
         return
     judged = replace(held, review=_review(chain, item))
     try:
-        marked = chain.marker.mark(judged, chain.backend(judged.admission.request))
+        marked = chain.marker.mark(judged, tokenizer_of(chain, judged))
         signed = sign(chain, marked)
     except (LogUnavailable, RegistryError):
         raise

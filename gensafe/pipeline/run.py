@@ -27,7 +27,7 @@ from gensafe.core.types import Admission, GenerationRequest, Judged, Marked, Pro
 from gensafe.pipeline.admit import Claimed, admit, check, claim
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Accepted, CallControl, Judgement, PipelineEvent, ReleasedText, Stopped
-from gensafe.pipeline.finish import record, release, sign
+from gensafe.pipeline.finish import record, release, sign, tokenizer_of
 from gensafe.pipeline.ledger import Attempt, Step
 from gensafe.pipeline.produce import ForReview, produce
 from gensafe.pipeline.replay import replay
@@ -80,7 +80,7 @@ def _run(chain: Chain, request: GenerationRequest, control: CallControl) -> Iter
         yield Judgement(ended.verdict)
         yield Progress(0, 1, "mark")
         course.step = Step.MARK
-        marked = chain.marker.mark(ended, chain.backend(request))  # 7.
+        marked = chain.marker.mark(ended, tokenizer_of(chain, ended))  # 7.
         if notice := _notice(ended, marked):
             course.streamed += len(notice.encode())
             yield ReleasedText(notice)

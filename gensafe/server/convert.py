@@ -12,14 +12,18 @@ from gensafe.core.types import (
     Decision,
     GenerationRequest,
     InputMedia,
+    Message,
     Modality,
     Outcome,
+    Parameters,
     Progress,
     Recorded,
+    Role,
     Stage,
     Text,
     Verdict,
     VerificationReport,
+    read_parameters,
 )
 from gensafe.pipeline.events import Accepted, Held, Judgement, PipelineEvent, Released, ReleasedText, Stopped
 from gensafe.safety import verdict_digest
@@ -44,6 +48,11 @@ _STAGES = {
     Stage.INPUT: common_pb2.STAGE_INPUT,
     Stage.OUTPUT: common_pb2.STAGE_OUTPUT,
     Stage.STANDALONE: common_pb2.STAGE_STANDALONE,
+}
+_ROLES = {
+    generation_pb2.CHAT_ROLE_SYSTEM: Role.SYSTEM,
+    generation_pb2.CHAT_ROLE_USER: Role.USER,
+    generation_pb2.CHAT_ROLE_ASSISTANT: Role.ASSISTANT,
 }
 _OUTCOMES = {
     Outcome.PASS: provenance_pb2.OUTCOME_PASS,
@@ -74,7 +83,28 @@ def request_from_pb(message: generation_pb2.GenerateRequest, tenant: str) -> Gen
         tenant=tenant,
         visible_label=message.visible_label,
         label_profile=message.label_profile,
+        messages=tuple(_message(m, number) for number, m in enumerate(message.messages)),
+        parameters=parameters_from_pb(message.parameters),
     )
+
+
+def _message(message: generation_pb2.ChatMessage, number: int) -> Message:
+    if message.role not in _ROLES:
+        raise InvalidRequest("choose system, user or assistant", field=f"messages[{number}].role")
+    return Message(_ROLES[message.role], message.text)
+
+
+def parameters_from_pb(message: generation_pb2.Parameters) -> Parameters:
+    """Parameters as far as they were set."""
+    given: dict[str, object] = {}
+    for descriptor, value in message.ListFields():
+        if descriptor.name == "extra":
+            given |= {f"extra.{name}": text for name, text in value.items()}
+        elif descriptor.name == "stop":
+            given["stop"] = tuple(value)
+        else:
+            given[descriptor.name] = value
+    return read_parameters(given)
 
 
 def verdict_to_pb(verdict: Verdict) -> common_pb2.Verdict:
@@ -192,6 +222,9 @@ def completed_to_pb(event: Released) -> generation_pb2.Completed:
             tokens=record.tokens,
             sampling_mark=record.sampling_mark,
             notes=record.notes,
+            finish=record.finish,
+            tokens_in=record.tokens_in,
+            parameters={name: str(value) for name, value in record.parameters.items()},
         ),
         watermark=generation_pb2.Watermark(
             scheme=receipt.scheme,

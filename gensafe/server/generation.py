@@ -177,16 +177,19 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         yield pb.FetchOutputResponse(offset=len(data), digest=record.digest, size=len(data))
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
-        """List the models of every configured backend."""
+        """List the models of every configured engine."""
         models = []
-        for backend in dict.fromkeys(self._chain.backends.values()):
-            can = backend.capabilities()
-            for name, digest in backend.models().items():
+        for engine in self._chain.engines:
+            can = engine.can
+            for name, digest in engine.models.items():
                 models.append(
                     pb.Model(
                         name=name,
-                        backend=backend.name,
-                        backend_version=backend.version,
+                        engine=engine.name,
+                        backend=engine.backend.name,
+                        backend_version=engine.backend.version,
+                        parameters=sorted(can.parameters),
+                        unavailable="" if engine.health.ok else engine.health.reason,
                         weights_digest=digest,
                         inputs=[convert.MODALITIES[m] for m in sorted(can.inputs)],
                         outputs=[convert.MODALITIES[m] for m in sorted(can.outputs)],

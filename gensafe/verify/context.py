@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gensafe.audit import LogReader
 from gensafe.core import plugins
 from gensafe.core.errors import PluginError
 from gensafe.core.ports import SamplingWatermark, TextTokenizer, Watermarker
-from gensafe.core.types import Detection, Media, Modality, Text
+from gensafe.core.types import Detection, MarkLevel, Media, Modality, Text
 from gensafe.keys import KeyRing
 from gensafe.media.limits import LIMITS, Limits
 from gensafe.provenance import TrustList, TrustStore, strip_a8
@@ -19,6 +19,8 @@ from gensafe.verify.ports import KeyLookup, LogProver, MarkDetector, Records
 
 MARK_PREFIX = "org.gensafe."
 """Soft-binding algorithms under this prefix are ours: a promised mark that is not found is a contradiction."""
+PRESENT_AT = 1e-6
+"""The bound of promise 4: a mark is called present below this chance of a false alarm, all tries counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def open_context(
     *,
     registry: Records | None = None,
     log: LogReader | None = None,
-    tokenizer: TextTokenizer | None = None,
+    tokenizers: tuple[TextTokenizer, ...] = (),
     trust_lists: tuple[TrustList, ...] = (),
     time_stamp_lists: tuple[TrustList, ...] = (),
     revocations: tuple[RevocationList, ...] = (),
@@ -64,7 +66,7 @@ def open_context(
         keys: The key ring: own trust anchors, revocations and watermark keys. None = outside trust lists only.
         registry: The registry, read-only.
         log: The log, read-only.
-        tokenizer: The tokenizer of the model that wrote the texts; without it text marks are not searched.
+        tokenizers: Of the models that may have written the texts; without one text marks are not searched.
         trust_lists: Further signer lists.
         time_stamp_lists: Further time-stamp lists.
         revocations: Certificate revocation lists of issuers.
@@ -82,7 +84,7 @@ def open_context(
         revoked=keys.revoked_signers(),
         revocations=revocations,
     )
-    detectors, algorithms = load_detectors(tokenizer)
+    detectors, algorithms = load_detectors(tokenizers)
     return VerifyContext(
         trust=trust,
         detectors=detectors,
@@ -95,7 +97,7 @@ def open_context(
     )
 
 
-def load_detectors(tokenizer: TextTokenizer | None = None) -> tuple[dict[Modality, MarkDetector], tuple[str, ...]]:
+def load_detectors(tokenizers: tuple[TextTokenizer, ...] = ()) -> tuple[dict[Modality, MarkDetector], tuple[str, ...]]:
     """The installed watermark plugins as detectors, and their soft-binding names."""
     detectors: dict[Modality, MarkDetector] = {}
     names: list[str] = []
@@ -106,17 +108,27 @@ def load_detectors(tokenizer: TextTokenizer | None = None) -> tuple[dict[Modalit
         watermarker: Watermarker = plugins.load("gensafe.watermarks", modality.value)
         detectors[modality] = watermarker.detect
         names.append(MARK_PREFIX + watermarker.scheme)
-    if tokenizer is not None and Modality.TEXT.value in installed:
-        detectors[Modality.TEXT] = _text_detector(tokenizer)
+    if tokenizers and Modality.TEXT.value in installed:
+        detectors[Modality.TEXT] = _text_detector(tokenizers)
     return detectors, tuple(names)
 
 
-def _text_detector(tokenizer: TextTokenizer) -> MarkDetector:
+def _text_detector(tokenizers: tuple[TextTokenizer, ...]) -> MarkDetector:
+    """Searches a text under every tokenizer; the best answer counts, its bound times the number of tries."""
     scheme: SamplingWatermark = plugins.load("gensafe.watermarks", Modality.TEXT.value)
 
     def detect(content: Media, key: bytes) -> Detection:
         if not isinstance(content, Text):
             raise PluginError("the text detector was handed something else than text")
-        return scheme.detect(tokenizer.encode(strip_a8(content.text)), key)
+        text = strip_a8(content.text)
+        found = [scheme.detect(tokenizer.encode(text), key) for tokenizer in tokenizers]
+        best = min(found, key=lambda one: (one.level is not MarkLevel.PRESENT, one.p_value))
+        p_value = min(1.0, best.p_value * len(found))
+        level = best.level
+        if level is MarkLevel.PRESENT and p_value > PRESENT_AT:
+            level = MarkLevel.NONE
+        if level is MarkLevel.NONE and any(one.level is MarkLevel.UNDECIDABLE for one in found):
+            level = MarkLevel.UNDECIDABLE
+        return replace(best, p_value=p_value, level=level, attempts=sum(one.attempts for one in found))
 
     return detect

@@ -58,7 +58,7 @@ def test_greedy_text_is_that_of_the_reference():
     _, loaded, _ = model()
     reference, tokens = Reference(loaded), backend("exact")._tokens
     ids, _ = tokens.chat((), "Why do lighthouses matter?")
-    session = backend("exact")._engine.session()
+    session = backend("exact")._started()[0].session()
     logits = session.read(ids)
     for _ in range(6):
         wanted = reference.logits(ids)
@@ -74,7 +74,7 @@ def test_the_fast_graph_stays_near_the_reference():
     ids, _ = backend()._tokens.chat((), "Why do lighthouses matter?")
     near, exact = (
         probabilities(x, [], Parameters(temperature=1.0, top_p=1.0))
-        for x in (backend()._engine.session().read(ids), Reference(loaded).logits(ids))
+        for x in (backend()._started()[0].session().read(ids), Reference(loaded).logits(ids))
     )
     top = np.argsort(exact)[-3:]
     np.testing.assert_allclose(np.log(near[top]), np.log(exact[top]), atol=0.15)
@@ -84,14 +84,14 @@ def test_first_log_probabilities_are_those_of_llama_cpp():
     """-0.718, -2.223, -2.436 by llama.cpp on the same file and prompt; it quantises activations in another way."""
     ids, _ = backend()._tokens.chat((), "Write three sentences about why lighthouses matter to sailors.")
     assert len(ids) == 42
-    p = probabilities(backend()._engine.session().read(ids), [], Parameters(temperature=1.0, top_p=1.0))
+    p = probabilities(backend()._started()[0].session().read(ids), [], Parameters(temperature=1.0, top_p=1.0))
     np.testing.assert_allclose(np.log(p[[60, 33, 504]]), [-0.718, -2.223, -2.436], atol=0.12)
 
 
 def test_reading_in_pieces_is_reading_at_once():
     tokens = backend("exact")._tokens
     ids = tokens.encode("The keeper counted seven ships before the fog rolled over the harbour. " * 40)[:290]
-    engine = backend("exact")._engine
+    engine = backend("exact")._started()[0]
     once, pieces = engine.session(), engine.session()
     whole = once.read(ids)
     pieces.read(ids[:7])
@@ -103,7 +103,7 @@ def test_the_system_message_is_read_once_and_only_that_is_kept():
     ids, system = backend("exact")._tokens.chat((), "Hello there.")
     session, rest = backend("exact")._begin(ids)
     assert rest == ids[system:] and session.length == system
-    fresh = backend("exact")._engine.session()
+    fresh = backend("exact")._started()[0].session()
     np.testing.assert_allclose(session.read(rest), fresh.read(ids), atol=2e-3)
     own = (Message(Role.SYSTEM, "You are a pirate."),)
     assert backend()._begin(backend()._tokens.chat(own, "hi")[0])[0].length == 0

@@ -6,7 +6,8 @@ answer together), ``accuracy`` (fast | exact), ``max_tokens`` (of answers that n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -55,8 +56,11 @@ def create(options: Mapping[str, str]) -> SmolLm2Backend:
     most = _number(values, "max_tokens", 1, context)
     path = find_weights(values["weights"])
     file, model, digest = open_weights(path, pinned=None if values["weights"] else DIGEST)
-    engine = Engine(model, path, accuracy=accuracy, context=context, threads=threads)
-    return SmolLm2Backend(engine, Tokens(file), digest, most)
+
+    def make() -> Engine:
+        return Engine(model, path, accuracy=accuracy, context=context, threads=threads)
+
+    return SmolLm2Backend(make, Tokens(file), digest, most)
 
 
 def _number(values: Mapping[str, str], name: str, least: int, most: int) -> int:
@@ -72,12 +76,25 @@ class SmolLm2Backend:
     name = "smollm2"
     version = VERSION
 
-    def __init__(self, engine: Engine, tokens: Tokens, digest: str, max_tokens: int) -> None:
-        self._engine, self._tokens, self._digest, self._max_tokens = engine, tokens, digest, max_tokens
+    def __init__(self, make: Callable[[], Engine], tokens: Tokens, digest: str, max_tokens: int) -> None:
+        self._make, self._tokens, self._digest, self._max_tokens = make, tokens, digest, max_tokens
         ids, system = tokens.chat([Message(Role.SYSTEM, SYSTEM)], "")
         self._system_ids = ids[:system]
-        self._system = engine.session()
-        self._system.read(self._system_ids)
+        self._lock = Lock()
+        self._ready: tuple[Engine, Session] | None = None
+
+    def _started(self) -> tuple[Engine, Session]:
+        """The engine, and a session that has read the system message; made at the first need, which takes seconds.
+
+        Who only wants the tokenizer, to look for a mark, does not wait for it.
+        """
+        with self._lock:
+            if self._ready is None:
+                engine = self._make()
+                system = engine.session()
+                system.read(self._system_ids)
+                self._ready = engine, system
+            return self._ready
 
     def capabilities(self) -> BackendCapabilities:
         """Text from text, with messages and sampling parameters."""
@@ -106,10 +123,11 @@ class SmolLm2Backend:
             raise InvalidRequest("this engine reads text only", field="inputs")
         prompt = "\n\n".join([*(m.text for m in job.inputs if isinstance(m, Text)), job.prompt])
         ids, _ = self._tokens.chat(job.messages, prompt)
-        room = self._engine.context - len(ids)
+        context = self._started()[0].context
+        room = context - len(ids)
         if room < 1:
             raise InvalidRequest(
-                f"is too long: {len(ids)} tokens", field="prompt", fix=f"below {self._engine.context} with its answer"
+                f"is too long: {len(ids)} tokens", field="prompt", fix=f"below {context} with its answer"
             )
         most = min(job.max_tokens or self._max_tokens, room)
         yield Progress(0, most)
@@ -138,10 +156,11 @@ class SmolLm2Backend:
 
     def _begin(self, ids: list[int]) -> tuple[Session, list[int]]:
         """A session and what it has yet to read."""
-        session = self._engine.session()
+        engine, system = self._started()
+        session = engine.session()
         known = len(self._system_ids)
         if ids[:known] == self._system_ids:
-            session.begin_with(self._system)
+            session.begin_with(system)
             return session, ids[known:]
         return session, ids
 

@@ -35,6 +35,7 @@ from gensafe.core.types.parameters import (
     Message,
     Parameters,
     Role,
+    read_parameters,
 )
 from gensafe.core.types.safety import (
     ACTION_ORDER,
@@ -121,4 +122,5 @@ __all__ = [
     "VerificationReport",
     "Video",
     "WatermarkReceipt",
+    "read_parameters",
 ]

@@ -7,10 +7,12 @@ Ranges are those of the OpenAI, vLLM and diffusers interfaces, whichever is wide
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
+
+from gensafe.core.errors import InvalidRequest
 
 
 class Role(StrEnum):
@@ -107,3 +109,45 @@ TEXT_PARAMETERS: Final = frozenset(
         "json_schema",
     }
 )
+
+
+def read_parameters(given: Mapping[str, object]) -> Parameters:
+    """Parameters from names and values, as a command line or a caller's keywords give them.
+
+    Args:
+        given: Name -> number, text, list of texts (``stop``) or mapping of texts (``extra``); numbers may be texts.
+
+    Raises:
+        InvalidRequest: an unknown name, or a value of the wrong kind.
+    """
+    known = {one.name: str(one.type) for one in fields(Parameters)}
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        field_name = f"parameters.{name}"
+        if name.startswith("extra."):
+            values.setdefault("extra", {})[name.removeprefix("extra.")] = str(value)
+        elif name not in known:
+            raise InvalidRequest("is not known", field=field_name, fix=f"known: {', '.join(sorted(known))}")
+        else:
+            values[name] = _value(known[name], value, field_name)
+    return Parameters(**values)
+
+
+def _value(kind: str, value: object, field_name: str) -> object:
+    try:
+        if kind.startswith("float"):
+            return float(str(value))
+        if kind.startswith("int"):
+            return int(str(value))
+    except ValueError:
+        raise InvalidRequest(f"{value!r} is not a number", field=field_name) from None
+    if kind.startswith("tuple"):
+        texts = tuple([value] if isinstance(value, str) else value if isinstance(value, Iterable) else [None])
+        if all(isinstance(text, str) for text in texts):
+            return texts
+    elif kind.startswith("Mapping"):
+        if isinstance(value, Mapping):
+            return {str(key): str(text) for key, text in value.items()}
+    elif isinstance(value, str):
+        return value
+    raise InvalidRequest(f"{value!r} is of the wrong kind", field=field_name)
