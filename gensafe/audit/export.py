@@ -13,23 +13,23 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gensafe.audit import entries as names
 from gensafe.audit import merkle
-from gensafe.audit.checkpoint import parse_checkpoint
+from gensafe.audit.checkpoint import Checkpoint, parse_checkpoint
 from gensafe.audit.disclosure import may_read, name_of
-from gensafe.audit.note import sign_note
+from gensafe.audit.note import NoteKey, sign_note
 from gensafe.audit.reader import LogReader, decode_leaf
+from gensafe.audit.staging import NAME, Files, digest_file, staged
+from gensafe.audit.tally import Tally
 from gensafe.core.canonical import canonical_json
-from gensafe.core.errors import AuditError, ExportInvalid
+from gensafe.core.errors import AuditError, ExportInvalid, PluginError
 from gensafe.core.ports import Exporter
-from gensafe.core.types.caller import Everything, Scope
+from gensafe.core.types.caller import Everything, OneTenant, Public, Scope
 
-FORMAT: Final = "gensafe.audit.export/1"
+FORMAT: Final = "gensafe.audit.export/2"
 MANIFEST: Final = "manifest.json"
 SIGNATURE: Final = "manifest.note"
 CHECKPOINT: Final = "checkpoint"
@@ -38,8 +38,10 @@ CHECKPOINTS: Final = "checkpoints.jsonl"
 ENTRIES: Final = "entries.jsonl"
 WITHHELD: Final = "withheld.jsonl"
 PROOFS: Final = "proofs.jsonl"
-
 EVERYTHING: Final = Everything()
+OWN: Final = {MANIFEST, SIGNATURE, CHECKPOINT, TIME_STAMP, CHECKPOINTS, ENTRIES, WITHHELD, PROOFS}
+MAX_MANIFEST: Final = 16 << 20  # what the checker reads (docs/audit-format.md)
+MAX_CHECKPOINT: Final = 64 << 10
 
 Progress = Callable[[int, int], None]
 
@@ -52,6 +54,21 @@ class Manifest:
     data: Mapping[str, Any]
     digest: str
     signed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Which entries: [start, stop) under ``head``, disclosed to ``scope``."""
+
+    head: Checkpoint
+    start: int
+    stop: int
+    scope: Scope
+
+    @property
+    def disclosure(self) -> str:
+        """As the manifest says it."""
+        return {Everything: "complete", OneTenant: "tenant", Public: "public"}[type(self.scope)]
 
 
 def export_jsonl(
@@ -68,140 +85,122 @@ def export_jsonl(
     stamp: Callable[[bytes], bytes] | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
-    """Write a bundle into ``directory`` (made; must be empty).
+    """Write a bundle that becomes ``directory``: whole, or not at all.
 
     Args:
         log: Source; its newest checkpoint is the one the bundle rests on.
-        directory: Where to.
+        directory: Where to; absent, or an empty folder.
         start_ms: First time that is included; None = from the beginning.
         end_ms: First time that is no longer included; None = to the end.
         scope: Whose entries to disclose (``disclosure.may_read``); the rest appear as hashes.
         previous: An earlier bundle of the same log; its checkpoint is proved to be a prefix.
         views: Further formats (CSV, Parquet, ...) to write beside the entries.
-        key: Signs the manifest; without it the bundle rests on the checkpoint alone.
-        known_keys: Verifier keys of the log over time (vkey), oldest first.
+        key: Signs the manifest; without it a checker cannot say that the bundle holds.
+        known_keys: Verifier keys of the log over time (vkey), oldest first; that of ``key`` is added if missing.
         stamp: Asks an RFC 3161 authority for a token over a SHA-256 digest (32 bytes); its token over the checkpoint is
             written beside it. Like the manifest's signature it speaks for itself, so the manifest does not list it.
         progress: Called with (done, total) entries.
 
     Raises:
-        ExportInvalid: the folder is not empty, or ``previous`` is not of this log.
+        ExportInvalid: the target is not free (field "directory"), or ``previous`` is not of this log.
+        PluginError: a view broke its contract.
         SigningFailed: no time-stamp could be had.
         LogCorrupt: the log does not hold.
+        OSError: the bundle cannot be written.
     """
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    if any(directory.iterdir()):
-        raise ExportInvalid(f"{directory.name!r} is not empty", fix="export into a new folder")
     head = parse_checkpoint(log.checkpoint())
     token = stamp(hashlib.sha256(head.raw).digest()) if stamp else b""  # first: an export without it is not made
     start = 0 if start_ms is None else min(log.index_at(start_ms), head.size)
     stop = head.size if end_ms is None else min(log.index_at(end_ms), head.size)
-    stop = max(start, stop)
-    left, right = log.range_proof(start, stop, head.size)
+    cut = _Cut(head, start, max(start, stop), scope)
+    with staged(Path(directory), MANIFEST) as folder:
+        # 1. entries, hashes of what is withheld, one inclusion proof per disclosed entry
+        with Files(folder) as files:
+            tally = _write_range(log, files, cut, progress)
+            _write_checkpoints(log, files, head)
 
-    # 1. entries, hashes of what is withheld, one inclusion proof per disclosed entry
-    with _Files(directory) as files:
-        tally = _write_range(log, files, start, stop, head.size, scope, progress)
-        files.write(CHECKPOINT, head.raw)
-        for size, note in log.kept_checkpoints():
-            if size <= head.size:
-                proof = [_b64(h) for h in log.consistency(size, head.size)]
-                line = canonical_json({"consistency": proof, "note": note.decode(), "size": size})
-                files.write(CHECKPOINTS, line + b"\n")
-    digests = dict(files.digests)
+        # 2. views
+        digests = dict(files.digests)
+        for view in views:
+            digests |= _write_view(view, _rows(log, cut), folder)
 
-    # 2. views
-    for view in views:
-        for name in view.export(_rows(log, start, stop, scope), str(directory)):
-            digests[name] = _digest_file(directory / name)
+        # 3. manifest, signed
+        data = _manifest(log, cut, tally, digests) | {
+            "filter": {"start_ms": start_ms, "end_ms": end_ms, "tenant": name_of(scope)},
+            "previous": _previous(log, previous, head.size),
+            **_signer(log.origin, key, known_keys),
+        }
+        digest = _write_manifest(folder, data, log.origin, key, token)
+    return Manifest(Path(directory), data, digest, key is not None)
 
-    # 3. manifest, signed
-    data: dict[str, Any] = {
+
+def _manifest(log: LogReader, cut: _Cut, tally: Tally, digests: Mapping[str, str]) -> dict[str, Any]:
+    """What follows from log and range."""
+    left, right = log.range_proof(cut.start, cut.stop, cut.head.size)
+    return {
         "format": FORMAT,
         "origin": log.origin,
-        "range": {"start": start, "stop": stop},
-        "filter": {"start_ms": start_ms, "end_ms": end_ms, "tenant": name_of(scope)},
-        "checkpoint": {"size": head.size, "root": _b64(head.root)},
+        "disclosure": cut.disclosure,
+        "range": {"start": cut.start, "stop": cut.stop},
+        "checkpoint": {"size": cut.head.size, "root": _b64(cut.head.root)},
         "left": [_b64(h) for h in left],
         "right": [_b64(h) for h in right],
         "counts": tally.counts(),
         "gaps": tally.gaps(),
-        "keys": list(known_keys),
-        "files": digests,
-        "previous": _previous(log, previous, head.size),
+        "files": dict(digests),
     }
+
+
+def _signer(origin: str, key: Ed25519PrivateKey | None, known_keys: Sequence[str]) -> dict[str, Any]:
+    """``signer`` and ``keys`` of the manifest: who signs, and the log's keys over time."""
+    if key is None:
+        return {"signer": None, "keys": list(known_keys)}
+    own = NoteKey(origin, key.public_key())
+    keys = [*known_keys] if own.vkey in known_keys else [*known_keys, own.vkey]
+    return {"signer": {"name": origin, "fingerprint": own.fingerprint}, "keys": keys}
+
+
+def _write_manifest(
+    folder: Path, data: Mapping[str, Any], origin: str, key: Ed25519PrivateKey | None, token: bytes
+) -> str:
+    """Write the manifest, its signature and the time-stamp; returns the manifest's digest."""
     raw = canonical_json(data)
-    (directory / MANIFEST).write_bytes(raw)
+    if len(raw) > MAX_MANIFEST:
+        raise ExportInvalid("the manifest would be larger than a checker reads", fix="export a shorter period")
+    (folder / MANIFEST).write_bytes(raw)
     digest = "sha256:" + hashlib.sha256(raw).hexdigest()
     if token:
-        (directory / TIME_STAMP).write_bytes(token)
+        (folder / TIME_STAMP).write_bytes(token)
     if key is not None:
-        (directory / SIGNATURE).write_bytes(sign_note(f"{FORMAT}\n{digest}\n", log.origin, key))
-    return Manifest(directory, data, digest, key is not None)
+        (folder / SIGNATURE).write_bytes(sign_note(f"{FORMAT}\n{digest}\n", origin, key))
+    return digest
 
 
-class Tally:
-    """Counts and gaps over a range, fed entry by entry in log order. The standalone verifier recomputes the same."""
-
-    def __init__(self) -> None:
-        self._events: dict[str, int] = {}
-        self._open: dict[int, str] = {}
-        self._outages: dict[str, tuple[int, int]] = {}
-        self._past_outages: list[dict[str, object]] = []
-        self._withheld = 0
-        self._pruned: list[list[int]] = []
-
-    def add(self, index: int, time_ms: int, entry: Mapping[str, Any]) -> None:
-        """Count a disclosed entry."""
-        event = str(entry.get("event", ""))
-        self._events[event] = self._events.get(event, 0) + 1
-        if event == names.OPENED:
-            self._open[index] = str(entry.get("request_id", ""))
-        elif event in names.FINAL_STATES:
-            self._open.pop(entry.get("opened_index", -1), None)
-        elif event == names.FILTER_UNAVAILABLE:
-            self._outages.setdefault(str(entry.get("classifier")), (index, time_ms))
-        elif event == names.FILTER_RESTORED:
-            began = self._outages.pop(str(entry.get("classifier")), None)
-            if began:
-                self._past_outages.append(_outage(str(entry.get("classifier")), *began, index, time_ms))
-
-    def withhold(self, index: int, reason: str) -> None:
-        """Count an entry that is present as a hash only."""
-        if reason != "pruned":
-            self._withheld += 1
-        elif self._pruned and self._pruned[-1][1] == index:
-            self._pruned[-1][1] = index + 1
-        else:
-            self._pruned.append([index, index + 1])
-
-    def counts(self) -> dict[str, object]:
-        """Totals, and one number per event."""
-        pruned = sum(b - a for a, b in self._pruned)
-        disclosed = sum(self._events.values())
-        by_event = dict(sorted(self._events.items()))
-        return {"disclosed": disclosed, "withheld": self._withheld, "pruned": pruned, "events": by_event}
-
-    def gaps(self) -> dict[str, object]:
-        """What an auditor should ask about: unfinished requests, filter outages, pruned ranges."""
-        running = [_outage(name, index, ms, -1, -1) for name, (index, ms) in sorted(self._outages.items())]
-        return {
-            "unfinished": sorted(self._open),
-            "filter_outages": self._past_outages + running,
-            "pruned": self._pruned,
-        }
+def _write_checkpoints(log: LogReader, files: Files, head: Checkpoint) -> None:
+    files.write(CHECKPOINT, head.raw)
+    for size, note in log.kept_checkpoints():
+        if size <= head.size:
+            proof = [_b64(h) for h in log.consistency(size, head.size)]
+            line = canonical_json({"consistency": proof, "note": note.decode(), "size": size})
+            files.write(CHECKPOINTS, line + b"\n")
 
 
-def _write_range(
-    log: LogReader, files: _Files, start: int, stop: int, size: int, scope: Scope, progress: Progress | None
-) -> Tally:
-    tally = Tally()
+def _write_view(view: Exporter, rows: Iterator[Mapping[str, object]], folder: Path) -> dict[str, str]:
+    """Let an exporter write its files; returns their digests."""
+    names = view.export(rows, str(folder))
+    for name in names:
+        if not NAME.fullmatch(name) or name.casefold() in OWN or not (folder / name).is_file():
+            raise PluginError(f"the exporter {view.format!r} names a file that no bundle can have: {name!r}")
+    return {name: digest_file(folder / name) for name in names}
+
+
+def _write_range(log: LogReader, files: Files, cut: _Cut, progress: Progress | None) -> Tally:
+    tally, size = Tally(), cut.head.size
     files.write(ENTRIES, b"")
     files.write(PROOFS, b"")
-    for index, time_ms, body in log.raw(start, stop):
+    for index, time_ms, body in log.raw(cut.start, cut.stop):
         entry = None if body is None else decode_leaf(body, index).entry
-        if body is None or entry is None or not may_read(scope, entry):
+        if body is None or entry is None or not may_read(cut.scope, entry):
             reason = "pruned" if body is None else "tenant"
             tally.withhold(index, reason)
             line = {"index": index, "leaf": log.leaf_hash(index).hex(), "reason": reason}
@@ -213,19 +212,19 @@ def _write_range(
             listed = f'["{hashes}"]' if hashes else "[]"
             files.write(PROOFS, f'{{"hashes":{listed},"index":{index}}}\n'.encode())
         if progress and (index + 1) % 2048 == 0:
-            progress(index + 1 - start, stop - start)
+            progress(index + 1 - cut.start, cut.stop - cut.start)
     if progress:
-        progress(stop - start, stop - start)
+        progress(cut.stop - cut.start, cut.stop - cut.start)
     return tally
 
 
-def _rows(log: LogReader, start: int, stop: int, scope: Scope) -> Iterator[Mapping[str, object]]:
+def _rows(log: LogReader, cut: _Cut) -> Iterator[Mapping[str, object]]:
     """What exporters get: index, time_ms, leaf_hash and the entry."""
-    for index, time_ms, body in log.raw(start, stop):
+    for index, time_ms, body in log.raw(cut.start, cut.stop):
         if body is None:
             continue
         entry = decode_leaf(body, index).entry
-        if may_read(scope, entry):
+        if may_read(cut.scope, entry):
             yield {"index": index, "time_ms": time_ms, "leaf_hash": merkle.leaf_hash(body).hex(), "entry": entry}
 
 
@@ -233,7 +232,8 @@ def _previous(log: LogReader, previous: Path | None, size: int) -> dict[str, obj
     if previous is None:
         return None
     try:
-        old = parse_checkpoint((Path(previous) / CHECKPOINT).read_bytes())
+        with (Path(previous) / CHECKPOINT).open("rb") as file:
+            old = parse_checkpoint(file.read(MAX_CHECKPOINT + 1))
     except (OSError, AuditError) as error:
         raise ExportInvalid(f"the previous export cannot be read: {error}") from error
     if old.origin != log.origin:
@@ -242,33 +242,6 @@ def _previous(log: LogReader, previous: Path | None, size: int) -> dict[str, obj
         raise ExportInvalid("the previous export's checkpoint is not a prefix of this log: one of them was rewritten")
     proof = [_b64(h) for h in log.consistency(old.size, size)]
     return {"size": old.size, "root": _b64(old.root), "consistency": proof}
-
-
-class _Files:
-    """Buffered files of a folder with their digests; closed together."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._open: dict[str, tuple[Any, Any]] = {}
-        self.digests: dict[str, str] = {}
-
-    def write(self, name: str, data: bytes) -> None:
-        pair = self._open.get(name)
-        if pair is None:
-            pair = ((self._directory / name).open("xb", buffering=1 << 20), hashlib.sha256())
-            self._open[name] = pair
-        pair[0].write(data)
-        pair[1].update(data)
-
-    def __enter__(self) -> _Files:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for name, (file, digest) in self._open.items():
-            file.close()
-            self.digests[name] = "sha256:" + digest.hexdigest()
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -284,15 +257,6 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ExportInvalid("not an export of this format")
     return data
-
-
-def _digest_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _outage(name: str, index: int, ms: int, end: int, end_ms: int) -> dict[str, object]:
-    return {"classifier": name, "from_index": index, "from_ms": ms, "to_index": end, "to_ms": end_ms}
 
 
 def _b64(data: bytes) -> str:

@@ -50,6 +50,11 @@ class NoteKey:
         """The text form ``name+id+base64(kind || key)``."""
         return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(bytes([self.kind]) + self.raw).decode()}"
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the 32 bytes of the public key, for people to compare."""
+        return "sha256:" + hashlib.sha256(self.raw).hexdigest()
+
     @staticmethod
     def parse(vkey: str) -> NoteKey:
         """Read a vkey.

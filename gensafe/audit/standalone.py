@@ -1006,7 +1006,7 @@ class Tally:
             self.report.add(
                 "withheld-reason", "pruned entries are not whole bundles of 256 from the start of the range"
             )
-        elif stop == size and self.forgotten_before < last:
+        elif stop == size and self.disclosure == "complete" and self.forgotten_before < last:
             self.report.add("withheld-reason", "entries are withheld as pruned, and no tombstone says that they were")
         else:
             self.report.note(f"{last - first} entries were pruned by retention: only their hashes are left")
@@ -1192,7 +1192,7 @@ def _filter(manifest: dict[str, Any], report: Report) -> dict[str, Any]:
 
 
 def _tell_scope(report: Report, tally: Tally) -> None:
-    whose = "one tenant" if report.disclosure == "tenant" else "no tenant"
+    whose = "one tenant and the service's own" if report.disclosure == "tenant" else "the service itself only"
     report.note(
         f"NOT COMPLETE: this export discloses the entries of {whose}; {tally.hidden} of the range are hashes only. "
         "What they say, and that they belong to others, cannot be seen here: it rests on whoever signed the manifest. "

@@ -22,7 +22,7 @@ from gensafe.audit.publish import publish
 from gensafe.cli import audit_witness
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
 from gensafe.core import plugins
-from gensafe.core.errors import GensafeError, InvalidRequest, LogUnavailable
+from gensafe.core.errors import ExportInvalid, GensafeError, InvalidRequest, LogUnavailable
 from gensafe.core.ids import parse_record_id, record_id_text
 from gensafe.keys import KeyRing
 from gensafe.pipeline.assemble import key_passphrase
@@ -42,7 +42,11 @@ def add_parser(commands: Commands) -> None:
     verbs = parser.add_subparsers(dest="audit_command", required=True, metavar="COMMAND")
 
     export = verbs.add_parser("export", help="write a bundle that an auditor can check alone")
-    export.add_argument("--format", action="append", choices=("jsonl", "csv", "parquet", "ocsf"), dest="formats")
+    installed = sorted({"jsonl", *(plugin.name for plugin in plugins.list_plugins("gensafe.exporters"))})
+    export.add_argument(
+        "--format", action="append", choices=installed, dest="formats", help="a view beside the entries, which are "
+        "always written; may be repeated (default: jsonl, the entries alone)",
+    )  # fmt: skip
     export.add_argument("--from", dest="start", metavar="TIME", help="first time included, e.g. 2026-11-01 (UTC)")
     export.add_argument("--to", dest="end", metavar="TIME", help="first time no longer included")
     export.add_argument(
@@ -140,6 +144,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
+    try:
+        return _make_export(args)
+    except ExportInvalid as error:
+        if error.field != "directory":
+            raise
+        raise InvalidRequest(error.message, field="--out", fix=error.fix) from None
+    except OSError as error:
+        note(f"gensafe: --out {args.out}: {error.strerror}: {error.filename or ''}".rstrip(": "))
+        return Exit.IO_ERROR
+
+
+def _make_export(args: argparse.Namespace) -> int:
     formats = args.formats or ["jsonl"]
     views = [plugins.load("gensafe.exporters", name) for name in formats if name != "jsonl"]
     start, end = parse_time(args.start), parse_time(args.end)
@@ -187,7 +203,14 @@ def _export(args: argparse.Namespace) -> int:
     data: dict[str, Any] = {"directory": str(args.out), "manifest": manifest.digest, "signed": manifest.signed}
     data |= {"range": manifest.data["range"], "counts": manifest.data["counts"], "note": remark}
     counts = manifest.data["counts"]
-    text = f"{args.out}: {counts['disclosed']} entries, {counts['withheld']} withheld, {counts['pruned']} pruned"
+    span, size = manifest.data["range"], manifest.data["checkpoint"]["size"]
+    shown = f"entries {span['start']} to {span['stop'] - 1}" if span["start"] < span["stop"] else "no entries"
+    text = f"{args.out}: {shown} of a tree of {size}: {counts['disclosed']} disclosed, "
+    text += f"{counts['withheld']} withheld, {counts['pruned']} pruned"
+    signer = manifest.data["signer"]
+    text += (
+        f"\nsigned by {signer['name']}, key {signer['fingerprint']}" if signer else "\nnot signed: there is no key here"
+    )
     _say(args, data, text + (f"\nnote: {remark}" if remark else ""))
     return 0
 
@@ -257,7 +280,9 @@ def _checkpoint(args: argparse.Namespace) -> int:
     with AuditLog.open_readonly(where.log) as log:
         head, origin = log.checkpoint().decode(), log.origin
     keys = [NoteKey(origin, key).vkey for key in ring.checkpoint_public_keys()] if ring else []
-    _say(args, {"checkpoint": head, "keys": keys}, head + "".join(f"key: {key}\n" for key in keys))
+    prints = [NoteKey(origin, key).fingerprint for key in ring.checkpoint_public_keys()] if ring else []
+    lines = [f"key: {key}\n# fingerprint: {print_}\n" for key, print_ in zip(keys, prints, strict=True)]
+    _say(args, {"checkpoint": head, "keys": keys, "fingerprints": prints}, head + "".join(lines))
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,26 +15,21 @@ ROWS: Final = 8192
 
 
 class ParquetExporter:
-    """Writes ``entries.parquet`` with the columns of the CSV; row groups of 8,192, zstd."""
+    """Writes ``entries.parquet`` with the columns of the CSV, ``time`` as a time stamp; row groups of 8,192, zstd."""
 
     format = "parquet"
 
     def export(self, entries: Iterator[Mapping[str, Any]], directory: str) -> tuple[str, ...]:
-        """Write the file; return its name.
+        """Write the file; return its name."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-        Raises:
-            PluginError: pyarrow is not installed.
-        """
-        try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-        except ImportError:
-            raise PluginError("Parquet needs pyarrow", fix="pip install 'gensafe[parquet]'") from None
-        schema = pa.schema([(name, pa.int64() if kind is int else pa.string()) for name, kind in COLUMNS.items()])
+        types = {name: pa.int64() if kind is int else pa.string() for name, kind in COLUMNS.items()}
+        schema = pa.schema(list((types | {"time": pa.timestamp("ms", tz="UTC")}).items()))
         with pq.ParquetWriter(Path(directory) / NAME, schema, compression="zstd") as writer:
             rows: list[dict[str, str | int | None]] = []
             for row in entries:
-                rows.append(flatten(row))
+                rows.append(flatten(row) | {"time": row["time_ms"]})
                 if len(rows) == ROWS:
                     writer.write_table(pa.Table.from_pylist(rows, schema=schema))
                     rows = []
@@ -42,5 +38,11 @@ class ParquetExporter:
 
 
 def create(options: Mapping[str, str]) -> ParquetExporter:
-    """Entry point of ``gensafe.exporters``."""
+    """Entry point of ``gensafe.exporters``.
+
+    Raises:
+        PluginError: pyarrow is not installed; told before anything is written.
+    """
+    if find_spec("pyarrow") is None:
+        raise PluginError("the format parquet needs the library pyarrow", fix="pip install 'pyarrow>=18'")
     return ParquetExporter()

@@ -46,6 +46,7 @@ from gensafe.core.types import OneTenant  # noqa: E402
 Files = dict[str, str | None]
 BAD: dict[str, tuple[str, str, Callable[[Files], Files | None]]] = {}
 SEALED = ("manifest.json", "manifest.note")
+SIGNER = {"name": sample.ORIGIN, "fingerprint": NoteKey(sample.ORIGIN, sample.KEY.public_key()).fingerprint}
 
 
 def bad(expect: str, *, seal: bool = True):
@@ -213,6 +214,55 @@ def _manifest_field_of_another_kind(files):
 
 
 # --- signatures and the checkpoint ---
+
+
+@bad("manifest-unsigned", seal=False)
+def _manifest_unsigned(files):
+    """The signature was removed, and the manifest says that nobody signed it."""
+    return {**edit(files, signer=None), "manifest.note": None}
+
+
+@bad("manifest-unsigned", seal=False)
+def _manifest_signature_emptied(files):
+    """The signature is an empty file."""
+    return {**files, "manifest.note": ""}
+
+
+@bad("manifest-signature")
+def _manifest_names_another_signer(files):
+    """The manifest is signed by the log and names another key as its signer."""
+    return edit(files, signer=SIGNER | {"fingerprint": "sha256:" + "00" * 32})
+
+
+@bad("manifest-signature")
+def _manifest_signed_and_names_no_signer(files):
+    """The manifest is signed and says that it is not."""
+    return edit(files, signer=None)
+
+
+@bad("disclosure")
+def _tenant_scope_called_complete(files):
+    """The export shows one tenant and calls itself complete."""
+    return edit(files, disclosure="complete")
+
+
+@bad("structure")
+def _disclosure_of_another_kind(files):
+    """The manifest does not say whether the export is complete."""
+    return edit(files, disclosure="most")
+
+
+@bad("structure")
+def _manifest_with_an_undefined_field(files):
+    """The manifest has a field that the format does not define."""
+    return edit(files, comment="x")
+
+
+@bad("counts")
+def _counts_with_true_for_a_number(files):
+    """A count is the word true, which some readers take for 1."""
+    counts = manifest_of(files)["counts"]
+    return edit(files, counts=counts | {"events": counts["events"] | {"policy.changed": True}})
 
 
 @bad("manifest-signature", seal=False)
@@ -499,6 +549,26 @@ def _entry_of_another_tenant(files):
 
 
 @bad("view")
+def _csv_cell_edited(files):
+    """A block is shown as a release in the CSV, and its leaf hash is right."""
+    return {**files, "entries.csv": files["entries.csv"].replace("generation.blocked", "generation.released", 1)}
+
+
+@bad("view")
+def _ocsf_status_edited(files):
+    """A failure is shown as a success in the OCSF events."""
+    return {**files, "entries.ocsf.jsonl": files["entries.ocsf.jsonl"].replace('"Failure"', '"Success"', 1)}
+
+
+@bad("withheld-reason")
+def _withheld_called_pruned(files):
+    """Another tenant's entry in the middle is called pruned, and the counts agree."""
+    counts = manifest_of(files)["counts"]
+    files = edit(files, counts=counts | {"withheld": counts["withheld"] - 1, "pruned": 1})
+    return change_line(files, "withheld.jsonl", 0, lambda row: row | {"reason": "pruned"})
+
+
+@bad("view")
 def _csv_row_of_another_entry(files):
     """A row of the CSV names a leaf that is not the entry's."""
     text = files["entries.csv"]
@@ -613,6 +683,8 @@ def from_leaves(plain, *, times=None, indexes=None, events=None) -> Files:
     manifest = {
         "format": FORMAT,
         "origin": sample.ORIGIN,
+        "disclosure": "complete",
+        "signer": SIGNER,
         "range": {"start": 0, "stop": count},
         "filter": {"start_ms": None, "end_ms": None, "tenant": ""},
         "checkpoint": {"size": count, "root": base64.b64encode(head.root).decode()},
@@ -620,7 +692,7 @@ def from_leaves(plain, *, times=None, indexes=None, events=None) -> Files:
         "right": [],
         "counts": {"disclosed": count, "withheld": 0, "pruned": 0, "events": events or {"config.changed": count}},
         "gaps": {"unfinished": [], "filter_outages": [], "pruned": []},
-        "keys": [],
+        "keys": [NoteKey(sample.ORIGIN, sample.KEY.public_key()).vkey],
         "previous": None,
     }
     files: Files = {

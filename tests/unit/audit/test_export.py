@@ -21,7 +21,8 @@ from gensafe.cli import main
 from gensafe.compliance.exporters.csv import CsvExporter, safe_cell
 from gensafe.compliance.exporters.jsonl import JsonlExporter
 from gensafe.compliance.exporters.ocsf import OcsfExporter
-from gensafe.core.errors import ExportInvalid, InvalidRequest, LogCorrupt
+from gensafe.core.clock import iso
+from gensafe.core.errors import ExportInvalid, InvalidRequest, LogCorrupt, PluginError
 from gensafe.core.types import OneTenant
 from gensafe.keys import KeyRing
 
@@ -117,6 +118,71 @@ def test_an_export_never_overwrites(log: AuditLog, tmp_path: Path):
     (tmp_path / "out" / "x").touch()
     with pytest.raises(ExportInvalid, match="not empty"):
         export_jsonl(log, tmp_path / "out")
+    (tmp_path / "file").touch()
+    with pytest.raises(ExportInvalid, match="not a folder"):
+        export_jsonl(log, tmp_path / "file")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "log", "out"]
+
+
+class _Broken:
+    """An exporter that fails after it wrote something; ``error`` None = one that names a file it may not have."""
+
+    format = "broken"
+
+    def __init__(self, error: BaseException | None, name: str = "view.bin") -> None:
+        self.error, self.name = error, name
+
+    def export(self, entries, directory: str) -> tuple[str, ...]:
+        (Path(directory) / "view.bin").write_bytes(b"x" * 100_000)
+        if self.error:
+            raise self.error
+        return (self.name,)
+
+
+@pytest.mark.parametrize("prepared", ["absent", "empty", "link to an empty folder", "deep"])
+@pytest.mark.parametrize(
+    "view",
+    [_Broken(PluginError("no pyarrow")), _Broken(OSError(28, "No space left on device")), _Broken(KeyboardInterrupt())]
+    + [_Broken(None, name) for name in ("../x", "absent", "manifest.json", "CHECKPOINT", "x.", "")],
+    ids=lambda view: view.name if view.error is None else type(view.error).__name__,
+)
+def test_a_failed_export_leaves_nothing(log: AuditLog, tmp_path: Path, view: _Broken, prepared: str):
+    """Seen: entries.jsonl and others were left, and the next run said "is not empty"."""
+    place = tmp_path / "place"
+    place.mkdir()
+    out = place / ("a/b/c" if prepared == "deep" else "out")
+    if prepared == "empty":
+        out.mkdir()
+    elif prepared.startswith("link"):
+        (tmp_path / "real").mkdir()
+        out.symlink_to(tmp_path / "real")
+    with pytest.raises((PluginError, OSError, KeyboardInterrupt)):
+        export_jsonl(log, out, views=[view], key=sample.KEY)
+    assert not [p for p in [*tmp_path.rglob("*")] if p.is_file() and "log" not in p.relative_to(tmp_path).parts]
+    assert not [p for p in tmp_path.rglob("*.partial")]
+    export_jsonl(log, out, views=[CsvExporter()], key=sample.KEY)
+    assert standalone.verify(out, [LOG_KEY]).status == 0
+    assert not [p for p in tmp_path.rglob("*.partial")]
+
+
+def test_a_bundle_of_the_first_format_is_still_read(tmp_path: Path):
+    """Made by the exporter of before: no ``signer`` and ``disclosure``, no columns ``stage`` and ``conclusion``."""
+    old = json.loads((ASSETS / "format-1.json").read_text("utf-8"))
+    for name, text in old["files"].items():
+        (tmp_path / name).write_bytes(text.encode())
+    report = standalone.verify(tmp_path, [LOG_KEY])
+    assert (report.status, report.findings) == (0, [])
+    (tmp_path / "manifest.note").unlink()
+    assert standalone.verify(tmp_path, [LOG_KEY]).status == 1
+
+
+def test_the_manifest_names_its_signer_and_whether_it_is_complete(log: AuditLog, tmp_path: Path):
+    made = export_jsonl(log, tmp_path / "all", key=sample.KEY).data
+    assert made["disclosure"] == "complete"
+    assert made["signer"] == {"name": sample.ORIGIN, "fingerprint": LOG_KEY.fingerprint}
+    assert export_jsonl(log, tmp_path / "one", scope=OneTenant("p-acme")).data["disclosure"] == "tenant"
+    assert export_jsonl(log, tmp_path / "unsigned").data["signer"] is None
+    assert standalone.verify(tmp_path / "unsigned").status == 2
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", " =1", "\t=1", "\r=1", "=cmd|'/c calc'!A0", "＝1"])
@@ -140,7 +206,10 @@ def test_parquet_and_csv_agree(log: AuditLog, tmp_path: Path):
         rows = list(csv.DictReader(file))
     assert len(rows) == len(table) == log.size
     for row, other in zip(rows, table, strict=True):
-        assert row == {name: "" if value is None else str(value) for name, value in other.items()}
+        assert iso(round(other["time"].timestamp() * 1000)) == row["time"]
+        rest = {name: "" if value is None else str(value) for name, value in other.items()}
+        assert row == rest | {"time": row["time"]}
+    assert {row["conclusion"] for row in rows if row["event"] == "verify.performed"} == {"proved"}
 
 
 def test_ocsf_events_name_class_model_and_failure(log: AuditLog, tmp_path: Path):
@@ -210,7 +279,66 @@ def test_export_then_verify_on_the_command_line(data_dir: Path, tmp_path: Path, 
     (out / "entries.jsonl").write_text(text.replace("symphony", "sinfonia"), "utf-8")
     assert command("verify", out, "--json") == 1
     assert "file-digest" in capsys.readouterr().out
-    assert command("export", "-o", out, "--data-dir", data_dir) == 1
+    capsys.readouterr()
+    assert command("export", "-o", out, "--data-dir", data_dir) == 64
+    assert "--out" in capsys.readouterr().err
+    assert command("export", "-o", "/dev/null", "--data-dir", data_dir) == 64
+    assert "--out" in capsys.readouterr().err
+    assert command("export", "-o", "/proc/nothing", "--data-dir", data_dir) == 74
+    assert "--out /proc/nothing: " in capsys.readouterr().err
+
+
+def test_ranges_are_shown_as_people_count(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Seen: "entries 0 to 18 of a tree of 18"."""
+    assert command("export", "-o", tmp_path / "out", "--data-dir", data_dir) == 0
+    assert "entries 0 to 17 of a tree of 18" in capsys.readouterr().out
+    assert command("verify", tmp_path / "out") == 2
+    out = capsys.readouterr().out
+    assert "entries 0 to 17 of a tree of 18, 18 disclosed" in out
+    assert "gensafe audit checkpoint" in out
+    assert command("export", "--to", "2020-01-01", "-o", tmp_path / "none", "--data-dir", data_dir) == 0
+    assert "no entries of a tree of" in capsys.readouterr().out
+
+
+def test_the_printed_checkpoint_is_a_key_file(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert command("export", "-o", tmp_path / "out", "--data-dir", data_dir) == 0
+    signed_by = capsys.readouterr().out.rsplit("key ", 1)[1].strip()
+    assert command("checkpoint", "--data-dir", data_dir) == 0
+    printed = capsys.readouterr().out
+    (tmp_path / "log.key").write_text(printed)
+    assert signed_by in printed
+    assert command("verify", tmp_path / "out", "--log-key", tmp_path / "log.key") == 0
+
+
+def test_formats_are_those_of_the_installed_plugins(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Seen: an exporter of one's own could not be chosen."""
+    info = tmp_path / "site" / "own-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[gensafe.exporters]\nlines = own_exporter:create\n")
+    (tmp_path / "site" / "own_exporter.py").write_text(
+        "class Lines:\n    format = 'lines'\n    def export(self, entries, directory):\n"
+        "        import pathlib\n"
+        "        pathlib.Path(directory, 'lines.txt').write_text(''.join(str(e['index']) for e in entries))\n"
+        "        return ('lines.txt',)\ndef create(options):\n    return Lines()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert command("export", "--format", "lines", "-o", tmp_path / "out", "--data-dir", data_dir) == 0
+    capsys.readouterr()
+    assert command("verify", tmp_path / "out", "--log-key", tmp_path / "log.vkey") == 2  # nobody compared its rows
+    assert "not examined: lines.txt" in capsys.readouterr().out
+
+
+def test_parquet_without_its_library_says_which_one(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Seen: "pip install 'gensafe[parquet]'", a name that is on no index, and half a bundle."""
+    monkeypatch.setattr("gensafe.compliance.exporters.parquet.find_spec", lambda name: None)
+    assert command("export", "--format", "parquet", "-o", tmp_path / "out", "--data-dir", data_dir) == 1
+    assert "pip install 'pyarrow" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_fsck_checkpoint_publish_and_prove(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -24,6 +24,7 @@ from gensafe.compliance.exporters.jsonl import JsonlExporter
 from gensafe.compliance.exporters.ocsf import OcsfExporter
 from gensafe.compliance.exporters.parquet import ParquetExporter
 from gensafe.core.canonical import canonical_json
+from gensafe.core.types import OneTenant
 
 ASSETS = Path(__file__).parents[2] / "assets" / "bundles"
 
@@ -153,10 +154,11 @@ def test_hidden_releases_and_a_forged_csv_are_refused_though_every_digest_is_rig
     (bundle / "manifest.note").unlink()
     move_to_withheld(bundle, gone, "tenant")
     manifest = manifest_of(bundle)
-    rewrite(bundle, filter=manifest["filter"] | {"tenant": "p-acme"})
+    rewrite(bundle, filter=manifest["filter"] | {"tenant": "p-acme"}, disclosure="tenant")
     report = standalone.verify(bundle, [KEY])
     assert report.status == 1
     assert {"manifest-unsigned", "view"} <= {code for code, _ in report.findings}
+    rewrite(bundle, signer=None, disclosure="tenant")
     assert standalone.verify(bundle).status == 1
 
 
@@ -274,7 +276,7 @@ def test_pruning_needs_its_tombstone_where_the_range_must_have_it(tmp_path: Path
 
 def test_a_tenant_scoped_bundle_says_what_it_cannot_show(tmp_path: Path):
     with sample.sample_log(tmp_path / "log") as log:
-        export_jsonl(log, tmp_path / "out", tenant="p-acme", key=sample.KEY, known_keys=[log.verifier_key])
+        export_jsonl(log, tmp_path / "out", scope=OneTenant("p-acme"), key=sample.KEY, known_keys=[log.verifier_key])
     report = standalone.verify(tmp_path / "out", [KEY])
     assert report.status == 0
     assert any(note.startswith("NOT COMPLETE") for note in report.notes)
