@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gensafe.audit import merkle
 from gensafe.audit.checkpoint import Checkpoint, parse_checkpoint
 from gensafe.audit.disclosure import may_read, name_of
-from gensafe.audit.note import NoteKey, sign_note
+from gensafe.audit.note import MAX_NOTE_BYTES, NoteKey, sign_note
 from gensafe.audit.reader import LogReader, decode_leaf
 from gensafe.audit.staging import NAME, Files, digest_file, staged
 from gensafe.audit.tally import Tally
@@ -41,7 +41,6 @@ PROOFS: Final = "proofs.jsonl"
 EVERYTHING: Final = Everything()
 OWN: Final = {MANIFEST, SIGNATURE, CHECKPOINT, TIME_STAMP, CHECKPOINTS, ENTRIES, WITHHELD, PROOFS}
 MAX_MANIFEST: Final = 16 << 20  # what the checker reads (docs/audit-format.md)
-MAX_CHECKPOINT: Final = 64 << 10
 
 Progress = Callable[[int, int], None]
 
@@ -233,7 +232,7 @@ def _previous(log: LogReader, previous: Path | None, size: int) -> dict[str, obj
         return None
     try:
         with (Path(previous) / CHECKPOINT).open("rb") as file:
-            old = parse_checkpoint(file.read(MAX_CHECKPOINT + 1))
+            old = parse_checkpoint(file.read(MAX_NOTE_BYTES + 1))
     except (OSError, AuditError) as error:
         raise ExportInvalid(f"the previous export cannot be read: {error}") from error
     if old.origin != log.origin:

@@ -122,7 +122,8 @@ def check_name(name: str) -> str:
     Raises:
         AuditError: it may not.
     """
-    if not name or "+" in name or any(c.isspace() or ord(c) < 0x20 for c in name):
+    odd = any(c.isspace() or ord(c) < 0x20 or 0xD800 <= ord(c) < 0xE000 for c in name)  # a surrogate is no character
+    if not name or "+" in name or odd:
         raise AuditError(f"{name!r} cannot name a log or a key", fix="use a schema-less URL such as example.com/log")
     return name
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gensafe.audit import merkle, tiles
 from gensafe.audit.checkpoint import Checkpoint, parse_checkpoint
+from gensafe.audit.note import MAX_NOTE_BYTES
 from gensafe.audit.reader import LogReader
 from gensafe.core.errors import AuditError, LogCorrupt, LogUnavailable
 
@@ -80,7 +81,8 @@ def read_published(directory: Path) -> bytes:
 
 def _published(directory: Path) -> Checkpoint | None:
     with suppress(FileNotFoundError):
-        return parse_checkpoint((directory / CHECKPOINT).read_bytes())
+        with (directory / CHECKPOINT).open("rb") as file:
+            return parse_checkpoint(file.read(MAX_NOTE_BYTES + 1))
     return None
 
 

@@ -238,7 +238,7 @@ def decode_leaf(data: bytes, index: int) -> LoggedEntry:
     try:
         leaf = json.loads(data)
         entry, stated, time_ms = leaf["entry"], leaf["index"], leaf["time_ms"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise LogCorrupt(f"entry {index} is not a leaf") from None
     if stated != index or not isinstance(entry, dict) or not isinstance(time_ms, int):
         raise LogCorrupt(f"the leaf at {index} says it is entry {stated!r}")
