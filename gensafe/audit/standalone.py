@@ -367,8 +367,11 @@ def _ascii_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def _dump(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    return ENCODER.encode(value).encode("utf-8")
 
 
 def _canonical(data: bytes, what: str) -> Any:  # noqa: ANN401 - JSON
@@ -708,6 +711,8 @@ class View:
         except Exception:  # an entry of a shape that no exporter could have written a row for
             self._stop(f"row {self._row} of {self.name} cannot follow from entry {leaf.index}")
             return
+        if row == wanted and (_is_text(row) or _dump(row) == _dump(wanted)):
+            return
         odd = [name for name in {**wanted, **row} if _differ(row.get(name, ...), wanted.get(name, ...))]
         if _stands_for(row) != leaf.digest.hex():
             self._stop(f"row {self._row} of {self.name} is not the entry that stands there")
@@ -741,6 +746,11 @@ def _stands_for(row: Row) -> object:
     """The leaf hash that a row names."""
     about = row.get("metadata")
     return row.get("leaf_hash", about.get("uid") if isinstance(about, dict) else None)
+
+
+def _is_text(row: Row) -> bool:
+    """Whether equality says all: true equals 1, text equals only itself."""
+    return all(type(cell) is str for cell in row.values())
 
 
 def _differ(got: object, wanted: object) -> bool:

@@ -1,9 +1,10 @@
-"""Fuzz the checker of exports: ``python -m tests.fuzz.bundles --count 20000 --seed 1 [--without-note] [--without-key]``.
+"""Fuzz the checker of exports: ``python -m tests.fuzz.bundles --count 20000 --seed 1 [--without-note]``.
 
-Each round changes a good bundle in one to three ways (files, lines, fields, bytes, kinds of files), often corrects every
-digest afterwards, sometimes removes or swaps the signature, and asks the checker. It fails if the checker raises, hangs,
-or answers 0 ("holds") for a bundle that differs in anything a signature covers. One line per kind of failure, with the
-round that repeats it. ``--parsers`` fuzzes the parsers of notes, checkpoints, proofs and tile paths instead.
+Each round changes a good bundle in one to three ways (files, lines, fields, bytes, kinds of files), often corrects all
+digests afterwards, sometimes removes or swaps the signature, and asks the checker. It fails if the checker raises or
+hangs, or answers 0 ("holds") for a bundle that differs in anything a signature covers. It prints one line per kind of
+failure, with the round that repeats it. ``--without-key`` asks without the log's key; ``--parsers`` fuzzes parsers of
+notes, checkpoints, proofs, keys, leaves and tile paths instead.
 """
 
 from __future__ import annotations
