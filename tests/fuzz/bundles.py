@@ -247,7 +247,7 @@ class Mutator:
             counts["withheld" if reason == "tenant" else "pruned"] += 1
             counts["events"][event] -= 1
             proofs = [row for row in files["proofs.jsonl"].splitlines() if json.loads(row)["index"] != entry["index"]]
-        except (KeyError, ValueError, TypeError, AttributeError, IndexError):
+        except (KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError):
             return self.bytes_of(files)
         files["entries.jsonl"] = b"".join(row + b"\n" for row in lines if row != line)
         files["proofs.jsonl"] = b"".join(row + b"\n" for row in proofs)
