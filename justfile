@@ -10,4 +10,4 @@ train-nano-more from="build/nano/symphony-nano" minutes="73":
 
 # Third stage: edits, charts, several media at once, and media read back from files (about two hours).
 train-nano-changes from="build/nano-more/symphony-nano" minutes="112":
-    python -m gensafe_backends.symphony.train --config nano --from {{from}} --peak 0.0016 --minutes {{minutes}} --seed 3 --stage changes --heard benchmarks/results/symphony_heard.json --out build/nano-changes --resume
+    python -m gensafe_backends.symphony.train --config nano --from {{from}} --peak 0.0016 --minutes {{minutes}} --seed 3 --stage changes --heard benchmarks/results/symphony/heard.json --out build/nano-changes --resume

@@ -19,7 +19,7 @@ class Encoder:
     """Texts to pooled features.
 
     Args:
-        model: An ONNX file made by ``benchmarks.text_training.encoder``.
+        model: An ONNX file made by ``training.text_classifiers.encoder``.
         vocabulary: WordPiece vocabulary in id order.
 
     Raises:

@@ -1,6 +1,6 @@
 """kill -9 of a process that appends, at every named point of a commit: nothing acknowledged is lost, nothing forks.
 
-The harness is ``benchmarks.audit_crash``, which runs 50 rounds a point; here ``GENSAFE_CRASH_ROUNDS`` (default 4).
+The harness is ``benchmarks.audit.crash``, which runs 50 rounds a point; here ``GENSAFE_CRASH_ROUNDS`` (default 4).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.audit_crash import KEY, LOG_POINTS, ORIGIN, PUBLISH_POINTS, crash, log_rounds, pipeline_rounds
+from benchmarks.audit.crash import KEY, LOG_POINTS, ORIGIN, PUBLISH_POINTS, crash, log_rounds, pipeline_rounds
 from gensafe.audit import AuditLog, fsck
 from gensafe.audit.checkpoint import parse_checkpoint
 from gensafe.audit.publish import publish, read_published

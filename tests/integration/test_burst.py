@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from benchmarks.burst import burst, contradictions
+from benchmarks.serving.burst import burst, contradictions
 
 
 def test_sixteen_at_a_time_are_all_served(start_server, write_config, tmp_path):

@@ -23,7 +23,7 @@ from gensafe.core.errors import InvalidRequest, SafetyUnavailable
 from gensafe.core.types import TimeRange
 
 RATE: Final = 16_000
-PRICE: Final = 1e-40  # of not following the script once; see benchmarks.media_scripts
+PRICE: Final = 1e-40  # of not following the script once; see benchmarks.media_safety.scripts
 LEAST_PHONES: Final = 3  # of other speech
 MAX_WORDS: Final = 60  # a grammar of n words has about 240 n arcs
 _FRAMES_A_SECOND: Final = 100

@@ -5,7 +5,7 @@
 2. The likeliest windows are looked at again, shifted by a few pixels and turned by what the symbol's own symmetry
    leaves unchanged (quarter turns; half turns for the runes). A symbol keeps its score in every turn; clutter does not.
 
-It was trained by ``benchmarks.symbols_training`` on drawings over made-up grounds; no photograph was used.
+It was trained by ``training.symbols`` on drawings over made-up grounds; no photograph was used.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ SIZES: Final = (
 WORKING_SIDE: Final = 960  # longer side to which a larger picture is shrunk once, not for each of the sizes
 FIRST_LOOK: Final = 0.5  # probability from which a window is looked at again
 SECOND_LOOKS: Final = 12  # windows looked at again in each size, at most: the likeliest
-# Twice the odds of the highest score that each had on 100 photographs kept for this (benchmarks.media_symbols).
+# Twice the odds of the highest score that each had on 100 photographs kept for this (benchmarks.media_safety.symbols).
 MIN_SCORES: Final = (0.786, 0.9911, 0.9983)
 WINDOW: Final = 48
 STEP: Final = 8

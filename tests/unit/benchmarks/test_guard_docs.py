@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import guard_docs, guard_sets
+from benchmarks.symphony import guard_docs, guard_sets
 from gensafe.core.types import Modality
 from gensafe_backends.symphony.world.clip import Clip
 from gensafe_backends.symphony.world.scene import Bars, Board, Sign, Thing
@@ -16,7 +16,7 @@ from gensafe_backends.symphony.world.sound import Sound
 
 def test_the_page_shows_the_committed_figures():
     page = guard_docs.PAGE.read_text("utf-8")
-    results = json.loads(guard_docs.RESULTS.read_text("utf-8"))
+    results = json.loads(guard_docs.RESULT.read_text("utf-8"))
     assert guard_docs.filled(page, results) == page
     for name in guard_docs.PARTS:
         assert page.count(f"<!-- {name} -->\n|") == 1, "each table is there and not empty"

@@ -9,13 +9,13 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import text_safety
-from benchmarks.text_contrastive.everyday import everyday_texts
-from benchmarks.text_measures.accuracy import reliability, thresholds
-from benchmarks.text_measures.cards import interval
-from benchmarks.text_measures.streams import _leaks
-from benchmarks.text_measures.systems import KeptEncoder
-from benchmarks.text_sets import Row
+import benchmarks.text_safety.__main__ as text_safety
+from benchmarks.text_safety.accuracy import reliability, thresholds
+from benchmarks.text_safety.cards import interval
+from benchmarks.text_safety.contrastive.everyday import everyday_texts
+from benchmarks.text_safety.sets import Row
+from benchmarks.text_safety.streams import _leaks
+from benchmarks.text_safety.systems import KeptEncoder
 from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Modality
 from gensafe.safety import SafetyRunner
 from gensafe.safety.cards import WEIGHTS
@@ -120,7 +120,7 @@ def test_intervals_are_written_with_their_bounds():
 
 def test_thresholds_are_low_where_that_costs_nothing_and_high_where_it_would():
     pytest.importorskip("scipy")
-    from benchmarks.text_training.thresholds import CATEGORIES, GRID, chosen, lowest
+    from training.text_classifiers.thresholds import CATEGORIES, GRID, chosen, lowest
 
     tox, vcr = CATEGORIES.index("tox"), CATEGORIES.index("vcr")
     nothing = np.zeros((100, len(CATEGORIES)))

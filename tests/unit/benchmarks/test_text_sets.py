@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.metrics import auroc, average_precision, bootstrap, share
-from benchmarks.text_sets import read_folder
+from benchmarks.common.metrics import auroc, average_precision, bootstrap, share
+from benchmarks.text_safety.sets import read_folder
 from gensafe.core.errors import ConfigError
 
 

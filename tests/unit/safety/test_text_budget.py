@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from benchmarks.text_contrastive.everyday import everyday_texts
-from benchmarks.text_measures.data import CONTRASTIVE, ROOT, pages
+from benchmarks.text_safety.contrastive.everyday import everyday_texts
+from benchmarks.text_safety.data import CONTRASTIVE, ROOT, pages
 from gensafe.core.types import Action, Modality, Stage, Text
 from gensafe.safety import SafetyRunner
 from gensafe.safety.policy import DEFAULT_POLICY, load_policy, parse_policy

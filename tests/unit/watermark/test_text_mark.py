@@ -152,7 +152,7 @@ def test_common_passages_are_not_scored_and_rescue_a_key():
 def test_shipped_table_belongs_to_the_shipped_tokenizer():
     tokenizer = UniversalTokenizer.load(default_bundle())
     passages, name = shipped()
-    # fails when the tokenizer is trained anew: then run benchmarks.common_passages again
+    # fails when the tokenizer is trained anew: then run benchmarks.watermark.text.common_passages again
     assert name == "sha256:" + hashlib.sha256(json.dumps(tokenizer.text.merges).encode()).hexdigest()
     assert tuple(tokenizer.encode_text("of the")[:4]) in passages or len(tokenizer.encode_text("of the")) < 4
     said = tokenizer.encode_text("It was one of the most important things that they would have done.")

@@ -17,7 +17,7 @@ from gensafe_watermark.text.common import NO_PASSAGES, SHIPPED_CONTEXT, Passages
 
 WINDOWS = (64, 128, 256)
 P_PRESENT = 1e-6
-BITS_PER_TOKEN = 1.3  # of the bundled model's stories, 1.23 to 1.43 for nine in ten (benchmarks.watermark_text)
+BITS_PER_TOKEN = 1.3  # of the bundled model's stories, 1.23 to 1.43 for nine in ten (benchmarks.watermark.text)
 MAX_TOKENS = 1_000_000
 _MAX_TOKEN_ID = 1 << 40
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CELL: Final = 8  # pixels: finer differences are noise, JPEG and watermarks
 # (over the whole medium, in its worst patch): root mean square errors in grey levels; of log band levels for sound.
-# Measured by benchmarks.symphony_guard: the world's own media lie well below, everything else well above.
+# Measured by benchmarks.symphony.guard: the world's own media lie well below, everything else well above.
 PICTURE: Final = (6.0, 22.0)
 FILM: Final = (16.0, 45.0)
 SOUND: Final = (0.20, 0.27)

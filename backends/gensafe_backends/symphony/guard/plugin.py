@@ -35,7 +35,7 @@ from gensafe_backends.symphony.guard.words import places
 from gensafe_backends.symphony.understand import known_words
 
 VERSION: Final = "1"
-FOUND_FROM: Final = 0.1  # probability; benchmarks.symphony_guard measures misses and false alarms at this value
+FOUND_FROM: Final = 0.1  # probability; benchmarks.symphony.guard measures misses and false alarms at this value
 SCORES: Final = (0.6, 0.85)  # of findings, from barely to surely: all of it is "review" under the default policy
 OUTSIDE: Final = 0.3  # score of "unc": noted by the default policy, held by one that lowers the threshold
 MAX_CHARS: Final = 2_000_000

@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--from", dest="start", type=Path, help="a bundle whose weights and tokenizer to start from")
     parser.add_argument("--peak", type=float, default=3e-3, help="largest learning rate")
     parser.add_argument("--stage", choices=sorted(STAGES), default="words", help="which mix of tasks (train/mix.py)")
-    parser.add_argument("--heard", type=Path, help="what becomes of ids in files (benchmarks/symphony_heard.py)")
+    parser.add_argument("--heard", type=Path, help="what becomes of ids in files (benchmarks/symphony/heard.py)")
     parser.add_argument("--recall", action="store_true", help="teach to find what was said earlier (train/recall.py)")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--seed", type=int, default=1)

@@ -3,7 +3,7 @@
 The vocoder guesses phases, a mark adds what nobody hears, film codecs smooth. Read again, some ids differ from those
 that were written. A model that has only read clean ids fails on its own output, so part of what it reads in training
 goes through this channel: each id is replaced by one of those that came back for it, as often as they did.
-``benchmarks/symphony_heard.py`` measures the channel.
+``benchmarks/symphony/heard.py`` measures the channel.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Heard:
 
     @classmethod
     def load(cls, path: Path) -> Heard:
-        """Read the ``counts`` of a result of ``benchmarks/symphony_heard.py``.
+        """Read the ``counts`` of a result of ``benchmarks/symphony/heard.py``.
 
         Raises:
             ConfigError: the file is missing or malformed.

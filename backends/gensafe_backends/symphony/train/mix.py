@@ -164,7 +164,7 @@ FIFTH = Phase(
     shares=(0.40, 0.30, 0.10, 0.20),
 )
 # The same, and talks to be remembered: what two layers must learn together to find a fact again had been learned apart
-# (benchmarks/symphony_needle.py) and was added to the weights at this step.
+# (benchmarks/symphony/needle.py) and was added to the weights at this step.
 SIXTH = replace(FIFTH, start=4500, tasks={**FIFTH.tasks, "memory": 0.03}, long={**FIFTH.long, "memory": 0.12})
 # Remarks and tales to be played lag; of the edits, other shapes, targets named by their colour and small ones.
 SEVENTH = Phase(

@@ -47,7 +47,7 @@ LESSONS: Final = (
 AGAIN: Final = 0.25  # of the recalls are a fact told again, in which the thing is foreseen
 PASSED: Final = 0.85  # of the answers right, as a running mean: on to the next lesson
 TOKENS: Final = 1536  # of talks in a step
-HEAD: Final = 1  # of the first global layer: no task of the shipped model needed it (benchmarks/symphony_heads.py)
+HEAD: Final = 1  # of the first global layer: no task of the shipped model needed it (benchmarks/symphony/heads.py)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,1 @@
+"""The audit log: how fast it is, and that no crash breaks it."""

@@ -1,0 +1,1 @@
+"""What several wings share: places, inputs, figures, sets of media."""

@@ -1,0 +1,1 @@
+"""Classifiers of pictures, sounds and films: what they find and what they alarm for."""

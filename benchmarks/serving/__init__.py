@@ -1,0 +1,1 @@
+"""Serving: many requests at once, and what a coded film costs."""

@@ -1,0 +1,1 @@
+"""Verification: how fast files are verified, and whether hostile ones do harm."""

@@ -1,0 +1,1 @@
+"""Watermarks: recovery, quality and false positives, by medium."""

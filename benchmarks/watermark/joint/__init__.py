@@ -1,0 +1,1 @@
+"""One test over several media that were marked by sampling."""
