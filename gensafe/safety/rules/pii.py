@@ -1,39 +1,40 @@
 """Personal data with a shape.
 
 E-mail, payment card (Luhn), IBAN (ISO 13616 mod 97), US social security number, IP and MAC address, telephone number.
-Names and postal addresses have no shape; they are not covered.
+Names and postal addresses have no shape; they are not covered. Rules read the folded text (``digits.fold``): digits of
+any script, any kind of space and dash, full-width letters; offsets are those of the text as given.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Final
 
+from gensafe.safety.rules.addresses import find_addresses, find_mail
+from gensafe.safety.rules.digits import GAP, fold
 from gensafe.safety.rules.hit import Hit
+from gensafe.safety.rules.phones import find_phones
 
-_EMAIL: Final = re.compile(r"(?<![\w.+-])[\w.+%-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
-_CARD: Final = re.compile(r"(?<![\d.,-])\d(?:[ -]?\d){11,18}(?![\d-])")
-_IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
-_SSN: Final = re.compile(r"(?<![\d-])(\d{3})([- ])(\d{2})\2(\d{4})(?![\d-])")
-_BARE_SSN: Final = re.compile(r"(?<![\d-])\d{9}(?![\d-])")
-_IPV4: Final = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.]\d|\d)")
-_IPV6: Final = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])")
-_MAC: Final = re.compile(r"(?<![\w:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:-])")
-_PHONE: Final = re.compile(
-    r"(?<![\w.,/=-])(?:\+|00|\(0?\d|\d)(?:[ ./()-]{0,2}\d){6,16}(?:[ ]?(?:x|ext\.?)[ ]?\d{1,6})?(?![\w-])"
+_GROUP: Final = re.compile(r"\d+")
+_JOINED: Final = re.compile(rf"[ \n\t.{GAP}-]{{1,3}}|[ \t]{{0,2}}\r?\n[ \t>]{{0,4}}")
+_IBAN_HEAD: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?!\d{32})")
+_IBAN_SKIPPED: Final = frozenset(f" \n.-{GAP}")
+_SSN: Final = re.compile(r"(?<![\d.,-])(\d{3})([-. ])(\d{2})\2(\d{4})(?![\d-])")
+_BARE_SSN: Final = re.compile(r"(?<![\d.,-])\d{9}(?![\d-])")
+_SSN_WORDS: Final = re.compile(
+    r"\b(?:ssn|social security|social (?:number|no|num|#)|(?:my|his|her|your|their) social)\b", re.IGNORECASE
 )
-_INTERNATIONAL: Final = re.compile(r"(?:\+|00)[1-9]")
-_NANP: Final = re.compile(
-    r"(?:\+?1[ .-]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])[2-9]\d\d[ .-]\d{4}(?: ?(?:x|ext\.?) ?\d{1,6})?"
+# how cards are printed; other groups are a row of numbers
+_PRINTED: Final = frozenset(
+    ((4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 1), (4, 4, 5), (8, 8), (6, 13))
 )
-_PHONE_WORDS: Final = re.compile(
-    r"\b(?:phone|telephone|tel|mobile|cell|fax|call|calls|called|calling|ring|dial|text|sms|whatsapp|reach|contact"
-    r"|number|telefon|handy|anrufen|nummer|téléphone|portable|appelez)\b",
-    re.IGNORECASE,
+_CARD_WORDS: Final = re.compile(
+    r"(?i)\b(?:(?:credit|debit|bank|payment) ?cards?|card (?:no|number)|visa|master ?card|maestro)\b"
 )
-_SSN_WORDS: Final = re.compile(r"\b(?:ssn|social security|social)\b", re.IGNORECASE)
+_CARD_BEFORE: Final = 40  # characters before a number in which such a word vouches for an issuer that is not known
+_MIN_CARD: Final = 12
+_MAX_CARD: Final = 19
 _IBAN_LENGTH: Final = {
     "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "BY": 28,
     "CH": 21, "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "DO": 28, "EE": 20, "EG": 29, "ES": 24, "FI": 18,
@@ -49,33 +50,85 @@ _CONTEXT: Final = 60
 
 def find_pii(text: str) -> Iterator[Hit]:
     """Yield personal data found in ``text`` (category ``pii``)."""
-    digits = any(c.isdigit() for c in text)
-    if "@" in text:
-        for m in _EMAIL.finditer(text):
-            yield Hit("pii", "email", m.start(), m.end())
-    if not digits:
+    plain = fold(text)
+    yield from find_mail(plain)
+    if not any(c.isdigit() for c in plain):
         return
     taken: list[tuple[int, int]] = []
-    for m in _IBAN.finditer(text):
-        end = _iban_end(m.group())
+    for kind, spans in (("iban", _ibans(plain)), ("card", _cards(plain)), ("ssn", _ssns(plain))):
+        for start, end in spans:
+            if not any(start < b and a < end for a, b in taken):
+                taken.append((start, end))
+                yield Hit("pii", kind, start, end)
+    yield from find_addresses(plain, taken)
+    yield from find_phones(plain, taken)
+
+
+def _ibans(text: str) -> Iterator[tuple[int, int]]:
+    for m in _IBAN_HEAD.finditer(text):
+        end = _iban_end(text, m.start())
         if end:
-            taken.append((m.start(), m.start() + end))
-            yield Hit("pii", "iban", m.start(), m.start() + end)
-    for m in _CARD.finditer(text):
-        number = re.sub(r"[ -]", "", m.group())
-        if not _overlaps(m, taken) and _is_card(number):
-            taken.append(m.span())
-            yield Hit("pii", "card", m.start(), m.end())
+            yield m.start(), end
+
+
+def _cards(text: str) -> Iterator[tuple[int, int]]:
+    """Runs of neighbouring digit groups that have a card's length, layout, issuer and check digit."""
+    run: list[tuple[int, int]] = []
+    for m in _GROUP.finditer(text):
+        if run and not _JOINED.fullmatch(text, run[-1][1], m.start()):
+            yield from _in_run(text, run)
+            run = []
+        run.append(m.span())
+    yield from _in_run(text, run)
+
+
+def _in_run(text: str, run: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    first = 0
+    while first < len(run):
+        found = _card_at(text, run, first)
+        if found:
+            yield run[first][0], run[found - 1][1]
+        first = found or first + 1
+
+
+def _card_at(text: str, run: list[tuple[int, int]], first: int) -> int:
+    """End (in groups) of the card that begins with group ``first``, 0 if none does."""
+    before = text[max(0, run[first][0] - 2) : run[first][0]]
+    if first == 0 and (before[-1:] in (",", ".") or re.fullmatch(r"\w-", before)):
+        return 0  # a decimal place, a piece of an identifier
+    if before[-1:] == "." and run[first][1] - run[first][0] >= _MIN_CARD:
+        return 0
+    number, sizes = "", []
+    for position in range(first, len(run)):
+        start, end = run[position]
+        number += text[start:end]
+        sizes.append(end - start)
+        if len(number) > _MAX_CARD:
+            return 0
+        if (
+            len(number) >= _MIN_CARD
+            and _laid_out(sizes)
+            and luhn(number)
+            and len(set(number)) > 1
+            and text[end : end + 1] != "_"
+            and (_is_card(number) or _CARD_WORDS.search(text, max(0, run[first][0] - _CARD_BEFORE), run[first][0]))
+        ):
+            return position + 1
+    return 0
+
+
+def _laid_out(sizes: list[int]) -> bool:
+    return len(sizes) == 1 or tuple(sizes) in _PRINTED or set(sizes) in ({1}, {2})
+
+
+def _ssns(text: str) -> Iterator[tuple[int, int]]:
     for m in _SSN.finditer(text):
-        if not _overlaps(m, taken) and m[1] not in ("000", "666") and m[1] < "900" and m[3] != "00" and m[4] != "0000":
-            taken.append(m.span())
-            yield Hit("pii", "ssn", m.start(), m.end())
+        valid = m[1] not in ("000", "666") and m[1] < "900" and m[3] != "00" and m[4] != "0000"
+        if valid and (m[2] == "-" or _near(text, *m.span())):
+            yield m.span()
     for m in _BARE_SSN.finditer(text):
-        if not _overlaps(m, taken) and _near(_SSN_WORDS, text, m.start(), m.end()):
-            taken.append(m.span())
-            yield Hit("pii", "ssn", m.start(), m.end())
-    yield from _addresses(text, taken)
-    yield from _phones(text, taken)
+        if _near(text, *m.span()):
+            yield m.span()
 
 
 def luhn(number: str) -> bool:
@@ -88,8 +141,7 @@ def luhn(number: str) -> bool:
 
 
 def _is_card(number: str) -> bool:
-    if len(set(number)) < 2 or not luhn(number):
-        return False
+    """Whether an issuer has numbers of this beginning and length (ISO/IEC 7812)."""
     # issuer ranges keep order numbers and ISBN-13 (978/979) out
     length = len(number)
     if number[0] == "4":
@@ -99,65 +151,31 @@ def _is_card(number: str) -> bool:
         return length == 15
     if 51 <= two <= 55 or 2221 <= four <= 2720 or four == 6011 or two in (64, 65):
         return length == 16
+    if four in (1800, 2131):
+        return length == 15
     if two in (30, 36, 38, 39):
         return length in (14, 16, 19)
     return (two in (35, 62) and 16 <= length <= 19) or (two in (50, 56, 57, 58, 60, 63, 67, 68) and 12 <= length <= 19)
 
 
-def _iban_end(candidate: str) -> int:
-    """Length of the valid IBAN at the start of ``candidate`` (spaces counted), 0 if there is none."""
-    length = _IBAN_LENGTH.get(candidate[:2], 0)
-    kept = 0
-    for position, char in enumerate(candidate):
-        if char != " ":
-            kept += 1
-        if kept == length:
-            compact = candidate[: position + 1].replace(" ", "")
+def _iban_end(text: str, start: int) -> int:
+    """Where the valid IBAN ends that begins at ``start``, 0 if there is none."""
+    length = _IBAN_LENGTH.get(text[start : start + 2].upper(), 0)
+    compact, skipped = "", 0
+    for position in range(start, min(len(text), start + 4 * length)):
+        char = text[position]
+        if char.isascii() and char.isalnum():
+            compact, skipped = compact + char.upper(), 0
+        elif char in _IBAN_SKIPPED and skipped < 3:
+            skipped += 1
+        else:
+            return 0
+        if len(compact) == length:
             moved = compact[4:] + compact[:4]
-            return position + 1 if int("".join(str(int(c, 36)) for c in moved)) % 97 == 1 else 0
+            ends = not text[position + 1 : position + 2].isalnum()
+            return position + 1 if ends and int("".join(str(int(c, 36)) for c in moved)) % 97 == 1 else 0
     return 0
 
 
-def _addresses(text: str, taken: list[tuple[int, int]]) -> Iterator[Hit]:
-    for m in _MAC.finditer(text):
-        taken.append(m.span())
-        yield Hit("pii", "mac", m.start(), m.end())
-    for pattern in (_IPV4, _IPV6):
-        for m in pattern.finditer(text):
-            if _overlaps(m, taken):
-                continue
-            try:
-                address = ipaddress.ip_address(m.group())
-            except ValueError:
-                continue
-            if (
-                address.is_loopback
-                or address.is_unspecified
-                or address.is_private
-                or (address.version == 6 and len(m.group()) < 7)
-            ):
-                continue  # says nothing about a person
-            taken.append(m.span())
-            yield Hit("pii", "ip", m.start(), m.end())
-
-
-def _phones(text: str, taken: list[tuple[int, int]]) -> Iterator[Hit]:
-    for m in _PHONE.finditer(text):
-        number = m.group()
-        count = sum(c.isdigit() for c in number)
-        if _overlaps(m, taken) or not 7 <= count <= 16 or len(set(re.sub(r"\D", "", number))) < 3:
-            continue
-        shaped = (_INTERNATIONAL.match(number) is not None and any(c in number for c in " ()-.")) or _NANP.fullmatch(
-            number
-        )
-        if shaped or (count >= 8 and _near(_PHONE_WORDS, text, m.start(), m.end())):
-            taken.append(m.span())
-            yield Hit("pii", "phone", m.start(), m.end())
-
-
-def _near(words: re.Pattern[str], text: str, start: int, end: int) -> bool:
-    return words.search(text, max(0, start - _CONTEXT), min(len(text), end + _CONTEXT // 2)) is not None
-
-
-def _overlaps(match: re.Match[str], taken: list[tuple[int, int]]) -> bool:
-    return any(match.start() < end and start < match.end() for start, end in taken)
+def _near(text: str, start: int, end: int) -> bool:
+    return _SSN_WORDS.search(text, max(0, start - _CONTEXT), min(len(text), end + _CONTEXT // 2)) is not None
