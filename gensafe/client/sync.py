@@ -126,6 +126,10 @@ class Client:
         """Judge a batch of items."""
         return self.unary(self.safety.Classify, safety_pb2.ClassifyRequest(items=items))
 
+    def models(self) -> list[generation_pb2.Model]:
+        """The models that the server offers, with the engine that serves each and what it takes and gives."""
+        return list(self.unary(self.generation.ListModels, generation_pb2.ListModelsRequest()).models)
+
     def proof(self, record_id: str) -> audit_pb2.GetProofResponse:
         """Fetch the offline proof of a record."""
         return self.unary(self.audit.GetProof, audit_pb2.GetProofRequest(record_id=record_id))

@@ -43,6 +43,7 @@ def _output(output: dict[str, Any]) -> str:
     receipt = output["receipt"]
     facts = {
         "prompt": output["prompt"],
+        "made by": f"engine {output['engine']} ({receipt['generation']['backend']})",
         "record": receipt["record_id"],
         "model": f"{receipt['generation']['model']} {receipt['generation']['model_version']}",
         "weights": receipt["generation"]["weights_digest"],
