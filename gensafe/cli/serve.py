@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         chain.keys,
         registry=chain.registry,
         log=chain.log,
-        tokenizers=chain.engines.tokenizers(),
+        tokenizers=chain.engines.tokenizers,
         trust_lists=read_trust_lists(data_dir, SIGNERS),
         time_stamp_lists=read_trust_lists(data_dir, TIME_STAMPS),
         revocations=read_revocations(data_dir),

@@ -195,7 +195,7 @@ def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
         keys,
         registry=registry,
         log=log,
-        tokenizers=text_tokenizers(config) if keys else (),
+        tokenizers=lambda: text_tokenizers(config),
         trust_lists=trust_lists,
         time_stamp_lists=read_trust_lists(data_dir, TIME_STAMPS),
         revocations=read_revocations(data_dir),

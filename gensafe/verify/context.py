@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from threading import Lock
 
 from gensafe.audit import LogReader
 from gensafe.core import plugins
@@ -54,7 +55,7 @@ def open_context(
     *,
     registry: Records | None = None,
     log: LogReader | None = None,
-    tokenizers: tuple[TextTokenizer, ...] = (),
+    tokenizers: Callable[[], tuple[TextTokenizer, ...]] = tuple,
     trust_lists: tuple[TrustList, ...] = (),
     time_stamp_lists: tuple[TrustList, ...] = (),
     revocations: tuple[RevocationList, ...] = (),
@@ -66,7 +67,8 @@ def open_context(
         keys: The key ring: own trust anchors, revocations and watermark keys. None = outside trust lists only.
         registry: The registry, read-only.
         log: The log, read-only.
-        tokenizers: Of the models that may have written the texts; without one text marks are not searched.
+        tokenizers: Gives those of the models that may have written a text, at the first text; without one text marks
+            are not searched.
         trust_lists: Further signer lists.
         time_stamp_lists: Further time-stamp lists.
         revocations: Certificate revocation lists of issuers.
@@ -97,7 +99,9 @@ def open_context(
     )
 
 
-def load_detectors(tokenizers: tuple[TextTokenizer, ...] = ()) -> tuple[dict[Modality, MarkDetector], tuple[str, ...]]:
+def load_detectors(
+    tokenizers: Callable[[], tuple[TextTokenizer, ...]] = tuple,
+) -> tuple[Mapping[Modality, MarkDetector], tuple[str, ...]]:
     """The installed watermark plugins as detectors, and their soft-binding names."""
     detectors: dict[Modality, MarkDetector] = {}
     names: list[str] = []
@@ -108,9 +112,39 @@ def load_detectors(tokenizers: tuple[TextTokenizer, ...] = ()) -> tuple[dict[Mod
         watermarker: Watermarker = plugins.load("gensafe.watermarks", modality.value)
         detectors[modality] = watermarker.detect
         names.append(MARK_PREFIX + watermarker.scheme)
-    if tokenizers and Modality.TEXT.value in installed:
-        detectors[Modality.TEXT] = _text_detector(tokenizers)
+    if Modality.TEXT.value in installed:
+        return _Detectors(detectors, tokenizers), tuple(names)
     return detectors, tuple(names)
+
+
+class _Detectors(Mapping[Modality, MarkDetector]):
+    """Detectors by modality; that of texts is made at the first text, since tokenizers come with whole models."""
+
+    def __init__(self, made: dict[Modality, MarkDetector], tokenizers: Callable[[], tuple[TextTokenizer, ...]]) -> None:
+        self._made, self._tokenizers = made, tokenizers
+        self._lock = Lock()
+        self._asked = False
+
+    def __getitem__(self, modality: Modality) -> MarkDetector:
+        if modality is Modality.TEXT:
+            self._load()
+        return self._made[modality]
+
+    def __iter__(self) -> Iterator[Modality]:
+        self._load()
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        self._load()
+        return len(self._made)
+
+    def _load(self) -> None:
+        with self._lock:
+            if not self._asked:
+                self._asked = True
+                found = self._tokenizers()
+                if found:
+                    self._made[Modality.TEXT] = _text_detector(found)
 
 
 def _text_detector(tokenizers: tuple[TextTokenizer, ...]) -> MarkDetector:
