@@ -97,7 +97,7 @@ async def serve(
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = _bind(server, config)
     await server.start()
-    http, http_address = await _start_http(chain, verify_context, keys, http_socket)
+    http, http_address = await _start_http(chain, verify_context, generation, keys, http_socket)
     for name in ("", *SERVICES):
         await healths.set(name, health_pb2.HealthCheckResponse.SERVING)
     host = config.server.listen.rpartition(":")[0]
@@ -176,12 +176,16 @@ def _bind(server: grpc.aio.Server, config: Config) -> int:
 
 
 async def _start_http(
-    chain: Chain, verify_context: VerifyContext, keys: ApiKeys | None, listening: socket.socket | None
+    chain: Chain,
+    verify_context: VerifyContext,
+    generation: GenerationServicer,
+    keys: ApiKeys | None,
+    listening: socket.socket | None,
 ) -> tuple[tuple[uvicorn.Server, asyncio.Task[None]] | None, str]:
     config = chain.config.server
     if listening is None:
         return None, ""
-    from gensafe.server.http import Classifying, create_app
+    from gensafe.server.http import Classifying, Front, create_app
 
     classifying = None
     if config.http_classify and keys is not None:
@@ -190,7 +194,13 @@ async def _start_http(
     proxies = trusted_proxies(config)
     hosts = config.http_hosts.split() if config.http_hosts or not secure else None  # with TLS the certificate names it
     settings = uvicorn.Config(
-        create_app(verify_context, classifying=classifying, keys=keys, hosts=hosts),
+        create_app(
+            verify_context,
+            classifying=classifying,
+            keys=keys,
+            hosts=hosts,
+            front=Front(chain, generation, keys),
+        ),
         log_level="warning",
         access_log=False,
         lifespan="off",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,13 +52,19 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         """Stream one generation."""
         wanted = convert.request_from_pb(request, caller().tenant)
         control = CallControl(self._deadline(context))
-        async for event in self._run(wanted, control):
+        async for event in self.events(wanted, control):
             if isinstance(event, Released):
                 for chunk in _chunks(event.recorded.signed.data):
                     yield pb.GenerateResponse(media_chunk=chunk)
             yield convert.event_to_pb(event)
 
-    async def _run(self, wanted: GenerationRequest, control: CallControl) -> AsyncIterator[PipelineEvent]:
+    async def events(self, wanted: GenerationRequest, control: CallControl) -> AsyncGenerator[PipelineEvent, None]:
+        """Run one request in its turn; also for the HTTP front. Closing it cancels the work and waits for its end.
+
+        Raises:
+            Overloaded, BackendUnavailable: as ``Scheduler.slot``.
+            GensafeError: as ``pipeline.run``.
+        """
         async with (
             self._scheduler.slot(wanted.tenant),
             self._scheduler.bridge(lambda: run(self._chain, wanted, control), control) as bridge,
@@ -99,7 +105,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
 
     async def _work(self, job: _Job, wanted: GenerationRequest) -> None:
         try:
-            async for event in self._run(wanted, job.control):
+            async for event in self.events(wanted, job.control):
                 _note(job, event)
         except errors.Cancelled:
             job.state.state = pb.JOB_STATE_CANCELLED

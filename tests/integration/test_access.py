@@ -336,13 +336,13 @@ def bearer(caller: str) -> dict[str, str]:
         ("GET", "/verify", None),
         ("POST", "/verify", "anyone"),
         ("GET", "/healthz", None),
-        ("GET", "/v1/manifests/LABEL", None),
-        ("GET", "/v1/manifests/LABEL/receipts", None),
-        ("GET", "/v1/services/capabilities", "anyone"),
-        ("POST", "/v1/matches/byContent", "anyone"),
-        ("GET", "/v1/matches/byBinding", "verify"),
-        ("POST", "/v1/manifests", "nobody"),
-        ("POST", "/v1/matches/byReference", "nobody"),
+        ("GET", "/softbinding/v1/manifests/LABEL", None),
+        ("GET", "/softbinding/v1/manifests/LABEL/receipts", None),
+        ("GET", "/softbinding/v1/services/capabilities", "anyone"),
+        ("POST", "/softbinding/v1/matches/byContent", "anyone"),
+        ("GET", "/softbinding/v1/matches/byBinding", "verify"),
+        ("POST", "/softbinding/v1/manifests", "nobody"),
+        ("POST", "/softbinding/v1/matches/byReference", "nobody"),
         ("GET", "/classify", "classify"),
     ],
 )
@@ -371,14 +371,14 @@ def test_every_http_route_for_every_caller(method: str, path: str, role: str | N
 
 
 def algorithm(site: Site) -> str:
-    listed = httpx.get(f"http://{site.http}/v1/services/supportedAlgorithms").json()["watermarks"]
+    listed = httpx.get(f"http://{site.http}/softbinding/v1/services/supportedAlgorithms").json()["watermarks"]
     return next(item["alg"] for item in listed if "image" in item["alg"])
 
 
 def test_a_binding_finds_only_the_askers_records(site: Site):
     payload = base64.b64encode(bytes.fromhex("0" + site.picture.record_id)).decode()
     query = {"alg": algorithm(site), "value": payload}
-    url = f"http://{site.http}/v1/matches/byBinding"
+    url = f"http://{site.http}/softbinding/v1/matches/byBinding"
     found = httpx.get(url, params=query, headers=bearer("A_verify")).json()["matches"]
     assert found == [{"manifestId": site.picture.manifest.label}]
     assert httpx.get(url, params=query, headers=bearer("B_verify")).json()["matches"] == []
@@ -387,13 +387,13 @@ def test_a_binding_finds_only_the_askers_records(site: Site):
     assert told[0].status_code == told[1].status_code == 403
     assert told[0].text == told[1].text
     for caller, offered in (("nobody", False), ("A_generate", False), ("A_verify", True)):
-        answer = httpx.get(f"http://{site.http}/v1/services/capabilities", headers=bearer(caller)).json()
+        answer = httpx.get(f"http://{site.http}/softbinding/v1/services/capabilities", headers=bearer(caller)).json()
         assert ("queryByBinding" in answer["supportedCapabilities"]) is offered
 
 
 def test_a_stranger_finds_a_manifest_by_the_file_and_never_by_its_likeness(site: Site):
     """Seen failing before: words masked out of A's text led to its manifest by likeness."""
-    url = f"http://{site.http}/v1/matches/byContent"
+    url = f"http://{site.http}/softbinding/v1/matches/byContent"
     found = httpx.post(url, content=site.picture_data, timeout=60).json()["matches"]
     assert [match["manifestId"] for match in found] == [site.picture.manifest.label]
     alike = strip_a8(site.text.decode()).encode()
@@ -407,7 +407,7 @@ def test_a_stranger_finds_a_manifest_by_the_file_and_never_by_its_likeness(site:
     [b"Basic \xff", b"Basic", b"Basic ====", b"Basic /w==", b"Bearer", b"Bearer \xff", b"\xff\xfe", b"", b"Digest x",
      b"Basic " + base64.b64encode("ü:é".encode()), b"Bearer " + b"x" * 4000],
 )  # fmt: skip
-@pytest.mark.parametrize("path", ["/classify", "/v1/services/capabilities"])
+@pytest.mark.parametrize("path", ["/classify", "/softbinding/v1/services/capabilities"])
 def test_odd_credentials_are_401(header: bytes, path: str, site: Site):
     answer = httpx.get(f"http://{site.http}{path}", headers=[(b"authorization", header)])
     assert answer.status_code == 401

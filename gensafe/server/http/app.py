@@ -1,4 +1,4 @@
-"""Routes. Answers come from a ``VerifyContext`` and a ``Classifying``: the app reaches neither pipeline nor keys."""
+"""Routes. Answers come from a ``VerifyContext``, a ``Classifying`` and a ``Front``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from starlette.routing import Mount, Route
 from gensafe.core.errors import GensafeError, Unauthenticated
 from gensafe.core.types.caller import Everything, Scope
 from gensafe.server.api_keys import ApiKeys
-from gensafe.server.http import classify, page, sbr
+from gensafe.server.http import classify, openai, page, sbr
 from gensafe.server.http.guard import Guard, RateLimiter
 from gensafe.server.http.hosts import KnownHosts
 from gensafe.server.http.identity import scope_of, unauthenticated
+from gensafe.server.http.openai import Front
+from gensafe.server.http.openapi import PREFIX
 from gensafe.server.http.upload import read_upload
 from gensafe.verify import VerifyContext, verify_bytes
 from gensafe.verify.render import report_dict
@@ -40,6 +42,7 @@ def create_app(
     keys: ApiKeys | None = None,
     hosts: Sequence[str] | None = None,
     classifying: classify.Classifying | None = None,
+    front: Front | None = None,
 ) -> Starlette:
     """Build the HTTP app.
 
@@ -52,6 +55,7 @@ def create_app(
         keys: Callers who see their own tenant's records; None = nobody does.
         hosts: Names that this app answers under besides loopback ones; None = any.
         classifying: Who may see what the classifiers say about a file; None = nobody, there is no such page.
+        front: Generates for clients of the OpenAI API; None = there is no such front.
     """
     slots = asyncio.Semaphore(AT_ONCE)
     links = classifying is not None
@@ -107,9 +111,12 @@ def create_app(
             Route("/static/{name}", asset),
             Route("/healthz", health),
             sbr.well_known_route(),
-            Mount("/v1", routes=sbr.routes(context, slots, asker)),
+            Mount(PREFIX, routes=sbr.routes(context, slots, asker)),
+            *sbr.moved_routes(),
+            *(openai.routes(front) if front else ()),
         ],
         middleware=[
+            Middleware(openai.Frame),
             *([] if hosts is None else [Middleware(KnownHosts, hosts=hosts)]),
             Middleware(Guard, max_bytes=max_bytes, limiter=RateLimiter(per_minute)),
         ],
@@ -123,8 +130,8 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 
 async def _not_served(request: Request, error: Exception) -> Response:
-    """No such path or method: in the API's own shape below ``/v1``, as text elsewhere."""
+    """No such path or method: in the API's own shape below its prefix, as text elsewhere."""
     assert isinstance(error, HTTPException)
-    if request.url.path.startswith("/v1/"):
+    if request.url.path.startswith(PREFIX + "/"):
         return JSONResponse({"error": error.detail.lower()}, error.status_code, error.headers)
     return PlainTextResponse(error.detail, error.status_code, error.headers)

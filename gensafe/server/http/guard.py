@@ -24,6 +24,8 @@ HEADERS: Final = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
+_COSTLY: Final = ("/softbinding/v1/matches", "/softbinding/v1/manifests", "/classify")
+_BY_TENANT: Final = ("/v1/", "/gensafe/v1/")  # a service behind one address has many users: its tenant's quota counts
 _MAX_CLIENTS: Final = 10_000
 
 
@@ -117,9 +119,10 @@ class Guard:
 
 
 def _costs_work(scope: Scope) -> bool:
-    return scope["method"] not in ("GET", "HEAD") or str(scope["path"]).startswith(
-        ("/v1/matches", "/v1/manifests", "/classify")
-    )
+    path = str(scope["path"])
+    if path.startswith(_BY_TENANT):
+        return False
+    return scope["method"] not in ("GET", "HEAD") or path.startswith(_COSTLY)
 
 
 def _declared(scope: Scope) -> int:

@@ -9,6 +9,7 @@ from gensafe.provenance.types import SPEC_VERSION
 
 Schema = dict[str, Any]
 
+PREFIX: Final = "/softbinding/v1"
 MAX_NAME: Final = 200
 MAX_VALUE: Final = 1024
 _STRING: Final[Schema] = {"type": "string"}
@@ -62,7 +63,7 @@ _VERSION: Final[Schema] = {"type": "string", "pattern": r"^\d+\.\d+\.\d+$"}
 
 
 def description(algorithms: Sequence[str] = ()) -> Schema:
-    """The document that ``/v1/openapi.json`` answers with, for a deployment that searches these watermarks."""
+    """The document that ``PREFIX/openapi.json`` answers with, for a deployment that searches these watermarks."""
     return {
         "openapi": "3.0.3",
         "info": {
@@ -72,7 +73,7 @@ def description(algorithms: Sequence[str] = ()) -> Schema:
             "nothing is fetched. Whoever has a file gets its manifest; finding records by a binding or by likeness "
             "alone needs an API key of their tenant.",
         },
-        "servers": [{"url": "/v1"}],
+        "servers": [{"url": PREFIX}],
         "paths": {
             "/matches/byBinding": {
                 "get": _operation(

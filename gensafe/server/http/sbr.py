@@ -28,7 +28,7 @@ from gensafe.core.ids import unpack_payload
 from gensafe.core.types import PAYLOAD_BYTES, Everything, Public, Scope
 from gensafe.provenance.types import SPEC_VERSION
 from gensafe.registry.model import Record
-from gensafe.server.http.openapi import MAX_NAME, MAX_VALUE, description
+from gensafe.server.http.openapi import MAX_NAME, MAX_VALUE, PREFIX, description
 from gensafe.verify import VerifyContext, resolve_bytes
 from gensafe.verify.context import MARK_PREFIX
 
@@ -39,6 +39,7 @@ CAPABILITIES: Final = (BY_BINDING, "queryByContent", "fetchManifests", "manifest
 MAX_QUERY: Final = 2048
 MAX_RESULTS: Final = 100
 _SHOWN_TO_HOLDERS: Final = ("exact bytes", "watermark")
+_MOVED: Final = ("matches/{rest:path}", "manifests", "manifests/{rest:path}", "bindings", "services/{rest:path}")
 _PUBLIC_STEP: Final = 10  # similarity scores for strangers are rounded down to tens
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -55,7 +56,7 @@ class _Refused(Exception):
 
 
 def routes(context: VerifyContext, slots: asyncio.Semaphore, asker: Asker) -> list[Route]:
-    """Routes below ``/v1``; ``asker`` says what a request's sender may see."""
+    """Routes below ``PREFIX``; ``asker`` says what a request's sender may see."""
     service = SoftBindingService(context, slots, asker)
     table: list[tuple[str, str, Handler]] = [
         ("GET", "/matches/byBinding", service.by_binding_get),
@@ -77,16 +78,29 @@ def routes(context: VerifyContext, slots: asyncio.Semaphore, asker: Asker) -> li
     return [Route(path, _answered(handler), methods=[method]) for method, path, handler in table]
 
 
+def moved_routes() -> list[Route]:
+    """Where this API was up to 0.1, below ``/v1``: 308 to where it is now. To be removed with the next release."""
+
+    async def moved(request: Request) -> Response:
+        query = f"?{request.url.query}" if request.url.query else ""
+        raw = request.scope.get("raw_path") or request.scope["path"].encode()  # as it was written: labels have colons
+        path = raw.decode("latin-1").partition("?")[0].removeprefix("/v1")
+        return Response(status_code=308, headers={"Location": f"{PREFIX}{path}{query}"})
+
+    every = ["GET", "POST", "PUT", "DELETE"]
+    return [Route(f"/v1/{name}", moved, methods=every) for name in _MOVED]
+
+
 def well_known_route() -> Route:
     """Discovery (RFC 8615)."""
 
     async def discover(_: Request) -> Response:
         return JSONResponse(
             {
-                "apiEndpoint": "/v1",
+                "apiEndpoint": PREFIX,
                 "c2paSpecificationVersion": SPEC_VERSION,
-                "capabilitiesEndpoint": "/v1/services/capabilities",
-                "statusEndpoint": "/v1/services/status",
+                "capabilitiesEndpoint": f"{PREFIX}/services/capabilities",
+                "statusEndpoint": f"{PREFIX}/services/status",
             }
         )
 
@@ -276,7 +290,7 @@ def _receipt(record: Record, proof: bytes, *, verified: bool, error: str = "") -
     shape: dict[str, Any] = {
         "@context": {"c2pa": "https://c2pa.org/", "receipt": "https://c2pa.org/receipt/"},
         "@type": "org.c2pa.manifest-receipt",
-        "repository": {"uri": "/v1", "manifestId": record.manifest_label},
+        "repository": {"uri": PREFIX, "manifestId": record.manifest_label},
         "anchor": {
             "uri": f"urn:gensafe:log:{record.log_index}",
             "proof": {"alg": RECEIPT_ALG, "value": base64.b64encode(proof).decode()},

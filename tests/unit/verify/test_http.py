@@ -128,23 +128,23 @@ def test_bucket_refills_and_forgets():
 async def test_discovery_and_services(deployment):
     async with client_for(deployment.context) as client:
         well_known = (await client.get("/.well-known/c2pa-soft-binding-resolution")).json()
-        assert well_known["apiEndpoint"] == "/v1" and well_known["c2paSpecificationVersion"] == "2.4.0"
+        assert well_known["apiEndpoint"] == "/softbinding/v1" and well_known["c2paSpecificationVersion"] == "2.4.0"
         capabilities = (await client.get(well_known["capabilitiesEndpoint"])).json()
         assert "queryByContent" in capabilities["supportedCapabilities"]
         assert "storeManifests" not in capabilities["supportedCapabilities"]
-        algorithms = (await client.get("/v1/services/supportedAlgorithms")).json()
+        algorithms = (await client.get("/softbinding/v1/services/supportedAlgorithms")).json()
         assert algorithms["watermarks"] and all(a["alg"].startswith("org.gensafe.") for a in algorithms["watermarks"])
-        assert (await client.get("/v1/services/status")).json()["status"] == "ok"
+        assert (await client.get("/softbinding/v1/services/status")).json()["status"] == "ok"
 
 
 @pytest.mark.asyncio
 async def test_lost_manifest_is_recovered_over_the_api(deployment, outputs, copy):
     output = outputs["image"]
     async with client_for(deployment.context) as client:
-        found = (await client.post("/v1/matches/byContent", content=copy)).json()["matches"]
+        found = (await client.post("/softbinding/v1/matches/byContent", content=copy)).json()["matches"]
         assert found[0]["manifestId"] == output.manifest.label
         assert found[0]["similarityScore"] % 10 == 0
-        manifest = await client.get(f"/v1/manifests/{found[0]['manifestId']}")
+        manifest = await client.get(f"/softbinding/v1/manifests/{found[0]['manifestId']}")
         assert manifest.headers["content-type"] == "application/c2pa"
         assert manifest.content == output.manifest.data
         reading = read_store(manifest.content, deployment.context.trust)
@@ -153,8 +153,8 @@ async def test_lost_manifest_is_recovered_over_the_api(deployment, outputs, copy
     async with client_for(deployment.context, public=False) as client:
         alg = next(a for a in deployment.context.algorithms if "image" in a)
         value = base64.b64encode(output.record.watermark_payload).decode()
-        by_get = await client.get("/v1/matches/byBinding", params={"alg": alg, "value": value})
-        by_post = await client.post("/v1/matches/byBinding", json={"alg": alg, "value": value})
+        by_get = await client.get("/softbinding/v1/matches/byBinding", params={"alg": alg, "value": value})
+        by_post = await client.post("/softbinding/v1/matches/byBinding", json={"alg": alg, "value": value})
         assert by_get.json() == by_post.json() == {"matches": [{"manifestId": output.manifest.label}]}
 
 
@@ -167,7 +167,7 @@ async def test_transplanted_mark_leads_nowhere(deployment, outputs, picture_of):
     key = deployment.bench.ring.watermark_key(Modality.IMAGE)
     forged = plugins.load("gensafe.watermarks", "image").embed(picture_of(seed=50), payload, key)
     async with client_for(deployment.context) as client:
-        answer = await client.post("/v1/matches/byContent", content=media.encode(forged, "image/png"))
+        answer = await client.post("/softbinding/v1/matches/byContent", content=media.encode(forged, "image/png"))
         assert answer.json() == {"matches": []}
 
 
@@ -175,54 +175,54 @@ async def test_transplanted_mark_leads_nowhere(deployment, outputs, picture_of):
 async def test_receipts_are_log_proofs(deployment, outputs):
     label = outputs["image"].manifest.label
     async with client_for(deployment.context) as client:
-        receipt = (await client.get(f"/v1/manifests/{label}/receipts")).json()
+        receipt = (await client.get(f"/softbinding/v1/manifests/{label}/receipts")).json()
         assert receipt["verified"] is True
         proof = base64.b64decode(receipt["anchor"]["proof"]["value"])
         assert proof.startswith(b"c2sp.org/tlog-proof@v1")
-        again = (await client.post(f"/v1/manifests/{label}/receipts", json=receipt)).json()
+        again = (await client.post(f"/softbinding/v1/manifests/{label}/receipts", json=receipt)).json()
         assert again["verified"] is True
         other = outputs["audio"].manifest.label
-        wrong = (await client.post(f"/v1/manifests/{other}/receipts", json=receipt)).json()
+        wrong = (await client.post(f"/softbinding/v1/manifests/{other}/receipts", json=receipt)).json()
         assert wrong["verified"] is False and wrong["error"]
         for body in ({}, [], {"anchor": {"proof": {"alg": "x", "value": "y"}}}, {"anchor": 1}):
-            assert (await client.post(f"/v1/manifests/{label}/receipts", json=body)).status_code == 400
+            assert (await client.post(f"/softbinding/v1/manifests/{label}/receipts", json=body)).status_code == 400
 
 
 @pytest.mark.asyncio
 async def test_errors_have_the_apis_shape(deployment):
     async with client_for(deployment.context) as client:
         for method, path, status in (
-            ("GET", "/v1/matches/byBinding", 400),
-            ("GET", "/v1/matches/byBinding?alg=x&value=!!", 400),
-            ("GET", "/v1/matches/byBinding?alg=x&value=AAAA&maxResults=0", 400),
-            ("GET", "/v1/matches/byBinding?alg=x&value=" + "A" * 4000, 414),
-            ("POST", "/v1/matches/byBinding", 400),
-            ("POST", "/v1/matches/byContent", 400),
-            ("POST", "/v1/matches/byReference", 403),
-            ("POST", "/v1/manifests", 403),
-            ("PUT", "/v1/bindings", 403),
-            ("POST", "/v1/bindings", 403),
-            ("GET", "/v1/manifests/urn:c2pa:none", 404),
-            ("DELETE", "/v1/manifests/urn:c2pa:none", 403),
-            ("GET", "/v1/manifests/urn:c2pa:none/receipts", 404),
+            ("GET", "/softbinding/v1/matches/byBinding", 400),
+            ("GET", "/softbinding/v1/matches/byBinding?alg=x&value=!!", 400),
+            ("GET", "/softbinding/v1/matches/byBinding?alg=x&value=AAAA&maxResults=0", 400),
+            ("GET", "/softbinding/v1/matches/byBinding?alg=x&value=" + "A" * 4000, 414),
+            ("POST", "/softbinding/v1/matches/byBinding", 400),
+            ("POST", "/softbinding/v1/matches/byContent", 400),
+            ("POST", "/softbinding/v1/matches/byReference", 403),
+            ("POST", "/softbinding/v1/manifests", 403),
+            ("PUT", "/softbinding/v1/bindings", 403),
+            ("POST", "/softbinding/v1/bindings", 403),
+            ("GET", "/softbinding/v1/manifests/urn:c2pa:none", 404),
+            ("DELETE", "/softbinding/v1/manifests/urn:c2pa:none", 403),
+            ("GET", "/softbinding/v1/manifests/urn:c2pa:none/receipts", 404),
         ):
             answer = await client.request(method, path)
             assert answer.status_code == status, (method, path, answer.status_code)
             assert isinstance(answer.json()["error"], str)
-        assert (await client.get("/v1/matches/byBinding?alg=x&value=AAAA")).json() == {"matches": []}
-        assert (await client.post("/v1/matches/byContent", content=b"%PDF-1.7 x")).status_code == 415
-        assert (await client.post("/v1/matches/byContent", content=b"\x00\xff")).status_code == 400
+        assert (await client.get("/softbinding/v1/matches/byBinding?alg=x&value=AAAA")).json() == {"matches": []}
+        assert (await client.post("/softbinding/v1/matches/byContent", content=b"%PDF-1.7 x")).status_code == 415
+        assert (await client.post("/softbinding/v1/matches/byContent", content=b"\x00\xff")).status_code == 400
 
 
 @pytest.mark.asyncio
 async def test_every_described_operation_answers_as_described(deployment):
     async with client_for(deployment.context) as client:
-        document = (await client.get("/v1/openapi.json")).json()
+        document = (await client.get("/softbinding/v1/openapi.json")).json()
         assert document["openapi"].startswith("3.0")
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 for body in (b"", b"{}", b"[1]", b'{"alg": 1, "value": []}', b"\xff\xfe", b"[" * 5000):
-                    url = "/v1" + path.replace("{manifestId}", "urn:c2pa:x")
+                    url = "/softbinding/v1" + path.replace("{manifestId}", "urn:c2pa:x")
                     answer = await client.request(method, url, content=body)
                     assert str(answer.status_code) in operation["responses"], (method, path, answer.status_code)
                     assert answer.status_code < 500

@@ -23,7 +23,7 @@ OPERATIONS = [(path, method) for path, methods in description()["paths"].items()
 def api(deployment):
     """The API over a real registry and log. Parsing stays in this process: the fuzzer is not after the decoders."""
     app = create_app(replace(deployment.context, contained=False), per_minute=0)
-    schema = schemathesis.openapi.from_asgi("/v1/openapi.json", app)
+    schema = schemathesis.openapi.from_asgi("/softbinding/v1/openapi.json", app)
     refusals = schema.config.checks.negative_data_rejection
     refusals.expected_statuses = [*refusals.expected_statuses, "414"]  # too long is refused as well
     return schema
@@ -57,7 +57,7 @@ def test_every_served_route_is_described(api):
     served = {
         (route.path, method.lower())
         for mount in app.routes
-        if getattr(mount, "path", "") == "/v1"
+        if getattr(mount, "path", "") == "/softbinding/v1"
         for route in mount.routes
         for method in route.methods - {"HEAD"}
     }
