@@ -1,4 +1,4 @@
-"""The official ``openai`` SDK, unmodified, against a real server: text by an engine on a socket, media by the simulator.
+"""The official ``openai`` SDK, unmodified, and a real server: text by an engine on a socket, media by the simulator.
 
 Before this front every call of that SDK was ``NotFoundError 404`` (``/v1`` was the Soft Binding API).
 """
@@ -63,6 +63,11 @@ def client(site, engine) -> Iterator[openai.OpenAI]:
     engine.says(CHAT, said(WORDS, USAGE))
     with openai.OpenAI(base_url=site.http + "/v1", api_key="unused", max_retries=0) as client:
         yield client
+
+
+def asked(*parts: dict) -> list[dict]:
+    """One message of the user with these parts."""
+    return [{"role": "user", "content": [*parts]}]
 
 
 def proved(site, path: Path, capsys) -> bool:

@@ -226,3 +226,16 @@ async def test_every_described_operation_answers_as_described(deployment):
                     answer = await client.request(method, url, content=body)
                     assert str(answer.status_code) in operation["responses"], (method, path, answer.status_code)
                     assert answer.status_code < 500
+
+
+@pytest.mark.asyncio
+async def test_paths_of_before_lead_to_the_prefix(deployment, outputs):
+    async with client_for(deployment.context) as client:
+        moved = await client.get("/v1/matches/byBinding", params={"alg": "a/b", "value": "AAAA"})
+        assert moved.status_code == 308
+        assert moved.headers["location"] == "/softbinding/v1/matches/byBinding?alg=a%2Fb&value=AAAA"
+        label = outputs["image"].record.manifest_label
+        followed = await client.get(f"/v1/manifests/{label}", follow_redirects=True)
+        assert followed.status_code == 200 and followed.headers["content-type"] == "application/c2pa"
+        posted = await client.post("/v1/matches/byContent", content=outputs["image"].data, follow_redirects=True)
+        assert posted.json()["matches"]
