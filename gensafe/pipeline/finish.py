@@ -6,7 +6,7 @@ from gensafe import __version__
 from gensafe import media as codecs
 from gensafe.audit import entries
 from gensafe.audit.log import Appended
-from gensafe.core import ids
+from gensafe.core import ids, softbinding
 from gensafe.core.digest import sha256
 from gensafe.core.errors import SigningFailed
 from gensafe.core.ports import TextTokenizer
@@ -18,8 +18,6 @@ from gensafe.provenance import ClaimFacts, InputFact, sign_asset, strip_a8
 from gensafe.provenance.types import COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA, TRAINED_ALGORITHMIC_MEDIA
 from gensafe.registry import Record
 from gensafe.safety import verdict_digest
-
-SOFT_BINDING_PREFIX = "org.gensafe."
 
 
 def tokenizer_of(chain: Chain, judged: Judged) -> TextTokenizer | None:
@@ -123,10 +121,8 @@ def _facts(chain: Chain, marked: Marked) -> ClaimFacts:
         digital_source_type=(
             COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA if admission.request.inputs else TRAINED_ALGORITHMIC_MEDIA
         ),
-        soft_binding_alg=SOFT_BINDING_PREFIX + receipt.scheme.removeprefix("gensafe-")
-        if receipt.payload and receipt.scheme
-        else "",
-        soft_binding_value=receipt.payload.hex() if receipt.scheme else "",
+        soft_binding_alg=softbinding.algorithm_of(receipt.scheme) if receipt.payload and receipt.scheme else "",
+        soft_binding_value=softbinding.value_of(receipt.payload) if receipt.scheme else "",
         watermark_note=receipt.note,
         inputs=tuple(
             # never the file's name: a manifest is public and permanent, and names of files name people

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gensafe.core.softbinding import is_ours
 from gensafe.core.types import Outcome
 from gensafe.provenance import ManifestReading, ManifestState, hard_binding_holds
 from gensafe.verify import checks
 from gensafe.verify.conclusion import Binding, Claims, Container, ManifestFact, MarkFact
-from gensafe.verify.context import MARK_PREFIX
 from gensafe.verify.inspect import Inspection
 from gensafe.verify.lines import Line
 from gensafe.verify.marks import MarkSearch
@@ -68,7 +68,7 @@ def soft_binding(mark: MarkSearch, reading: ManifestReading | None, *, keys: boo
         return BindingAnswer(Claims.CONFLICT, kept, Line(name, Outcome.FAIL, problem, evidence))
     if not bindings:
         return BindingAnswer(fit, kept, Line(name, Outcome.ABSENT, "the manifest promises no watermark"))
-    if not any(b.alg.startswith(MARK_PREFIX) for b in reading.soft_bindings):
+    if not any(is_ours(b.alg) for b in reading.soft_bindings):
         return BindingAnswer(fit, kept, Line(name, Outcome.UNSUPPORTED, "a scheme that is not searched here", evidence))
     if mark.found:
         return BindingAnswer(fit, kept, Line(name, Outcome.PASS, "the promised watermark is in the content", evidence))

@@ -10,6 +10,7 @@ from gensafe.audit import LogReader
 from gensafe.core import plugins
 from gensafe.core.errors import PluginError
 from gensafe.core.ports import SamplingWatermark, TextTokenizer, Watermarker
+from gensafe.core.softbinding import algorithm_of
 from gensafe.core.types import Detection, MarkLevel, Media, Modality, Text
 from gensafe.keys import KeyRing
 from gensafe.media.limits import LIMITS, Limits
@@ -18,8 +19,6 @@ from gensafe.provenance.revocation import RevocationList
 from gensafe.verify.log import AuditLogProver
 from gensafe.verify.ports import KeyLookup, LogProver, MarkDetector, Records
 
-MARK_PREFIX = "org.gensafe."
-"""Soft-binding algorithms under this prefix are ours: a promised mark that is not found is a contradiction."""
 PRESENT_AT = 1e-6
 """The bound of promise 4: a mark is called present below this chance of a false alarm, all tries counted."""
 
@@ -111,7 +110,7 @@ def load_detectors(
             continue
         watermarker: Watermarker = plugins.load("gensafe.watermarks", modality.value)
         detectors[modality] = watermarker.detect
-        names.append(MARK_PREFIX + watermarker.scheme)
+        names.append(algorithm_of(watermarker.scheme))
     if Modality.TEXT.value in installed:
         return _Detectors(detectors, tokenizers), tuple(names)
     return detectors, tuple(names)

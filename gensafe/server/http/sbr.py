@@ -25,12 +25,12 @@ from starlette.routing import Route
 
 from gensafe.core.errors import AuditError, GensafeError, MediaError, Unauthenticated, UnsupportedMedia
 from gensafe.core.ids import unpack_payload
+from gensafe.core.softbinding import known, payload_of
 from gensafe.core.types import PAYLOAD_BYTES, Everything, Public, Scope
 from gensafe.provenance.types import SPEC_VERSION
 from gensafe.registry.model import Record
 from gensafe.server.http.openapi import MAX_NAME, MAX_VALUE, PREFIX, description
 from gensafe.verify import VerifyContext, resolve_bytes
-from gensafe.verify.context import MARK_PREFIX
 
 MANIFEST_TYPE: Final = "application/c2pa"
 RECEIPT_ALG: Final = "c2sp.org/tlog-proof@v1"
@@ -142,7 +142,7 @@ class SoftBindingService:
         scope = self._asker(request)
         limit = _max_results(request)
         wanted = request.query_params.get("alg")
-        if wanted is not None and wanted not in self._context.algorithms:
+        if wanted is not None and known(wanted, self._context.algorithms) is None:
             raise _Refused(400, f"unknown algorithm {wanted!r}"[:200])
         data = await request.body()
         if not data:
@@ -224,11 +224,10 @@ class SoftBindingService:
             raise _Refused(400, "alg and value are needed")
         if len(alg) > MAX_NAME or len(value) > MAX_VALUE:
             raise _Refused(400, f"alg has at most {MAX_NAME} characters, value {MAX_VALUE}")
-        try:
-            payload = base64.b64decode(value, validate=True)
-        except (binascii.Error, ValueError):
-            raise _Refused(400, "value is not base64") from None
-        if not alg.startswith(MARK_PREFIX) or alg not in self._context.algorithms:
+        payload = payload_of(value)
+        if payload is None:
+            raise _Refused(400, "value is neither hexadecimal nor base64")
+        if known(alg, self._context.algorithms) is None:
             return JSONResponse({"matches": []})
         if len(payload) != PAYLOAD_BYTES or self._context.records is None:
             return JSONResponse({"matches": []})

@@ -12,6 +12,7 @@ from gensafe.audit import AuditLog
 from gensafe.core import ids, plugins
 from gensafe.core.clock import SystemClock
 from gensafe.core.digest import sha256
+from gensafe.core.softbinding import algorithm_of, value_of
 from gensafe.core.types import Audio, Image, Modality, Text
 from gensafe.keys import KeyRing
 from gensafe.media.fingerprint import fingerprint
@@ -56,7 +57,7 @@ class Deployment:
         if marked and modality is not Modality.TEXT:
             scheme = plugins.load("gensafe.watermarks", modality.value)
             content = scheme.embed(content, payload, keys.watermark_key(modality))
-            facts = {"soft_binding_alg": f"org.gensafe.{scheme.scheme}", "soft_binding_value": payload.hex(), **facts}
+            facts = {"soft_binding_alg": algorithm_of(scheme.scheme), "soft_binding_value": value_of(payload), **facts}
         else:
             facts = {"soft_binding_alg": "", "watermark_note": "test", **facts}
         encoded = media.encode(content, media_type)

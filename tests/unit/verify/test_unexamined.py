@@ -10,6 +10,7 @@ from PIL import Image as PilImage
 
 from gensafe import media
 from gensafe.core.errors import LogUnavailable, RegistryError, UnreadableMedia
+from gensafe.core.softbinding import algorithm_of, value_of
 from gensafe.core.types import Conclusion, Modality, Outcome
 from gensafe.core.types.caller import Public
 from gensafe.verify import EXIT_CODES, verify_bytes
@@ -149,7 +150,7 @@ def foreign(tmp_path_factory, samples, picture_of):
     scheme = plugins.load("gensafe.watermarks", "image")
     payload = ids.pack_payload(77, 0)
     picture = scheme.embed(picture_of(seed=33), payload, bench.ring.watermark_key(Modality.IMAGE))
-    promise = {"soft_binding_alg": f"org.gensafe.{scheme.scheme}", "soft_binding_value": payload.hex()}
+    promise = {"soft_binding_alg": algorithm_of(scheme.scheme), "soft_binding_value": value_of(payload)}
     data, _ = bench.sign(media.encode(picture, "image/png"), "image/png", **promise)
     return bench, data
 
