@@ -20,7 +20,7 @@ from gensafe.registry import Record, Registry
 from gensafe.verify import VerifyContext, open_context
 
 _spec = importlib.util.spec_from_file_location(
-    "provenance_samples", Path(__file__).parents[2] / "assets" / "provenance_samples.py"
+    "provenance_samples", Path(__file__).parents[1] / "assets" / "provenance_samples.py"
 )
 samples_module = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(samples_module)
