@@ -18,6 +18,7 @@ from gensafe.core import ids
 from gensafe.core.clock import iso
 from gensafe.core.config import Config
 from gensafe.core.errors import InvalidRequest, LogUnavailable, NotFound
+from gensafe.core.hazards import named
 from gensafe.core.types import Modality
 from gensafe.keys import KeyRing
 from gensafe.registry import HeldOutput, OrderKind, Registry, ReviewDecision
@@ -178,4 +179,4 @@ def _known(item: HeldOutput) -> dict[str, Any]:
 
 def _causes(item: HeldOutput) -> str:
     hits = (d["category"] for d in item.verdict["decisions"] if d["action"] != "allow")
-    return ", ".join(dict.fromkeys(hits))
+    return named(dict.fromkeys(hits))

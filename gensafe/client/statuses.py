@@ -9,6 +9,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from gensafe.core import errors
+from gensafe.core.hazards import named
 from gensafe.v1 import generation_pb2
 
 _BY_REASON: dict[str, type[errors.GensafeError]] = {
@@ -41,7 +42,7 @@ class Blocked(errors.SafetyError):
     reason = "SAFETY_BLOCKED"
 
     def __init__(self, blocked: generation_pb2.Blocked) -> None:
-        names = ", ".join(blocked.categories) or "no category"
+        names = named(blocked.categories) or "no category"
         super().__init__(f"blocked by policy: {names}")
         self.blocked = blocked
 
@@ -52,7 +53,7 @@ class HeldForReview(errors.SafetyError):
     reason = "HELD_FOR_REVIEW"
 
     def __init__(self, held: generation_pb2.Held) -> None:
-        names = ", ".join(held.categories) or "no category"
+        names = named(held.categories) or "no category"
         super().__init__(f"held for review {held.review_id}: {names}")
         self.held = held
 

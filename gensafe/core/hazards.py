@@ -5,6 +5,7 @@ Source: MLCommons AILuminate 1.0 assessment standard (12 hazards; ``sxc_prn`` an
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 AILUMINATE: Final[dict[str, str]] = {
@@ -36,3 +37,8 @@ ADDED: Final[dict[str, str]] = {
 }
 
 CATEGORIES: Final[dict[str, str]] = {**AILUMINATE, **ADDED}
+
+
+def named(categories: Iterable[str]) -> str:
+    """Categories as a person reads them: "unc (language or content not covered ...)", separated by semicolons."""
+    return "; ".join(f"{c} ({CATEGORIES[c]})" if c in CATEGORIES else c for c in categories)

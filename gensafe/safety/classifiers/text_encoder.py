@@ -43,6 +43,9 @@ NAME: Final = "text_encoder"
 VERSION: Final = "2"
 WINDOW: Final = 480  # characters, about 100 tokens: what the encoder reads at once
 MEMORY: Final = 4096  # pieces whose logits are kept: a stream shows the same sentence to many windows
+FOREIGN: Final = frozenset(("tox", "hte"))
+"""What the screen was taught in other languages (GermEval, COLD); its other scores there are noise: French recipes
+were called sexual content. The passage is reported as not covered all the same."""
 SUSPECTS: Final = 2
 SUSPECTS_PER: Final = 8
 
@@ -126,7 +129,9 @@ class TextEncoder:
         scores = self._calibration.scores([screened, self._encoded(texts)])
         foreign = self._foreign(text, pieces)
         if foreign.any():  # the encoder knows English only; the screen also saw German, Chinese and some French
-            scores[foreign] = self._alone.scores([screened[foreign]])
+            alone = self._alone.scores([screened[foreign]])
+            alone[:, [c not in FOREIGN for c in self._calibration.categories]] = 0.0
+            scores[foreign] = alone
         findings = [*report(NAME, self._calibration.categories, scores, pieces, whole, self._spans)]
         if self._nearest:  # a category can be about anything, so no sentence is left out
             everything = [(r, *place) for r in found for place in (*windows(r.text, WINDOW), *sentences(r.text))]

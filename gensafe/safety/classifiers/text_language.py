@@ -2,14 +2,17 @@
 
 Identification by py3langid (n-gram naive Bayes, BSD-3-Clause, weights in its wheel). A text is looked at in passages
 of about ``PASSAGE`` characters, so that one foreign paragraph in a long text is seen. Links, mail addresses, code and
-digits carry no language and are masked first.
+digits carry no language and are masked first. Letters of a script that no covered language uses decide by themselves,
+however short the text; a few words in Latin letters are looked up in ``language_words``.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from gensafe.core.digest import sha256
@@ -17,6 +20,7 @@ from gensafe.core.errors import ConfigError, SafetyUnavailable
 from gensafe.core.ports import Card
 from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Media, Modality, Span, Stage, Text
 from gensafe.safety.cards import read_card
+from gensafe.safety.language_words import SCRIPTS, language_by_words, language_name
 from gensafe.safety.normalize import script_of
 
 if TYPE_CHECKING:
@@ -45,6 +49,10 @@ _MASK: Final = re.compile(
     r"|[!-~]{0,100}[_{}<>=|\\/#$~^*+\[\]()0-9]{1,100}[!-~]{0,100}",
     re.DOTALL,
 )
+_STOP: Final = re.compile(r"[.!?\u0964\u061f]+[\s\"')\u00bb\u201d]+|[\n\u3002\uff01\uff1f]+")
+WORDS_CONFIDENCE: Final = 0.9  # above the policy's threshold; see language_words for when words decide
+RUN_LETTERS: Final = 10
+_LEAST_LETTERS: Final = {"greek": 3}  # single Greek letters are mathematics
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _EAST_ASIAN: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
@@ -61,6 +69,7 @@ class TextLanguage:
 
     def __init__(self, covered: frozenset[str] = COVERED) -> None:
         self._covered = frozenset().union(*(_NEIGHBOURS.get(c, frozenset({c})) for c in covered))
+        self._scripts = {"latin", *(k for k, (_, codes) in SCRIPTS.items() if self._covered & set(codes.split()))}
         self._identifier = _identifier()
 
     def identity(self) -> ClassifierId:
@@ -86,8 +95,7 @@ class TextLanguage:
             spans.setdefault(language, []).append(span)
             scores[language] = max(scores.get(language, 0.0), confidence)
         findings = tuple(
-            Finding("unc", scores[code], NAME, f"language {code}", tuple(where))
-            for code, where in sorted(spans.items())
+            Finding("unc", scores[code], NAME, described(code), tuple(where)) for code, where in sorted(spans.items())
         )
         return Assessment(findings, (Coverage(NAME, "characters", len(text), len(text)),))
 
@@ -97,26 +105,88 @@ class TextLanguage:
             language, confidence = self._uncovered(text[start:end])
             if language:
                 yield Span(start, end), language, confidence
+                continue
+            for first, last in _sentences(text, start, end):
+                language, confidence = self._uncovered(text[first:last])
+                if language:
+                    yield Span(first, last), language, confidence
 
     def _uncovered(self, passage: str) -> tuple[str, float]:
         """(language code, confidence) if the passage is surely in a language that is not covered, else ("", 0)."""
         plain = _MASK.sub(" ", passage)
         words = _WORD.findall(plain)
         letters = sum(map(len, words))
-        east_asian = len(_EAST_ASIAN.findall(plain))
-        if east_asian < MIN_HAN and (len(words) < MIN_WORDS or letters < MIN_LETTERS):
+        if not letters:
             return "", 0.0
+        script = self._foreign_script(plain, letters)
+        east_asian = len(_EAST_ASIAN.findall(plain))
+        short = east_asian < MIN_HAN and (len(words) < MIN_WORDS or letters < MIN_LETTERS)
+        if short and not script:
+            return self._by_words(words)
         ranked = self._identifier.rank(" ".join(words))
         best, confidence = ranked[0]
         covered = sum(p for code, p in ranked if code in self._covered)
-        if best in self._covered:
+        if best in self._covered and not (script and best not in SCRIPTS[script][1].split()):
             return "", 0.0
-        foreign = sum(script_of(c) not in ("latin", "") for w in words for c in w)
-        if foreign * 2 > letters:  # another alphabet: the identifier only names the language
-            return str(best), 1.0
+        if script:  # the identifier only names the language
+            known = SCRIPTS[script][1].split()
+            return next((str(code) for code, _ in ranked if code in known), script), 1.0
         if confidence < CONFIDENT or covered > COVERED_AT_MOST:
-            return "", 0.0
+            return self._by_words(words)
         return str(best), min(1.0, 1.0 - float(covered))
+
+    def _foreign_script(self, plain: str, letters: int) -> str:
+        """The script of most letters, or of several words, if no covered language is written in it."""
+        counts: dict[str, int] = {}
+        for char in plain:
+            script = _script(char)
+            if script and script not in self._scripts:
+                counts[script] = counts.get(script, 0) + 1
+        counts = {k: v for k, v in counts.items() if v >= _LEAST_LETTERS.get(k, 1)}
+        total = sum(counts.values())
+        if not total:
+            return ""
+        if 2 * total > letters or any(_run_of(plain, k) for k in counts):
+            return max(counts, key=lambda k: counts[k])
+        return ""
+
+    def _by_words(self, words: list[str]) -> tuple[str, float]:
+        code = language_by_words([w.lower() for w in words])
+        return (code, WORDS_CONFIDENCE) if code and code not in self._covered else ("", 0.0)
+
+
+def _script(char: str) -> str:
+    """Script of a letter; mathematical letters and what NFKC turns into Latin are Latin."""
+    script = script_of(char)
+    return "latin" if script == "other" and unicodedata.normalize("NFKC", char).isascii() else script
+
+
+def _run_of(plain: str, script: str) -> bool:
+    """Whether a passage in ``script`` goes on for RUN_LETTERS, inside a text that is mostly in another one."""
+    run = words = 0
+    for char in plain:
+        if _script(char) == script:
+            run += 1
+        elif char.isalpha():
+            run = words = 0
+        elif char.isspace() and run:
+            words += 1
+        if run >= RUN_LETTERS and (words >= 2 or script in ("han", "kana", "thai")):
+            return True
+    return False
+
+
+def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The sentences of a passage, where it has more than one."""
+    cuts = [m.end() for m in _STOP.finditer(text, start, end)]
+    edges = [start, *(c for c in cuts if start < c < end), end]
+    if len(edges) > 2:
+        yield from ((a, b) for a, b in pairwise(edges) if text[a:b].strip())
+
+
+def described(code: str) -> str:
+    """What is said about a passage in language ``code``."""
+    return f"this text looks {language_name(code)}, which the installed filters do not cover"
 
 
 def passages(text: str, size: int = PASSAGE) -> Iterator[tuple[int, int]]:

@@ -1,5 +1,8 @@
 """Text a person does not see as it is: invisible characters, bidirectional controls, tag characters, look-alikes.
 
+A few typographic marks (zero-width space, direction marks, word joiner, a byte-order mark inside) are noted at a low
+score: messaging exports, web pages and joined files have them. Many, or several in a row, carry data or cut words.
+
 Allowed: joiners and selectors inside emoji, joiners in Indic and Arabic scripts, direction marks beside right-to-left
 letters, one byte-order mark at the start, a few soft hyphens, and C2PA's text manifest wrapper (spec A.8), which is
 variation selectors by design. Bidirectional controls: UTS #55, CVE-2021-42574.
@@ -20,6 +23,15 @@ _DIRECTION: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u2066\u2067\
 _JOINERS: Final = frozenset("\u200c\u200d")
 _RTL: Final = frozenset(("hebrew", "arabic"))
 _C2PA_MAGIC: Final = b"C2PATXT\0"
+_MARKS: Final = frozenset(
+    "\u200b\u200c\u200d\u200e\u200f\u061c\u2060\ufeff\u00ad\u034f\u2061\u2062\u2063\u2064\u2066\u2068\u2069\u202a\u202c\u3164\u115f"
+)
+MARKS_IN_A_ROW: Final = 2  # exports write a direction mark before and after a name
+MARKS_IN_WORDS: Final = 2  # a break offered inside a long word; a taken-apart phrase has one in every word
+MARKS_A_LINE: Final = 4  # a chat export has two or three in each line
+_TWINS: Final = frozenset("οΟΑΒΕΖΗΙΚΜΝΡΤΥΧινυρ")  # Greek letters that look like a Latin one in any font
+_GREEK_CONFUSABLE: Final = frozenset("αεκητχωγσ")
+_CYRILLIC_TWINS: Final = frozenset("асеорхуіјѕԁһӏԛԝАВЕКМНОРСТХУІЅЈ")
 _WORD: Final = re.compile(r"[^\W\d_]{2,64}")
 _NON_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 
@@ -28,10 +40,12 @@ def find_hidden(text: str) -> Iterator[Hit]:
     """Yield hidden or disguised passages (category ``hid``)."""
     if text.isascii():
         return
-    rtl = any(unicodedata.bidirectional(c) in ("R", "AL") for c in text if c > "\u058f")
+    rtl = any(unicodedata.bidirectional(c) in ("R", "AL") for c in text if c > "\u058f" and c.isalpha())
     runs = _runs(text, rtl)
     if runs:
-        total = sum(n for _, _, n, _ in runs)
+        total = sum(n for _, _, n, kind in runs if kind != "soft hyphen")
+        if _few(text, runs):
+            runs = [(a, b, n, "typographic mark" if kind == "invisible characters" else kind) for a, b, n, kind in runs]
         for start, end, count, kind in runs:
             yield Hit("hid", kind, start, end, _score(kind, count, total))
     for m in _WORD.finditer(text):
@@ -43,7 +57,7 @@ def find_hidden(text: str) -> Iterator[Hit]:
 def _score(kind: str, count: int, total: int) -> float:
     if kind in ("bidirectional override", "tag characters", "selector payload"):
         return 0.95
-    if kind == "soft hyphen":
+    if kind in ("soft hyphen", "typographic mark"):
         return 0.2
     return 0.95 if count >= 8 or total >= 24 else 0.6
 
@@ -100,7 +114,8 @@ def _joined(before: str, after: str) -> bool:
     """Whether a joiner between these two is orthography (emoji sequences, Indic, Arabic)."""
 
     def emoji(char: str) -> bool:
-        return bool(char) and (unicodedata.category(char) in ("So", "Sk") or "\U0001f000" <= char <= "\U0001faff")
+        pictured = "\u2190" <= char <= "\u21ff" or "\u2300" <= char <= "\u2bff" or "\U0001f000" <= char <= "\U0001faff"
+        return bool(char) and (pictured or unicodedata.category(char) in ("So", "Sk"))
 
     if emoji(before) and emoji(after):
         return True
@@ -123,11 +138,47 @@ def selector_bytes(run: str) -> bytes:
     return bytes(data)
 
 
+def _few(text: str, runs: list[tuple[int, int, int, str]]) -> bool:
+    """Whether the unexplained marks are so few that they are typography: no word is taken apart, no data is carried."""
+    marks = [(a, b, n) for a, b, n, kind in runs if kind == "invisible characters"]
+    if any(n > MARKS_IN_A_ROW or not all(c in _MARKS for c in text[a:b]) for a, b, n in marks):
+        return False
+    inside = sum(text[a - 1 : a].isalpha() and text[b : b + 1].isalpha() for a, b, _ in marks)
+    return inside <= MARKS_IN_WORDS and len(marks) <= MARKS_A_LINE * (1 + text.count("\n"))
+
+
 def _mixed(word: str) -> bool:
-    """Whether one word mixes Latin with Cyrillic, Greek or Armenian letters (Japanese mixes scripts by nature)."""
+    """Whether one word mixes Latin with Cyrillic, Greek or Armenian letters as a disguise does."""
     scripts = {script_of(c) for c in word} - {""}
-    return "latin" in scripts and bool(scripts & {"cyrillic", "greek", "armenian"}) and not _unit(word)
+    if "latin" not in scripts:
+        return False
+    if "armenian" in scripts or {"cyrillic", "greek"} <= scripts:
+        return True
+    if "greek" in scripts:
+        return not (len(word) <= 3 or _science(word))  # "µm", "kΩ", "Δt", "αβ"
+    return "cyrillic" in scripts and not _typed(word)
 
 
-def _unit(word: str) -> bool:
-    return len(word) <= 3  # "µm", "kΩ", "Δt", "αβ"
+def _science(word: str) -> bool:
+    """Whether Greek letters stand in a Latin word as science writes them: TNFα, NFκB, μmol, λmax, cosθ, PPARγ."""
+    greek = [c for c in word if script_of(c) == "greek"]
+    if len(greek) > 2 or any(c in _TWINS for c in greek):
+        return False
+    body = word.strip("".join(greek))  # Latin part if the Greek stands at an end
+    if all(script_of(c) == "latin" for c in body):
+        confusable = any(c in _GREEK_CONFUSABLE for c in greek)
+        return not confusable or len(body) <= 3 or sum(c.isupper() for c in body) >= 2
+    latin = [c for c in word if script_of(c) == "latin"]
+    angle = re.match(r"(?:sin|cos|tan|cot|exp|log|ln|arc\w{3})[^a-zA-Z][a-z]$", word)
+    return (
+        all(c.isupper() for c in latin) and all(c.islower() and c not in "μ\u00b5" for c in greek)
+    ) or angle is not None
+
+
+def _typed(word: str) -> bool:
+    """Whether Cyrillic and Latin meet as people type them: a Latin name with an ending (PDFка), one slipped letter."""
+    kinds = "".join("c" if script_of(c) == "cyrillic" else "l" for c in word)
+    telling = sum(script_of(c) == "cyrillic" and c not in _CYRILLIC_TWINS for c in word)
+    if telling >= 2 and 2 * kinds.count("c") > len(word):
+        return True
+    return telling >= 1 and re.fullmatch(r"l{2,}c+|c{2,}l{2,}", kinds) is not None

@@ -116,7 +116,8 @@ def test_a_foreign_passage_is_scored_by_what_was_trained_on_its_language():
     found, expected = (
         {f.category: f.score for f in c.assess(Text(text), Stage.OUTPUT).findings} for c in (both, alone)
     )
-    assert found == pytest.approx(expected) and found["tox"] > 0.3
+    learned = {k: v for k, v in expected.items() if k in ("tox", "hte")}  # what the screen was taught in German
+    assert found == pytest.approx(learned) and found["tox"] > 0.3
 
 
 def test_a_piece_scores_the_same_whatever_it_stands_beside():
