@@ -19,7 +19,8 @@ def add_parser(commands: Commands) -> None:
         "serve",
         help="run the gRPC server",
         description="Run the gRPC server until SIGTERM or Ctrl-C. Prints 'ready ADDRESS' once it answers. "
-        "Exit: 0 drained and stopped, 1 failed, 64 configuration.",
+        "Limits, quotas and health: docs/serving.md. "
+        "Exit: 0 drained and stopped, 1 failed, 64 configuration, 70 stopped while a part hung.",
     )
     add_config_arguments(parser)
     parser.add_argument("--listen", metavar="HOST:PORT", help="gRPC address (default 127.0.0.1:50051; port 0 = any)")

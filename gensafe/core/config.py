@@ -54,7 +54,7 @@ class ServerConfig:
     max_concurrent: int = in_range(4, 1, 1024)  # generations at a time
     max_queued: int = in_range(16, 0, 100_000)  # further requests wait, then RESOURCE_EXHAUSTED
     tenant_share: float = in_range(0.75, 0.01, 1.0)  # of slots and places in a queue that one tenant may have
-    max_verifying: int = in_range(2, 1, 1024)  # verifications at a time, over gRPC and HTTP
+    max_verifying: int = in_range(3, 1, 1024)  # verifications at a time, over gRPC and HTTP
     max_classifying: int = in_range(2, 1, 1024)  # classifications at a time, over gRPC and HTTP
     max_reading: int = in_range(8, 1, 1024)  # queries, exports, fetches and the like at a time
     max_calls: int = in_range(512, 1, 100_000)  # open gRPC calls, and HTTP connections
@@ -69,8 +69,8 @@ class ServerConfig:
     default_deadline_s: int = in_range(300, 1, 86_400)  # generation, for callers that set none
     verify_timeout_s: int = in_range(120, 1, 3600)  # one verification, waiting not counted
     classify_timeout_s: int = in_range(120, 1, 3600)  # one item
-    read_timeout_s: int = in_range(120, 1, 3600)  # one query, export or fetch
-    upload_idle_s: int = in_range(20, 1, 3600)  # silence within an upload
+    read_timeout_s: int = in_range(300, 1, 3600)  # one query, export or fetch
+    upload_idle_s: int = in_range(30, 1, 3600)  # silence within an upload
     upload_timeout_s: int = in_range(300, 1, 86_400)  # one upload in all
     header_timeout_s: int = in_range(10, 1, 3600)  # until the headers of an HTTP request are complete
     delivery_timeout_s: int = in_range(300, 1, 86_400)  # a call may wait for its reader, in all

@@ -1,7 +1,7 @@
 """Assemble and run the server: services, health, reflection, TLS, HTTP app, graceful drain.
 
 Drain on SIGTERM / SIGINT: 1. health NOT_SERVING; 2. admission closes; 3. running calls get ``drain_s`` to end;
-4. jobs are cancelled and logged; 5. the log is flushed and closed; 6. exit 0.
+4. jobs are cancelled and logged; 5. the log is flushed and closed; 6. exit 0. What hangs is left behind: see ``drain``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,25 +19,24 @@ import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from gensafe.audit.retention import expire
 from gensafe.core.config import Config, check_config
 from gensafe.core.config_check import is_loopback, trusted_proxies
-from gensafe.core.errors import ConfigError, GensafeError
-from gensafe.pipeline import Chain, carry_out_decisions
+from gensafe.core.errors import ConfigError
+from gensafe.pipeline import Chain
+from gensafe.server import watch
 from gensafe.server.access import AccessInterceptor
 from gensafe.server.api_keys import ApiKeys
 from gensafe.server.audit import AuditServicer
 from gensafe.server.classify import SafetyServicer
+from gensafe.server.drain import end_by, end_now
 from gensafe.server.generation import GenerationServicer
+from gensafe.server.limits import Limits, LimitsInterceptor
 from gensafe.server.provenance import ProvenanceServicer
-from gensafe.server.scheduler import Scheduler
 from gensafe.v1 import audit_pb2_grpc, generation_pb2_grpc, provenance_pb2_grpc, safety_pb2_grpc
 from gensafe.verify import VerifyContext
 
 log = logging.getLogger("gensafe.server")
 
-WATCH_S = 2.0
-DAY_S = 86_400.0
 SERVICES = (
     "gensafe.v1.GenerationService",
     "gensafe.v1.SafetyService",
@@ -75,10 +73,11 @@ async def serve(
     config = chain.config
     check_config(config)
     keys = ApiKeys(Path(config.server.api_keys)) if config.server.api_keys else None
-    scheduler = Scheduler(config.server)
-    generation = GenerationServicer(chain, scheduler)
+    limits = Limits(config.server)
+    generation = GenerationServicer(chain, limits)
     server = grpc.aio.server(
-        interceptors=(AccessInterceptor(config.server, keys),),
+        interceptors=(AccessInterceptor(config.server, keys), LimitsInterceptor(limits)),
+        maximum_concurrent_rpcs=config.server.max_calls,
         options=[
             ("grpc.max_receive_message_length", config.server.max_request_bytes),
             ("grpc.max_send_message_length", config.server.max_request_bytes),
@@ -88,7 +87,7 @@ async def serve(
         ],
     )
     generation_pb2_grpc.add_GenerationServiceServicer_to_server(generation, server)
-    safety_pb2_grpc.add_SafetyServiceServicer_to_server(SafetyServicer(chain), server)
+    safety_pb2_grpc.add_SafetyServiceServicer_to_server(SafetyServicer(chain, limits), server)
     provenance_pb2_grpc.add_ProvenanceServiceServicer_to_server(ProvenanceServicer(chain, verify_context), server)
     audit_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(chain), server)
     healths = health.aio.HealthServicer()
@@ -97,67 +96,41 @@ async def serve(
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = _bind(server, config)
     await server.start()
-    http, http_address = await _start_http(chain, verify_context, generation, keys, http_socket)
+    http, http_address = await _start_http(chain, verify_context, generation, keys, http_socket, limits)
     for name in ("", *SERVICES):
         await healths.set(name, health_pb2.HealthCheckResponse.SERVING)
     host = config.server.listen.rpartition(":")[0]
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = _on_signal(chain)
     on_ready(Addresses(f"{host}:{port}", http_address))
-    watchers = [asyncio.create_task(_watch_policy(chain)), asyncio.create_task(_watch_reviews(chain, stop))]
-    retention = asyncio.create_task(_watch_retention(chain, stop))
+    watchers = watch.start(chain, limits.health, healths, stop)
     await stop.wait()
-    watchers[0].cancel()
+    limits.health.draining = True
     log.info("draining")
     await healths.enter_graceful_shutdown()  # 1.
-    scheduler.draining = True  # 2.
-    await server.stop(config.server.drain_s)  # 3.
-    await generation.stop_jobs()  # 4.
-    await watchers[1]  # a decision that is being carried out is carried out to its end
-    await retention
+    limits.drain()  # 2.
     if http is not None:
         http[0].should_exit = True
+    await server.stop(config.server.drain_s)  # 3.
+    await generation.stop()  # 4.
+    await asyncio.gather(*watchers)  # a decision that is being carried out is carried out to its end
+    if http is not None:
         await http[1]
     await asyncio.to_thread(chain.close)  # 5.
 
 
-async def _watch_policy(chain: Chain) -> None:
-    """Take over a changed policy file without a gap; a broken one is refused, logged, and the old one stays."""
-    while True:
-        await asyncio.sleep(WATCH_S)
-        if await asyncio.to_thread(chain.refresh_policy):
-            log.info("policy file changed: %s is in force", chain.policy.runner.policy.digest)
+def _on_signal(chain: Chain) -> asyncio.Event:
+    """Set at the first SIGTERM or SIGINT; from then on the end is certain. The second ends the process at once."""
+    stop = asyncio.Event()
 
+    def stopped() -> None:
+        if stop.is_set():
+            end_now()
+        end_by(chain.config.server.drain_s, chain.close)
+        stop.set()
 
-async def _watch_reviews(chain: Chain, stop: asyncio.Event) -> None:
-    """Carry out what people decide about held outputs; what cannot be carried out now is tried again."""
-    while not stop.is_set():
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), WATCH_S)
-        try:
-            count = await asyncio.to_thread(carry_out_decisions, chain)
-        except GensafeError as error:
-            log.warning("held outputs cannot be finished now: %s", error)
-        else:
-            if count:
-                log.info("carried out %d decisions about held outputs", count)
-
-
-async def _watch_retention(chain: Chain, stop: asyncio.Event) -> None:
-    """At start and once a day: forget the contents of log entries that are older than the configuration keeps them."""
-    while not stop.is_set():
-        try:
-            held, now_ms = bool(chain.registry.holds()), chain.clock.now_ms()
-            done = await asyncio.to_thread(expire, chain.log, chain.config.audit.keep_days, now_ms, held=held)
-        except GensafeError as error:
-            log.warning("old log entries cannot be pruned now: %s", error)
-        else:
-            if done.entries:
-                log.info("pruned %d log entries before %d", done.entries, done.before_index)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), DAY_S)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped)
+    return stop
 
 
 def _bind(server: grpc.aio.Server, config: Config) -> int:
@@ -181,11 +154,13 @@ async def _start_http(
     generation: GenerationServicer,
     keys: ApiKeys | None,
     listening: socket.socket | None,
+    limits: Limits,
 ) -> tuple[tuple[uvicorn.Server, asyncio.Task[None]] | None, str]:
     config = chain.config.server
     if listening is None:
         return None, ""
     from gensafe.server.http import Classifying, Front, create_app
+    from gensafe.server.http.connection import bounded_protocol
 
     classifying = None
     if config.http_classify and keys is not None:
@@ -200,7 +175,10 @@ async def _start_http(
             keys=keys,
             hosts=hosts,
             front=Front(chain, generation, keys),
+            limits=limits,
         ),
+        http=bounded_protocol(config.max_calls, config.header_timeout_s),
+        timeout_graceful_shutdown=config.drain_s,
         log_level="warning",
         access_log=False,
         lifespan="off",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -19,6 +18,7 @@ from gensafe.core import errors, ids, plugins
 from gensafe.core.types import Everything
 from gensafe.pipeline import Chain
 from gensafe.server.identity import caller
+from gensafe.server.work import offload
 from gensafe.v1 import audit_pb2 as pb
 from gensafe.v1 import audit_pb2_grpc
 
@@ -36,7 +36,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
 
     async def Query(self, request: pb.QueryRequest, context: Context) -> pb.QueryResponse:
         """Page through entries."""
-        return await asyncio.to_thread(self._query, request)
+        return await offload(self._query, request)
 
     def _query(self, request: pb.QueryRequest) -> pb.QueryResponse:
         log, scope = self._chain.log, caller().scope
@@ -64,7 +64,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         """Make an export bundle and stream its files."""
         with tempfile.TemporaryDirectory(prefix="gensafe-export-") as folder:
             directory = Path(folder) / "bundle"
-            await asyncio.to_thread(self._make_export, request, directory)
+            await offload(self._make_export, request, directory)
             for path in sorted(p for p in directory.rglob("*") if p.is_file()):
                 name = path.relative_to(directory).as_posix()
                 with path.open("rb") as file:
@@ -102,7 +102,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
 
     async def GetProof(self, request: pb.GetProofRequest, context: Context) -> pb.GetProofResponse:
         """The offline proof of an entry, by index or by record."""
-        return await asyncio.to_thread(self._proof, request)
+        return await offload(self._proof, request)
 
     def _proof(self, request: pb.GetProofRequest) -> pb.GetProofResponse:
         log, scope = self._chain.log, caller().scope

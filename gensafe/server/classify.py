@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,25 +15,30 @@ from gensafe.safety import judge_parts
 from gensafe.safety.streaming import StreamGate
 from gensafe.server import convert
 from gensafe.server.identity import caller
+from gensafe.server.limits import Limits
+from gensafe.server.work import offload
 from gensafe.v1 import safety_pb2 as pb
 from gensafe.v1 import safety_pb2_grpc
 
 MAX_ITEMS = 64
+STREAM_ITEM_CHARS = 2000  # about one answer of a model
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class SafetyServicer(safety_pb2_grpc.SafetyServiceServicer):
     """Judges without generating."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: Chain, limits: Limits) -> None:
         self._chain = chain
+        self._limits = limits
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """Judge a batch; an unreadable item fails alone."""
         if not 0 < len(request.items) <= MAX_ITEMS:
             raise errors.InvalidRequest(f"send 1 to {MAX_ITEMS} items", field="items")
         tenant = caller().tenant
-        results = [await asyncio.to_thread(self._one, item, tenant) for item in request.items]
+        self._limits.take("classifications", tenant, len(request.items))
+        results = [await offload(self._one, item, tenant) for item in request.items]
         return pb.ClassifyResponse(results=results)
 
     def _one(self, item: pb.ClassifyItem, tenant: str) -> pb.ClassifyResult:
@@ -53,13 +57,18 @@ class SafetyServicer(safety_pb2_grpc.SafetyServiceServicer):
         self, requests: AsyncIterator[pb.ClassifyStreamRequest], context: Context
     ) -> AsyncIterator[pb.ClassifyStreamResponse]:
         """Release a growing text piece by piece, as the generator's own text is."""
+        tenant, unpaid = caller().tenant, 1
         gate = StreamGate(self._chain.safety(caller().tenant), stage=Stage.STANDALONE)
         try:
             async for request in requests:
-                released = await asyncio.to_thread(gate.push, request.delta)
+                unpaid -= len(request.delta)
+                while unpaid <= 0:  # every piece of this size costs as much as an item
+                    self._limits.take("classifications", tenant)
+                    unpaid += STREAM_ITEM_CHARS
+                released = await offload(gate.push, request.delta)
                 if released:
                     yield pb.ClassifyStreamResponse(released=released)
-            rest, verdict = await asyncio.to_thread(gate.finish)
+            rest, verdict = await offload(gate.finish)
             yield pb.ClassifyStreamResponse(released=rest, verdict=convert.verdict_to_pb(verdict))
         except errors.SafetyBlocked as error:
             yield pb.ClassifyStreamResponse(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,13 +18,16 @@ from gensafe.pipeline import CallControl, Chain, Held, PipelineEvent, Released, 
 from gensafe.pipeline.replay import load_output
 from gensafe.server import convert
 from gensafe.server.identity import caller
-from gensafe.server.scheduler import Scheduler
+from gensafe.server.limits import Limits
+from gensafe.server.scheduler import Work
+from gensafe.server.work import offload
 from gensafe.v1 import generation_pb2 as pb
 from gensafe.v1 import generation_pb2_grpc
 
 log = logging.getLogger("gensafe.server")
 CHUNK = 256 * 1024
 KEPT_JOBS = 1000
+LONGEST_S = 86_400.0  # a deadline may be as far as the largest number; timers take no such thing
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -36,6 +39,7 @@ class _Job:
     state: pb.Job
     body: str  # digest of the request
     held: Held | None = None
+    work: Work[PipelineEvent] | None = None
     task: asyncio.Task[None] | None = None
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -43,39 +47,57 @@ class _Job:
 class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
     """Serves generations from one chain."""
 
-    def __init__(self, chain: Chain, scheduler: Scheduler) -> None:
+    def __init__(self, chain: Chain, limits: Limits) -> None:
         self._chain = chain
-        self._scheduler = scheduler
+        self._limits = limits
+        self._running: set[Work[PipelineEvent]] = set()
         self._jobs: dict[tuple[str, str], _Job] = {}
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateResponse]:
         """Stream one generation."""
         wanted = convert.request_from_pb(request, caller().tenant)
         control = CallControl(self._deadline(context))
-        async for event in self.events(wanted, control):
-            if isinstance(event, Released):
-                for chunk in _chunks(event.recorded.signed.data):
-                    yield pb.GenerateResponse(media_chunk=chunk)
-            yield convert.event_to_pb(event)
+        work = self._begin(wanted, control)
+        with self._limits.deliveries.lease() as lease:
+            try:
+                async for event in work.items():
+                    if isinstance(event, Released):
+                        data = event.recorded.signed.data
+                        lease.grow(len(data))
+                        for chunk in _chunks(data):
+                            yield pb.GenerateResponse(media_chunk=chunk)
+                    yield convert.event_to_pb(event)
+            except errors.DeadlineExceeded:
+                raise  # a slow reader, or the work itself has ended: what was begun is finished, and can be fetched
+            except BaseException:
+                work.cancel()  # the caller is gone
+                raise
 
     async def events(self, wanted: GenerationRequest, control: CallControl) -> AsyncGenerator[PipelineEvent, None]:
-        """Run one request in its turn; also for the HTTP front. Closing it cancels the work and waits for its end.
+        """Run one request in its turn, for the HTTP front. Closing it cancels the work.
 
         Raises:
-            Overloaded, BackendUnavailable: as ``Scheduler.slot``.
+            Overloaded, BackendUnavailable: as ``Work``, and the quota.
             GensafeError: as ``pipeline.run``.
         """
-        async with (
-            self._scheduler.slot(wanted.tenant),
-            self._scheduler.bridge(lambda: run(self._chain, wanted, control), control) as bridge,
-        ):
-            async for event in bridge.items():
+        work = self._begin(wanted, control)
+        try:
+            async for event in work.items():
                 yield event
+        finally:
+            work.cancel()
+
+    def _begin(self, wanted: GenerationRequest, control: CallControl) -> Work[PipelineEvent]:
+        self._limits.take("generations", wanted.tenant)
+        work = Work(self._limits.generate, wanted.tenant, lambda: run(self._chain, wanted, control), control)
+        self._running.add(work)
+        work.task.add_done_callback(lambda _: self._running.discard(work))
+        return work
 
     def _deadline(self, context: Context) -> float:
         remaining = context.time_remaining()
         limit = self._chain.config.server.default_deadline_s
-        return time.monotonic() + (remaining if remaining is not None else limit)
+        return time.monotonic() + (limit if remaining is None else min(remaining, LONGEST_S))
 
     # --- long jobs ---------------------------------------------------------------------------------------------------
 
@@ -93,8 +115,10 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
             self._forget_old_jobs()
             limit = time.monotonic() + self._chain.config.server.default_deadline_s
             state = pb.Job(request_id=wanted.request_id, state=pb.JOB_STATE_RUNNING)
-            job = self._jobs[key] = _Job(CallControl(limit), state, body)
-            job.task = asyncio.create_task(self._work(job, wanted))
+            job = _Job(CallControl(limit), state, body)
+            job.work = self._begin(wanted, job.control)
+            self._jobs[key] = job
+            job.task = asyncio.create_task(self._follow(job, job.work, wanted.request_id))
         return pb.StartGenerationResponse(job=job.state)
 
     def _forget_old_jobs(self) -> None:
@@ -103,17 +127,19 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         for key in ended[: max(0, len(ended) - KEPT_JOBS)]:
             del self._jobs[key]
 
-    async def _work(self, job: _Job, wanted: GenerationRequest) -> None:
+    async def _follow(self, job: _Job, work: Work[PipelineEvent], request_id: str) -> None:
         try:
-            async for event in self.events(wanted, job.control):
+            async for event in work.items():
                 _note(job, event)
         except errors.Cancelled:
             job.state.state = pb.JOB_STATE_CANCELLED
         except errors.GensafeError as error:
+            if isinstance(error, errors.LogUnavailable | errors.RegistryUnavailable):
+                self._limits.health.failed(error)
             job.state.state = pb.JOB_STATE_FAILED
             job.state.error_reason, job.state.error_message = error.reason, str(error)
         except Exception:
-            log.exception("job %s failed", wanted.request_id)
+            log.exception("job %s failed", request_id)
             job.state.state = pb.JOB_STATE_FAILED
             job.state.error_reason, job.state.error_message = "INTERNAL", "internal error"
         finally:
@@ -123,7 +149,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         """A person may have decided about a held output since: then the job has ended after all."""
         if job.held is None:
             return
-        stands = await asyncio.to_thread(standing, self._chain, job.held)
+        stands = await offload(standing, self._chain, job.held)
         if stands is not None:
             _note(job, stands)
         else:
@@ -164,7 +190,8 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
     ) -> pb.CancelGenerationResponse:
         """Ask a job to stop and wait until it has."""
         job = self._job(request.request_id)
-        job.control.cancel()
+        if job.work is not None:
+            job.work.cancel()
         await job.done.wait()
         return pb.CancelGenerationResponse(job=job.state)
 
@@ -175,11 +202,13 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
     ) -> AsyncIterator[pb.FetchOutputResponse]:
         """Send a released output again, from any offset."""
         record_id = ids.parse_record_id(request.record_id)
-        record, data = await asyncio.to_thread(load_output, self._chain, record_id, caller().tenant)
+        record, data = await offload(load_output, self._chain, record_id, caller().tenant)
         if not 0 <= request.offset <= len(data):
             raise errors.InvalidRequest(f"the output has {len(data)} bytes", field="offset")
-        for chunk in _chunks(data, request.offset):
-            yield pb.FetchOutputResponse(offset=chunk.offset, data=chunk.data)
+        with self._limits.deliveries.lease() as lease:
+            lease.grow(len(data))
+            for chunk in _chunks(data, request.offset):
+                yield pb.FetchOutputResponse(offset=chunk.offset, data=chunk.data)
         yield pb.FetchOutputResponse(offset=len(data), digest=record.digest, size=len(data))
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
@@ -205,13 +234,13 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
                 )
         return pb.ListModelsResponse(models=models)
 
-    async def stop_jobs(self) -> None:
+    async def stop(self) -> None:
         """Cancel what still runs and wait for its log entries (shutdown)."""
-        running = [job for job in self._jobs.values() if not job.done.is_set()]
-        for job in running:
-            job.control.cancel()
-        for job in running:
-            await job.done.wait()
+        running = list(self._running)
+        for work in running:
+            work.cancel()
+        if running:
+            await asyncio.wait([work.task for work in running])
 
 
 def _note(job: _Job, event: PipelineEvent) -> None:
@@ -230,5 +259,6 @@ def _note(job: _Job, event: PipelineEvent) -> None:
         job.state.state = pb.JOB_STATE_COMPLETED
 
 
-def _chunks(data: bytes, offset: int = 0) -> list[pb.MediaChunk]:
-    return [pb.MediaChunk(offset=i, data=data[i : i + CHUNK]) for i in range(offset, len(data), CHUNK)]
+def _chunks(data: bytes, offset: int = 0) -> Iterator[pb.MediaChunk]:
+    for i in range(offset, len(data), CHUNK):
+        yield pb.MediaChunk(offset=i, data=data[i : i + CHUNK])

@@ -1,40 +1,69 @@
 """Rebuild a method handler: run a check first, and turn whatever a handler should not have raised into INTERNAL.
 
-A stray exception is logged here with its traceback; the caller gets a code and a request to report it, nothing else.
+A stray exception is logged here with its traceback and an id; the caller gets a code, that id and a request to report
+it, nothing else. A request that is not the method's message is INVALID_ARGUMENT (grpc alone would say UNKNOWN).
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Callable
+import secrets
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
-from gensafe.core.errors import GensafeError
+from gensafe.core.errors import GensafeError, InvalidRequest
 from gensafe.server import status
 
 log = logging.getLogger("gensafe.server")
 
-KINDS = (("unary_unary", False), ("stream_unary", False), ("unary_stream", True), ("stream_stream", True))
+KINDS = ("unary_unary", "stream_unary", "unary_stream", "stream_stream")
+
+
+class Malformed:
+    """Stands for a request that could not be decoded."""
 
 
 def rebuild(handler: Any, before: Callable[[Any], None]) -> Any:  # noqa: ANN401 - grpc's handler is an untyped tuple
     """Wrap ``handler``, whatever the call's shape, so that ``before(context)`` runs first (it may raise)."""
-    for kind, streams in KINDS:
+    for kind in KINDS:
         method = getattr(handler, kind)
         if method is not None:
             make = getattr(grpc, f"{kind}_rpc_method_handler")
-            wrapped = _streaming(method, before) if streams else _single(method, before)
-            return make(wrapped, handler.request_deserializer, handler.response_serializer)
+            wrapped = _streaming(method, before) if inspect.isasyncgenfunction(method) else _single(method, before)
+            return make(wrapped, _decoder(handler.request_deserializer), handler.response_serializer)
     return handler
+
+
+def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def decoded(data: bytes) -> Any:  # noqa: ANN401
+        try:
+            return decode(data)
+        except (DecodeError, ValueError):
+            return Malformed()
+
+    return decoded
+
+
+def _read(request: Any) -> Any:  # noqa: ANN401
+    if isinstance(request, Malformed):
+        raise InvalidRequest("the request is not this method's message", field="request")
+    return request if hasattr(request, "DESCRIPTOR") else _read_each(request)
+
+
+async def _read_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _read(request)
 
 
 def _single(method: Any, before: Callable[[Any], None]) -> Any:  # noqa: ANN401
     async def call(request: Any, context: Any) -> Any:  # noqa: ANN401
         try:
             before(context)
-            return await method(request, context)
+            return await method(_read(request), context)
         except Exception as error:
             await _end(context, error)
 
@@ -45,7 +74,7 @@ def _streaming(method: Any, before: Callable[[Any], None]) -> Any:  # noqa: ANN4
     async def call(request: Any, context: Any) -> Any:  # noqa: ANN401
         try:
             before(context)
-            async for item in method(request, context):
+            async for item in method(_read(request), context):
                 yield item
         except Exception as error:
             await _end(context, error)
@@ -57,6 +86,10 @@ async def _end(context: Any, error: Exception) -> None:  # noqa: ANN401
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if not isinstance(error, GensafeError):
-        log.error("unexpected error in a call", exc_info=error)
-        error = GensafeError("internal error", fix="the server's log says more; please report it")
-    await status.abort(context, error)
+        name = secrets.token_hex(4)
+        log.error("unexpected error %s in a call", name, exc_info=error)
+        error = GensafeError(f"internal error {name}", fix="the server's log says more; please report it")
+    try:
+        await status.abort(context, error)
+    except TimeoutError:
+        log.warning("a caller does not take its answer; the call is dropped")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from gensafe.pipeline import Chain
 from gensafe.registry import Record
 from gensafe.server import convert
 from gensafe.server.identity import caller
+from gensafe.server.work import offload
 from gensafe.v1 import provenance_pb2 as pb
 from gensafe.v1 import provenance_pb2_grpc
 from gensafe.verify import VerifyContext, verify_bytes
@@ -41,7 +41,7 @@ class ProvenanceServicer(provenance_pb2_grpc.ProvenanceServiceServicer):
             data += request.data
             if len(data) > limit:
                 raise errors.MediaLimitExceeded(f"larger than {limit} bytes", field="data", fix="verify it locally")
-        report = await asyncio.to_thread(
+        report = await offload(
             verify_bytes,
             bytes(data),
             name=options.name,
@@ -49,7 +49,7 @@ class ProvenanceServicer(provenance_pb2_grpc.ProvenanceServiceServicer):
             sidecar=options.sidecar or None,
             scope=caller().scope,
         )
-        await asyncio.to_thread(self._log, report)
+        await offload(self._log, report)
         response = convert.report_to_pb(report)
         if options.crjson:
             response.crjson = report.crjson
@@ -62,7 +62,7 @@ class ProvenanceServicer(provenance_pb2_grpc.ProvenanceServiceServicer):
 
     async def Resolve(self, request: pb.ResolveRequest, context: Context) -> pb.ResolveResponse:
         """Find a record of the caller by id, digest or payload."""
-        record = await asyncio.to_thread(self._find, request, caller().scope)
+        record = await offload(self._find, request, caller().scope)
         manifest = self._chain.registry.get_blob(record.manifest_digest)
         return pb.ResolveResponse(
             record_id=ids.record_id_text(record.record_id),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -35,6 +36,7 @@ _CODES: tuple[tuple[type[errors.GensafeError], int], ...] = (
 )
 _RETRYABLE = (errors.SafetyUnavailable, errors.BackendUnavailable, errors.LogUnavailable, errors.RegistryUnavailable)
 _RETRY_AFTER_S = 2.0
+_ABORT_S = 2.0  # for the status to be taken over; a call whose reader stands still is dropped then
 _DETAIL_LIMIT = 1000  # status details above 8 KiB are dropped by peers
 
 
@@ -69,8 +71,8 @@ def to_status(error: errors.GensafeError) -> status_pb2.Status:
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: errors.GensafeError) -> None:
-    """End the call with ``error``."""
-    await context.abort_with_status(rpc_status.to_status(to_status(error)))
+    """End the call with ``error``. A caller that does not read gets it when it reads, or its call is dropped."""
+    await asyncio.wait_for(context.abort_with_status(rpc_status.to_status(to_status(error))), _ABORT_S)
 
 
 def _retry(seconds: float) -> error_details_pb2.RetryInfo:

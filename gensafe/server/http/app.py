@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
@@ -14,22 +13,25 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
+from gensafe.core.config import ServerConfig
 from gensafe.core.errors import GensafeError, Unauthenticated
 from gensafe.core.types.caller import Everything, Scope
 from gensafe.server.api_keys import ApiKeys
 from gensafe.server.http import classify, openai, page, sbr
-from gensafe.server.http.guard import Guard, RateLimiter
+from gensafe.server.http.guard import Guard
 from gensafe.server.http.hosts import KnownHosts
 from gensafe.server.http.identity import scope_of, unauthenticated
 from gensafe.server.http.openai import Front
 from gensafe.server.http.openapi import PREFIX
+from gensafe.server.http.problems import answer
 from gensafe.server.http.upload import read_upload
+from gensafe.server.limits import Limits
+from gensafe.server.quota import RateLimiter
+from gensafe.server.work import offload
 from gensafe.verify import VerifyContext, verify_bytes
 from gensafe.verify.render import report_dict
 
 MAX_BODY: Final = 64 * 1024 * 1024
-PER_MINUTE: Final = 60
-AT_ONCE: Final = 2  # verifications run in worker processes; more at once would only queue there
 _ASSETS: Final = {"verify.css": "text/css; charset=utf-8", "verify.js": "text/javascript; charset=utf-8"}
 
 
@@ -37,27 +39,31 @@ def create_app(
     context: VerifyContext,
     *,
     max_bytes: int = MAX_BODY,
-    per_minute: int = PER_MINUTE,
+    per_minute: int | None = None,
     public: bool = True,
     keys: ApiKeys | None = None,
     hosts: Sequence[str] | None = None,
     classifying: classify.Classifying | None = None,
     front: Front | None = None,
+    limits: Limits | None = None,
 ) -> Starlette:
     """Build the HTTP app.
 
     Args:
         context: What verification may use.
         max_bytes: Largest request body.
-        per_minute: Requests a minute per client address; 0 = no limit.
+        per_minute: Requests a minute per client address; 0 = no limit, None = as ``limits`` says.
         public: Strangers may reach it: no scores, no personal assertions, nothing of a tenant. False: the asker is the
             owner of the data directory.
         keys: Callers who see their own tenant's records; None = nobody does.
         hosts: Names that this app answers under besides loopback ones; None = any.
         classifying: Who may see what the classifiers say about a file; None = nobody, there is no such page.
         front: Generates for clients of the OpenAI API; None = there is no such front.
+        limits: Those of the server that it belongs to; None = the defaults.
     """
-    slots = asyncio.Semaphore(AT_ONCE)
+    limits = limits or Limits(ServerConfig())
+    health_state = limits.health
+    rate = limits.config.http_per_minute if per_minute is None else per_minute
     links = classifying is not None
 
     def asker(request: Request) -> Scope:
@@ -80,8 +86,7 @@ def create_app(
                 if wants_json
                 else HTMLResponse(page.form(problem, links=links), 400)
             )
-        async with slots:
-            shown = await asyncio.to_thread(verify_bytes, data, name=name, context=context, scope=scope)
+        shown = await offload(verify_bytes, data, name=name, context=context, scope=scope)
         if wants_json:
             return JSONResponse(report_dict(shown))
         return HTMLResponse(page.result(shown, links=links))
@@ -99,6 +104,10 @@ def create_app(
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
+    async def ready(_: Request) -> Response:
+        """Whether generations can be served; not why not, which is the operator's to know."""
+        return JSONResponse({"status": "ready"}) if health_state.ready else JSONResponse({"status": "not ready"}, 503)
+
     async def home(_: Request) -> Response:
         return RedirectResponse("/verify")
 
@@ -107,26 +116,28 @@ def create_app(
             Route("/", home),
             Route("/verify", verify_page, methods=["GET"]),
             Route("/verify", verify_upload, methods=["POST"]),
-            *(classify.routes(classifying, max_bytes) if classifying else ()),
+            *(classify.routes(classifying, max_bytes, limits) if classifying else ()),
             Route("/static/{name}", asset),
             Route("/healthz", health),
+            Route("/readyz", ready),
             sbr.well_known_route(),
-            Mount(PREFIX, routes=sbr.routes(context, slots, asker)),
+            Mount(PREFIX, routes=sbr.routes(context, asker)),
             *sbr.moved_routes(),
             *(openai.routes(front) if front else ()),
         ],
         middleware=[
             Middleware(openai.Frame),
             *([] if hosts is None else [Middleware(KnownHosts, hosts=hosts)]),
-            Middleware(Guard, max_bytes=max_bytes, limiter=RateLimiter(per_minute)),
+            Middleware(Guard, max_bytes=max_bytes, limiter=RateLimiter(rate), limits=limits),
         ],
         exception_handlers={GensafeError: _refused, HTTPException: _not_served},
     )
 
 
 async def _refused(_: Request, error: Exception) -> Response:
-    """Our own errors are safe to show; anything else is a bare 500 by Starlette."""
-    return JSONResponse({"error": error.message if isinstance(error, GensafeError) else "internal error"}, 500)
+    """Our own errors are safe to show; anything else is answered by the guard."""
+    assert isinstance(error, GensafeError)
+    return answer(error)
 
 
 async def _not_served(request: Request, error: Exception) -> Response:

@@ -10,7 +10,6 @@ names that cannot be guessed and only for the tenant that they were made for.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections import OrderedDict
@@ -29,10 +28,11 @@ from gensafe.media.verdict_picture import draw_verdict
 from gensafe.safety import SafetyRunner, judge_parts, verdict_dict
 from gensafe.server.api_keys import ApiKeys
 from gensafe.server.http import verdict_page
-from gensafe.server.http.guard import RateLimiter
 from gensafe.server.http.identity import identity_of, unauthenticated
 from gensafe.server.http.upload import read_upload
 from gensafe.server.identity import Identity
+from gensafe.server.limits import Limits
+from gensafe.server.quota import RateLimiter
 
 ROLE: Final = "classify"
 PER_MINUTE: Final = 12  # files a minute and tenant: one costs up to some seconds of every core
@@ -83,11 +83,10 @@ class _Pictures:
             del self._waiting[name]
 
 
-def routes(classifying: Classifying, max_bytes: int) -> list[Route]:
+def routes(classifying: Classifying, max_bytes: int, limits: Limits) -> list[Route]:
     """``/classify`` (the form, and its answer) and ``/classify/{name}.png``."""
     pictures = _Pictures(classifying.clock)
     limiter = RateLimiter(PER_MINUTE, classifying.clock)
-    slot = asyncio.Semaphore(1)  # the classifiers use every core by themselves, and verification goes on beside them
 
     async def show_form(_: Request, __: Identity) -> Response:
         return HTMLResponse(verdict_page.form())
@@ -103,10 +102,10 @@ def routes(classifying: Classifying, max_bytes: int) -> list[Route]:
             return Response(status_code=400)
         if data is None:
             return _problem("choose a file first", 400, wants_json=wants_json)
+        limits.take("classifications", identity.tenant)
         try:
-            async with slot:
-                runner = classifying.runner(identity.tenant)
-                verdict, png = await asyncio.to_thread(_judge, runner, data)
+            runner = classifying.runner(identity.tenant)
+            verdict, png = await limits.classify.run(identity.tenant, lambda: _judge(runner, data))
         except MediaError as error:
             return _problem(error.message, 422, wants_json=wants_json)
         if wants_json:

@@ -1,15 +1,25 @@
-"""What stands before every route: body limit, rate limit per client, security headers. Plain ASGI."""
+"""What stands before every route: limits of rate, size, time and memory, and security headers. Plain ASGI."""
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
+import logging
+import secrets
 import time
-from collections import OrderedDict
-from collections.abc import Callable
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gensafe.core.errors import Overloaded
+from gensafe.server.http.problems import answer
+from gensafe.server.limits import Limits
+from gensafe.server.quota import RateLimiter
+from gensafe.server.work import use_pool
+
+log = logging.getLogger("gensafe.server")
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -26,38 +36,15 @@ HEADERS: Final = {
 }
 _COSTLY: Final = ("/softbinding/v1/matches", "/softbinding/v1/manifests", "/classify")
 _BY_TENANT: Final = ("/v1/", "/gensafe/v1/")  # a service behind one address has many users: its tenant's quota counts
-_MAX_CLIENTS: Final = 10_000
+_V6_NETWORK: Final = 64  # bits: one customer has at least that many addresses of IPv6
 
 
 class TooLarge(Exception):
     """The body is larger than allowed; raised inside ``receive``."""
 
 
-class RateLimiter:
-    """A token bucket per client: ``per_minute`` requests a minute, as many at once.
-
-    Args:
-        per_minute: 0 = no limit.
-        clock: Seconds, monotonic.
-    """
-
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_minute = per_minute
-        self._clock = clock
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def admit(self, client: str) -> float:
-        """Take a token. 0 = admitted, else seconds until the next one."""
-        if self._per_minute <= 0:
-            return 0.0
-        now = self._clock()
-        tokens, then = self._buckets.pop(client, (float(self._per_minute), now))
-        tokens = min(float(self._per_minute), tokens + (now - then) * self._per_minute / 60)
-        wait = 0.0 if tokens >= 1 else (1 - tokens) * 60 / self._per_minute
-        self._buckets[client] = (tokens - 1 if wait == 0.0 else tokens, now)
-        if len(self._buckets) > _MAX_CLIENTS:  # forget who was idle longest
-            self._buckets.popitem(last=False)
-        return wait
+class TooSlow(Exception):
+    """The body does not arrive, or the answer is not read; raised inside ``receive`` and ``send``."""
 
 
 class Guard:
@@ -67,12 +54,14 @@ class Guard:
         app: What it guards.
         max_bytes: Largest request body.
         limiter: Applied to everything that costs work (POST, PUT, DELETE and queries), not to pages and health.
+        limits: The server's.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, limiter: RateLimiter) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, limiter: RateLimiter, limits: Limits) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._limiter = limiter
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -90,32 +79,81 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
+        client = _client(scope)
         if _costs_work(scope):
-            client = scope.get("client")
-            wait = self._limiter.admit(client[0] if client else "unknown")
+            wait = self._limiter.admit(client)
             if wait:
                 headers = {"Retry-After": str(int(wait) + 1)}
                 refused = JSONResponse({"error": "too many requests"}, 429, headers)
                 await refused(scope, receive, guarded_send)
                 return
+        config = self._limits.config
+        patience = float(config.delivery_timeout_s)
+        end = time.monotonic() + config.upload_timeout_s
         received = 0
+        complete = False
 
-        async def guarded_receive() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_bytes:
-                raise TooLarge
-            return message
+        async def patient_send(message: Message) -> None:
+            nonlocal patience
+            begin = time.monotonic()
+            try:
+                await asyncio.wait_for(guarded_send(message), max(0.0, patience))
+            except TimeoutError:
+                raise TooSlow from None
+            patience -= time.monotonic() - begin
 
-        try:
-            if _declared(scope) > self._max_bytes:
-                raise TooLarge
-            await self._app(scope, guarded_receive, guarded_send)
-        except TooLarge:
-            if not started:
-                body = {"error": f"larger than {self._max_bytes} bytes"}
-                await JSONResponse(body, 413)(scope, receive, guarded_send)
+        with self._limits.uploads.lease() as lease:
+
+            async def guarded_receive() -> Message:
+                nonlocal received, complete
+                if complete:  # the app waits for the client to go away
+                    return await receive()
+                left = min(config.upload_idle_s, end - time.monotonic())
+                try:
+                    message = await asyncio.wait_for(receive(), max(0.0, left))
+                except TimeoutError:
+                    raise TooSlow from None
+                complete = not message.get("more_body", False)
+                received += len(message.get("body", b""))
+                if received > self._max_bytes:
+                    raise TooLarge
+                if received > lease.held:
+                    lease.grow(received - lease.held)
+                return message
+
+            try:
+                declared = _declared(scope)
+                if declared > self._max_bytes:
+                    raise TooLarge
+                lease.grow(declared)  # memory for all of it, or for none
+                use_pool(self._limits.verify, f"http:{client}")
+                await self._app(scope, guarded_receive, patient_send)
+                return
+            except TooLarge:
+                problem: Response = JSONResponse({"error": f"larger than {self._max_bytes} bytes"}, 413)
+            except TooSlow:
+                problem = JSONResponse({"error": "the request took too long to arrive"}, 408)
+            except Overloaded as error:
+                problem = answer(error)
+            except Exception as error:
+                name = secrets.token_hex(4)
+                log.error("unexpected error %s in %s", name, scope["path"], exc_info=error)
+                problem = JSONResponse({"error": f"internal error {name}", "reason": "INTERNAL"}, 500)
+        if not started:
+            problem.headers["Connection"] = "close"  # the rest of the body is not wanted
+            await problem(scope, receive, guarded_send)
+
+
+def _client(scope: Scope) -> str:
+    """Whom a request counts for: an address, of IPv6 its network."""
+    address = str((scope.get("client") or ("unknown",))[0])
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if known.version == 6 and known.ipv4_mapped is None:
+        return str(ipaddress.ip_network((int(known) >> _V6_NETWORK << _V6_NETWORK, _V6_NETWORK)))
+    return str(known)
 
 
 def _costs_work(scope: Scope) -> bool:
@@ -128,5 +166,5 @@ def _costs_work(scope: Scope) -> bool:
 def _declared(scope: Scope) -> int:
     for name, value in scope["headers"]:
         if name == b"content-length":
-            return int(value) if value.isdigit() else 0
+            return int(value[:19]) if value.isdigit() else 0  # 19 digits are too large anyway
     return 0

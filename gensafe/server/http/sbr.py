@@ -11,7 +11,6 @@ mere likeness shows nothing, so ``byBinding`` and matches by likeness are for th
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import json
@@ -23,13 +22,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gensafe.core.errors import AuditError, GensafeError, MediaError, Unauthenticated, UnsupportedMedia
+from gensafe.core.errors import AuditError, MediaError, Unauthenticated, UnsupportedMedia
 from gensafe.core.ids import unpack_payload
 from gensafe.core.softbinding import known, payload_of
 from gensafe.core.types import PAYLOAD_BYTES, Everything, Public, Scope
 from gensafe.provenance.types import SPEC_VERSION
 from gensafe.registry.model import Record
 from gensafe.server.http.openapi import MAX_NAME, MAX_VALUE, PREFIX, description
+from gensafe.server.work import offload
 from gensafe.verify import VerifyContext, resolve_bytes
 
 MANIFEST_TYPE: Final = "application/c2pa"
@@ -55,9 +55,9 @@ class _Refused(Exception):
         self.error = error
 
 
-def routes(context: VerifyContext, slots: asyncio.Semaphore, asker: Asker) -> list[Route]:
+def routes(context: VerifyContext, asker: Asker) -> list[Route]:
     """Routes below ``PREFIX``; ``asker`` says what a request's sender may see."""
-    service = SoftBindingService(context, slots, asker)
+    service = SoftBindingService(context, asker)
     table: list[tuple[str, str, Handler]] = [
         ("GET", "/matches/byBinding", service.by_binding_get),
         ("POST", "/matches/byBinding", service.by_binding_post),
@@ -110,9 +110,8 @@ def well_known_route() -> Route:
 class SoftBindingService:
     """The handlers. Errors leave as ``_Refused``; see ``_answered``."""
 
-    def __init__(self, context: VerifyContext, slots: asyncio.Semaphore, asker: Asker) -> None:
+    def __init__(self, context: VerifyContext, asker: Asker) -> None:
         self._context = context
-        self._slots = slots
         self._asker = asker
 
     def refused(self, reason: str) -> Handler:
@@ -147,13 +146,12 @@ class SoftBindingService:
         data = await request.body()
         if not data:
             raise _Refused(400, "the body is empty")
-        async with self._slots:
-            try:
-                found = await asyncio.to_thread(resolve_bytes, data, context=self._context, limit=MAX_RESULTS)
-            except UnsupportedMedia as error:
-                raise _Refused(415, error.message) from None
-            except MediaError as error:
-                raise _Refused(400, error.message) from None
+        try:
+            found = await offload(resolve_bytes, data, context=self._context, limit=MAX_RESULTS)
+        except UnsupportedMedia as error:
+            raise _Refused(415, error.message) from None
+        except MediaError as error:
+            raise _Refused(400, error.message) from None
         shown = [item for item in found if item.how in _SHOWN_TO_HOLDERS or scope.sees(item.record.tenant)][:limit]
         matches = [
             {"manifestId": item.record.manifest_label, "similarityScore": _score(item.similarity, scope)}
@@ -166,7 +164,7 @@ class SoftBindingService:
         record = await self._record(request)
         data = None
         if self._context.records is not None:
-            data = await asyncio.to_thread(self._context.records.get_blob, record.manifest_digest)
+            data = await offload(self._context.records.get_blob, record.manifest_digest)
         if data is None:
             raise _Refused(404, "no such manifest")
         return Response(data, media_type=MANIFEST_TYPE)
@@ -178,7 +176,7 @@ class SoftBindingService:
         if log is None:
             raise _Refused(404, "no log is attached")
         try:
-            proof = await asyncio.to_thread(log.receipt, record)
+            proof = await offload(log.receipt, record)
         except AuditError as error:
             raise _Refused(404, error.message) from None
         return JSONResponse(_receipt(record, proof, verified=True))
@@ -191,7 +189,7 @@ class SoftBindingService:
             raise _Refused(404, "no log is attached")
         proof = _proof_of(await _json_object(request))
         try:
-            await asyncio.to_thread(log.check_receipt, record, proof)
+            await offload(log.check_receipt, record, proof)
         except AuditError as error:
             return JSONResponse(_receipt(record, proof, verified=False, error=error.message))
         return JSONResponse(_receipt(record, proof, verified=True))
@@ -235,7 +233,7 @@ class SoftBindingService:
         if isinstance(scope, Public):
             raise _Refused(403, "a binding alone does not show that you have the file: send it to byContent, or a key")
         record_id, _ = unpack_payload(payload)
-        record = await asyncio.to_thread(self._context.records.by_record_id, record_id)
+        record = await offload(self._context.records.by_record_id, record_id)
         matches = [{"manifestId": record.manifest_label}] if record is not None and scope.sees(record.tenant) else []
         return JSONResponse({"matches": matches})
 
@@ -243,7 +241,7 @@ class SoftBindingService:
         record = None
         if self._context.records is not None:
             label = request.path_params["manifest_id"]
-            record = await asyncio.to_thread(self._context.records.by_manifest_label, label)
+            record = await offload(self._context.records.by_manifest_label, label)
         if record is None:
             raise _Refused(404, "no such manifest")
         return record
@@ -262,8 +260,6 @@ def _answered(handler: Handler) -> Handler:
             return JSONResponse({"error": refusal.error}, refusal.status)
         except Unauthenticated as error:
             return JSONResponse({"error": error.message}, 401, {"WWW-Authenticate": "Bearer"})
-        except GensafeError as error:
-            return JSONResponse({"error": error.message}, 500)
 
     return answer
 

@@ -10,7 +10,8 @@ from gensafe import media
 from gensafe.media.transform import resize
 from gensafe.provenance import read_store
 from gensafe.server.http import create_app
-from gensafe.server.http.guard import HEADERS, RateLimiter
+from gensafe.server.http.guard import HEADERS
+from gensafe.server.quota import RateLimiter
 
 NASTY = '<script>alert(1)</script>"\u202egnp.exe\x1b[31m=HYPERLINK("x")'
 

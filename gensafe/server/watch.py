@@ -1,0 +1,98 @@
+"""What the server looks after while it runs. A watcher survives what its step raises: it says so and tries again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+from grpc_health.v1 import health, health_pb2
+
+from gensafe.audit.retention import expire
+from gensafe.core.errors import GensafeError
+from gensafe.pipeline import Chain, carry_out_decisions
+from gensafe.server.health import NEEDS_THE_LOG, Health, probe
+from gensafe.server.slots import FairSlots
+from gensafe.server.work import WorkPool
+
+log = logging.getLogger("gensafe.server")
+
+WATCH_S = 2.0
+DAY_S = 86_400.0
+RETRY_S = 60.0  # a daily step that failed
+STEP_S = 3600.0  # a step that takes longer hangs; its thread is left behind
+
+
+def start(
+    chain: Chain, state: Health, told: health.aio.HealthServicer, stop: asyncio.Event
+) -> list[asyncio.Task[None]]:
+    """Start all watchers; they end after ``stop``."""
+    pool = WorkPool("watching", FairSlots(4, 4), STEP_S)
+    steps: list[tuple[str, float, float, Callable[[], None]]] = [
+        ("policy", WATCH_S, WATCH_S, lambda: _policy(chain)),
+        ("reviews", WATCH_S, WATCH_S, lambda: _reviews(chain)),
+        ("retention", DAY_S, RETRY_S, lambda: _retention(chain)),
+    ]
+    tasks = [asyncio.create_task(_watch(pool, stop, *step)) for step in steps]
+    return [*tasks, asyncio.create_task(_watch_health(pool, stop, chain, state, told))]
+
+
+async def _watch(
+    pool: WorkPool, stop: asyncio.Event, name: str, every_s: float, retry_s: float, step: Callable[[], None]
+) -> None:
+    said = ""
+    while not stop.is_set():
+        pause = every_s
+        try:
+            await pool.run(name, step)
+            said = ""
+        except Exception as error:
+            pause = retry_s
+            if str(error) != said:  # once, not every two seconds
+                said = str(error)
+                known = isinstance(error, GensafeError)
+                log.warning("watching %s failed and is tried again: %s", name, error, exc_info=None if known else error)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), pause)
+
+
+def _policy(chain: Chain) -> None:
+    """Take over a changed policy file without a gap; a broken one is refused, logged, and the old one stays."""
+    change = chain.refresh_policy()
+    if change is None:
+        return
+    if change.refused:
+        log.error("policy file refused, %s stays in force: %s", change.old_digest, change.error)
+    else:
+        log.info("policy file changed: %s is in force", change.new_digest)
+
+
+def _reviews(chain: Chain) -> None:
+    """Carry out what people decide about held outputs."""
+    count = carry_out_decisions(chain)
+    if count:
+        log.info("carried out %d decisions about held outputs", count)
+
+
+def _retention(chain: Chain) -> None:
+    """Forget the contents of log entries that are older than the configuration keeps them."""
+    held, now_ms = bool(chain.registry.holds()), chain.clock.now_ms()
+    done = expire(chain.log, chain.config.audit.keep_days, now_ms, held=held)
+    if done.entries:
+        log.info("pruned %d log entries before %d", done.entries, done.before_index)
+
+
+async def _watch_health(
+    pool: WorkPool, stop: asyncio.Event, chain: Chain, state: Health, told: health.aio.HealthServicer
+) -> None:
+    while not stop.is_set():
+        try:
+            state.probed(await pool.run("health", lambda: probe(chain)))
+        except Exception:
+            log.exception("the health probe failed and is tried again")
+        serving = health_pb2.HealthCheckResponse.SERVING if state.ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in NEEDS_THE_LOG:
+            await told.set(name, serving)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), WATCH_S)
