@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from benchmarks.common.places import RESULTS
 from benchmarks.media_safety.films import clip_lists, flash, insertions
+from benchmarks.media_safety.nudity import nudity
 from benchmarks.media_safety.pictures import block_lists, ocr
 from benchmarks.media_safety.scripts import scripts
 from benchmarks.media_safety.sounds import loudness, recordings, speech, ultrasound
@@ -28,7 +29,7 @@ from benchmarks.media_safety.whole import cost, fingerprints, likeness, ordinary
 RESULT: Final = RESULTS / "media_safety" / "media_safety.json"
 _ALL: Final = (
     *(flash, insertions, clip_lists, block_lists, recordings, likeness, ocr, ultrasound, loudness, fingerprints),
-    *(speech, scripts, symbols, ordinary, cost),
+    *(speech, scripts, symbols, nudity, ordinary, cost),
 )
 SECTIONS: Final[dict[str, Callable[[], dict[str, Any]]]] = {f.__name__: f for f in _ALL}
 

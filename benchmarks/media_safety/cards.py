@@ -14,6 +14,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "image_text": ("ocr",),
     "image_likeness": ("likeness",),
     "image_symbols": ("symbols",),
+    "image_nudity": ("nudity",),
     "audio_likeness": ("likeness",),
     "audio_hashlist": ("recordings",),
     "audio_signal": ("ultrasound", "loudness", "ordinary"),

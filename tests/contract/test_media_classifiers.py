@@ -41,7 +41,9 @@ CLIPS = (
 )
 
 
-@pytest.mark.parametrize("name", ["image_signal", "image_hashlist", "image_text", "image_likeness", "image_symbols"])
+@pytest.mark.parametrize(
+    "name", ["image_signal", "image_hashlist", "image_text", "image_likeness", "image_symbols", "image_nudity"]
+)
 def test_images(name: str):
     check_classifier(plugins.load("gensafe.classifiers", name), IMAGES)
 

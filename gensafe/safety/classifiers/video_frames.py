@@ -42,7 +42,7 @@ NAME: Final = "video_frames"
 VERSION: Final = "1"
 MAX_READ: Final = 240
 MAX_SIDE: Final = 960
-FURTHER: Final = "image_likeness,audio_likeness"
+FURTHER: Final = "image_likeness,audio_likeness,image_nudity"
 
 
 class VideoFrames:
