@@ -7,34 +7,31 @@ between.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gensafe.core.errors import ConfigError
-from gensafe.core.textfile import read_text
 from gensafe.safety.signals.audio_print import PrintEntry
 from gensafe.safety.signals.hashlist import ListEntry
+from gensafe.safety.signals.list_rows import AUDIO, VPDQ, checked_hash, list_files
 
 
 def read_audio_lists(spec: str) -> list[PrintEntry]:
     """Recordings in the lists that an option names (``[category=]path``, separated by commas).
 
     Raises:
-        ConfigError: a file cannot be read, or one line of it is not what it says.
+        ConfigError: a file cannot be read, a row of it is not understood, or it lists no recording.
     """
     found = []
-    for category, name, row in _rows(spec, "HASH_AUDIO"):
-        if not re.fullmatch(r"(?:[0-9a-fA-F]{8})+", row["indicator"]):
-            raise ConfigError(
-                f"{name} {row['id']}: a fingerprint is 8 hex digits for each sub-fingerprint", field="lists"
-            )
-        codes = np.frombuffer(bytes.fromhex(row["indicator"]), ">u4").astype(np.uint32)
-        found.append(PrintEntry(codes, category, f"{name}:{row['id']}"))
+    for part in list_files(spec, AUDIO):
+        for row in part.rows:
+            if not re.fullmatch(r"(?:[0-9a-fA-F]{8})+", row.value):
+                raise ConfigError(
+                    f"{part.name}, {row.place}: a fingerprint is 8 hex digits for each sub-fingerprint", field="lists"
+                )
+            codes = np.frombuffer(bytes.fromhex(row.value), ">u4").astype(np.uint32)
+            found.append(PrintEntry(codes, part.category, f"{part.name}:{row.label}"))
     return found
 
 
@@ -45,29 +42,9 @@ def read_video_lists(spec: str) -> list[list[ListEntry]]:
         ConfigError: as ``read_audio_lists``.
     """
     found = []
-    for category, name, row in _rows(spec, "HASH_VPDQ"):
-        frames = row["indicator"].split()
-        if not frames or not all(re.fullmatch(r"[0-9a-fA-F]{64}", f) for f in frames):
-            raise ConfigError(f"{name} {row['id']}: a clip is PDQ hashes of 64 hex digits", field="lists")
-        label = f"{name}:{row['id']}"
-        found.append([ListEntry(bytes.fromhex(f), category, label) for f in frames])
+    for part in list_files(spec, VPDQ):
+        for row in part.rows:
+            frames = [checked_hash(frame, row.place, part.name) for frame in row.value.split()]
+            label = f"{part.name}:{row.label}"
+            found.append([ListEntry(bytes.fromhex(frame), part.category, label) for frame in frames])
     return found
-
-
-def _rows(spec: str, kind: str) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """(category, list's name, row) for every row of ``kind``; other kinds are skipped."""
-    for part in filter(None, (p.strip() for p in spec.split(","))):
-        category, separator, path = part.partition("=")
-        if not separator:
-            category, path = "lst", part
-        lines = read_text(path, "lists").splitlines()
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row: Any = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise ConfigError(f"{path}, line {number}: not a JSON object", field="lists") from error
-            if isinstance(row, dict) and row.get("type") == kind:
-                about = {"id": str(row.get("id", number))[:80], "indicator": str(row.get("indicator", ""))}
-                yield category, Path(path).stem, about

@@ -1,6 +1,6 @@
 """Greek in science, typed brand names and a few typographic marks are no disguise; disguises still are.
 
-On the rules before, every ordinary line here was held for review as "look-alike letters" or "invisible characters".
+On the rules before, 9 of the 10 ordinary texts here were held for review, and one of the 13 disguises was not.
 """
 
 from __future__ import annotations

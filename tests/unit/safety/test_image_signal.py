@@ -121,7 +121,7 @@ def test_a_window_hashes_as_pdq_hashes_it():
 def test_categories_and_formats(tmp_path):
     digest = dihedral_hashes(landscape(3))[0][0].hex()
     forms = {
-        "a.json": json.dumps({"data": [{"id": "7", "type": "HASH_PDQ", "indicator": digest}, {"type": "HASH_MD5"}]}),
+        "a.json": json.dumps({"data": [{"id": "7", "type": "HASH_PDQ", "indicator": digest}], "paging": {}}),
         "b.json": json.dumps([{"hash": digest}]),
         "c.json": json.dumps({"indicator": digest}) + "\n" + json.dumps({"indicator": "00" * 32}),
         "d.csv": f"hash,quality\n{digest},100\n",
