@@ -129,7 +129,7 @@ def _reviews(config: Config) -> Iterator[Finding]:
 def _backend(config: Config) -> Iterator[Finding]:
     from gensafe.engines import open_engines
 
-    for engine in open_engines(config):
+    for engine in open_engines(config, isolated=False):
         made = ", ".join(sorted(engine.can.outputs))
         version = f"{engine.backend.name} {engine.backend.version}"
         yield Finding("ok", "engine", f"{engine.name} ({version}): {', '.join(engine.models)} makes {made}")

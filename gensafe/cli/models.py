@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
             "sampling_marks": engine.can.sampling_marks,
             "description": engine.can.description,
         }
-        for engine in open_engines(read_config(args))
+        for engine in open_engines(read_config(args), isolated=False)
         for model, digest in engine.models.items()
     ]
     if args.json:

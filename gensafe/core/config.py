@@ -93,6 +93,7 @@ class EngineConfig:
     models: tuple[str, ...] = ()  # of those the backend serves; () = all
     max_concurrent: int = in_range(0, 0, 1024)  # jobs at a time; 0 = as many as the server runs
     max_queued: int = in_range(16, 0, 100_000)  # jobs that may wait for this engine
+    isolated: bool = True  # in a process of its own: what ends it there does not end the server
     fallback: str = ""  # name of the engine that takes over before the first piece of output, if this one is down
 
 

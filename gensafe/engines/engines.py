@@ -21,6 +21,13 @@ class Engines:
     def __iter__(self) -> Iterator[Engine]:
         return iter(self._engines)
 
+    def close(self) -> None:
+        """End the processes of the engines that have one."""
+        for engine in self._engines:
+            end = getattr(engine.backend, "close", None)
+            if end is not None:
+                end()
+
     def models(self) -> tuple[str, ...]:
         """Names of all models."""
         return tuple(sorted(self._by_model))

@@ -12,6 +12,7 @@ from gensafe.core.errors import ConfigError, PluginError
 from gensafe.core.ports import Backend
 from gensafe.engines.engine import Engine
 from gensafe.engines.engines import Engines
+from gensafe.engines.process import ProcessBackend
 
 log = logging.getLogger("gensafe.engines")
 
@@ -23,8 +24,12 @@ IN_THE_BOX: Final = (
 """What serves where the configuration names no engine. The weights of the first come in a package of their own."""
 
 
-def open_engines(config: Config) -> Engines:
+def open_engines(config: Config, *, isolated: bool = True) -> Engines:
     """Load every configured engine.
+
+    Args:
+        config: The configuration.
+        isolated: False = all in this process, whatever is configured: for a command that only reads what they are.
 
     Raises:
         ConfigError: two engines of one name or model, an unknown fallback or model, or an option that is not usable.
@@ -33,27 +38,31 @@ def open_engines(config: Config) -> Engines:
     if config.engines and config.generation.backend:
         raise ConfigError("stands beside [[engines]]", field="generation.backend", fix="name it as one of [[engines]]")
     if config.engines:
-        return _checked([_open(one, f"engines[{n}]") for n, one in enumerate(config.engines)])
+        return _checked([_open(one, f"engines[{n}]", isolated) for n, one in enumerate(config.engines)])
     if config.generation.backend:
         name, options = config.generation.backend, config.generation.options
-        return _checked([_open(EngineConfig(name=name, backend=name, options=options), "generation")])
-    return _checked(_installed())
+        return _checked([_open(EngineConfig(name=name, backend=name, options=options), "generation", False)])
+    return _checked(_installed(isolated))
 
 
-def _installed() -> list[Engine]:
+def _installed(isolated: bool) -> list[Engine]:
     """Those in the box that can be loaded here; the others are named in the server's log with what they lack."""
     engines = []
     for one in IN_THE_BOX:
         try:
-            engines.append(_open(one, one.name))
+            engines.append(_open(one, one.name, isolated))
         except (ConfigError, PluginError) as error:
             log.warning("engine %s is not available: %s", one.name, error)
     return engines
 
 
-def _open(one: EngineConfig, where: str) -> Engine:
+def _open(one: EngineConfig, where: str, isolated: bool) -> Engine:
     try:
-        backend: Backend = plugins.load("gensafe.backends", one.backend, one.options)
+        backend: Backend
+        if isolated and one.isolated:
+            backend = ProcessBackend(one.backend, one.options)
+        else:
+            backend = plugins.load("gensafe.backends", one.backend, one.options)
     except ConfigError as error:
         field = f"{where}.options.{error.field}" if error.field else where
         raise ConfigError(error.message, field=field, fix=error.fix) from None

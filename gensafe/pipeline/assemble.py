@@ -118,7 +118,7 @@ def key_passphrase() -> bytes | None:
 def text_tokenizers(config: Config) -> tuple[TextTokenizer, ...]:
     """The tokenizers of the configured engines' texts, for detecting text marks; none where they cannot be loaded."""
     try:
-        return open_engines(config).tokenizers()
+        return open_engines(config, isolated=False).tokenizers()
     except GensafeError:
         return ()
 

@@ -102,6 +102,7 @@ class Chain:
         """Wait for the endings of cancelled attempts, write what the registry is owed, close log and registry."""
         if not self.ledger.wait_idle(CLOSE_WAIT_S):
             log.warning("closing while requests are running: the next start logs them as aborted")
+        self.engines.close()
         self.ledger.settle()
         self.log.close()
         self.registry.close()

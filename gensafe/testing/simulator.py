@@ -1,11 +1,14 @@
 """A backend for tests: seeded noise in every modality, quick, with faults on demand. It is not a model.
 
 Options: ``text`` = the text it always writes; ``fail_at`` = "start" | "middle" | "crash" (an exception no backend may
-raise); ``step_ms`` = how long each of its steps takes; ``blank`` = "1" for an empty picture, silence or still clip.
+raise) | "die" (its process ends half way) | "hang" (it stops half way and hears no cancel); ``step_ms`` = how long each
+of its steps takes; ``blank`` = "1" for an empty picture, silence or still clip.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Iterator, Mapping
 
@@ -84,11 +87,11 @@ class Simulator:
         written = ""
         words = self._words(job, mark, random)
         for step in range(STEPS):
-            if cancelled():
+            if cancelled() and fail_at != "hang":
                 raise Cancelled("the caller went away")
             pause.wait(step_s)
-            if fail_at == "middle" and step == STEPS // 2:
-                raise BackendError("simulated failure")
+            if step == STEPS // 2:
+                _fail(fail_at)
             if job.modality is Modality.TEXT:
                 piece = "".join(words[step * len(words) // STEPS : (step + 1) * len(words) // STEPS])
                 written += piece
@@ -134,6 +137,15 @@ class Simulator:
             )
             return Video(frames, 8.0, Audio(_tones(random, 2.0), RATE))
         raise InvalidRequest("text is made of words")
+
+
+def _fail(how: str) -> None:
+    if how == "middle":
+        raise BackendError("simulated failure")
+    if how == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "hang":
+        threading.Event().wait()
 
 
 def _picture(random: np.random.Generator, shift: float) -> NDArray[np.uint8]:

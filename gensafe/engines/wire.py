@@ -1,0 +1,295 @@
+"""Messages between the server and the process of an engine: JSON over a Unix socket, arrays as passed memory.
+
+A message is a length (4 bytes, big-endian), that many bytes of JSON, and file descriptors that came with the length:
+one anonymous memory file for each array. The server unpickles nothing, so an engine that was taken over can send wrong
+values but run no code there. Arrays are mapped, not copied, and their memory goes when the last holder lets go of it,
+however a process ended.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import socket
+import struct
+import tempfile
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gensafe.core import errors
+from gensafe.core.errors import BackendError, GensafeError, InvalidRequest
+from gensafe.core.plain import from_plain, to_plain
+from gensafe.core.types import (
+    Audio,
+    BackendEvent,
+    Draft,
+    GenerationJob,
+    GenerationRecord,
+    Image,
+    Media,
+    Message,
+    Modality,
+    Parameters,
+    Progress,
+    Text,
+    TextDelta,
+    Video,
+)
+
+MAX_JSON: Final = 64 << 20  # bytes; the longest text and its script are far below
+MAX_ARRAYS: Final = 64  # of one message: eight inputs with sound each, and room
+_LENGTH: Final = struct.Struct(">I")
+
+Array = NDArray[Any]
+
+
+class Closed(Exception):
+    """The other side is gone."""
+
+
+class Channel:
+    """One end of the socket. Any thread may send; one thread receives."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self._sending = Lock()
+
+    def send(self, message: Mapping[str, Any], arrays: tuple[Array, ...] = ()) -> None:
+        """Send one message.
+
+        Raises:
+            Closed: nobody reads any more.
+        """
+        shapes = [{"dtype": a.dtype.str, "shape": list(a.shape)} for a in arrays]
+        data = json.dumps({**message, "arrays": shapes}, ensure_ascii=True).encode("ascii")
+        files = [_shared(a) for a in arrays]
+        try:
+            with self._sending:
+                socket.send_fds(self._socket, [_LENGTH.pack(len(data))], files)
+                self._socket.sendall(data)
+        except OSError as error:
+            raise Closed from error
+        finally:
+            for file in files:
+                os.close(file)
+
+    def receive(self) -> tuple[dict[str, Any], tuple[Array, ...]]:
+        """Wait for the next message.
+
+        Raises:
+            Closed: the other side is gone, or sent what is no message.
+        """
+        files: list[int] = []
+        try:
+            head = b""
+            while len(head) < _LENGTH.size:
+                piece, came, _, _ = socket.recv_fds(self._socket, _LENGTH.size - len(head), MAX_ARRAYS)
+                files += came
+                if not piece:
+                    raise Closed
+                head += piece
+            (size,) = _LENGTH.unpack(head)
+            if size > MAX_JSON:
+                raise Closed
+            message = json.loads(self._exactly(size))
+            shapes = message.pop("arrays")
+            if len(shapes) != len(files):
+                raise Closed
+            return message, tuple(_mapped(f, s["dtype"], s["shape"]) for f, s in zip(files, shapes, strict=True))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise Closed from error
+        finally:
+            for file in files:
+                os.close(file)
+
+    def _exactly(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            piece = self._socket.recv(min(1 << 20, size - len(data)))
+            if not piece:
+                raise Closed
+            data += piece
+        return bytes(data)
+
+    def close(self) -> None:
+        """Hang up; a receiver on this end wakes."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._socket.close()
+
+
+def _shared(array: Array) -> int:
+    """An anonymous file that holds the array's bytes."""
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("gensafe-array", os.MFD_CLOEXEC)
+    else:  # macOS
+        with tempfile.TemporaryFile() as made:
+            file = os.dup(made.fileno())
+    data = memoryview(np.ascontiguousarray(array).tobytes())
+    try:
+        os.ftruncate(file, len(data))
+        if len(data):
+            with mmap.mmap(file, len(data)) as target:
+                target[:] = data
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
+def _mapped(file: int, dtype: str, shape: list[int]) -> Array:
+    kind = np.dtype(dtype)
+    if kind.hasobject:
+        raise ValueError("arrays of objects are not passed")
+    size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    if not size:
+        return np.zeros(shape, kind)
+    if os.fstat(file).st_size < size:
+        raise ValueError("the array is cut short")
+    return np.frombuffer(mmap.mmap(file, size, access=mmap.ACCESS_COPY), kind).reshape(shape)
+
+
+# --- values ---------------------------------------------------------------------------------------------------------
+
+
+def media_out(media: Media) -> tuple[dict[str, Any], tuple[Array, ...]]:
+    """A medium as a description and its arrays."""
+    match media:
+        case Text():
+            return {"kind": "text", "text": media.text}, ()
+        case Image():
+            return {"kind": "image"}, (media.pixels,)
+        case Audio():
+            return {"kind": "audio", "rate": media.rate}, (media.samples,)
+        case Video():
+            sound = (media.audio.samples,) if media.audio else ()
+            rate = media.audio.rate if media.audio else 0
+            return {"kind": "video", "fps": media.fps, "rate": rate}, (media.frames, *sound)
+
+
+def media_in(said: Mapping[str, Any], arrays: list[Array]) -> Media:
+    """The medium again; takes its arrays from the front of ``arrays``.
+
+    Raises:
+        BackendError: arrays of the wrong shape or type.
+    """
+    match said.get("kind"):
+        case "text":
+            return Text(str(said["text"]))
+        case "image":
+            return Image(_checked(arrays.pop(0), np.uint8, 3))
+        case "audio":
+            return Audio(_checked(arrays.pop(0), np.float32, 2), int(said["rate"]))
+        case "video":
+            frames = _checked(arrays.pop(0), np.uint8, 4)
+            sound = Audio(_checked(arrays.pop(0), np.float32, 2), int(said["rate"])) if said["rate"] else None
+            return Video(frames, float(said["fps"]), sound)
+    raise BackendError("the engine sent a medium of no known kind")
+
+
+def _checked(array: Array, kind: Any, axes: int) -> Array:  # noqa: ANN401 - numpy's own
+    if array.dtype != kind or array.ndim != axes or (kind is np.uint8 and array.shape[-1] != 3):
+        raise BackendError("the engine sent an array of another shape or type than its medium has")
+    return array
+
+
+def job_out(job: GenerationJob) -> tuple[dict[str, Any], tuple[Array, ...]]:
+    """A job as a description and the arrays of its inputs."""
+    inputs = [media_out(medium) for medium in job.inputs]
+    plain = {
+        "prompt": job.prompt,
+        "modality": job.modality.value,
+        "seed": job.seed,
+        "max_tokens": job.max_tokens,
+        "model": job.model,
+        "messages": to_plain(job.messages),
+        "parameters": to_plain(job.parameters),
+        "inputs": [said for said, _ in inputs],
+    }
+    return plain, tuple(array for _, arrays in inputs for array in arrays)
+
+
+def job_in(said: Mapping[str, Any], arrays: tuple[Array, ...]) -> GenerationJob:
+    """The job again."""
+    left = list(arrays)
+    return GenerationJob(
+        prompt=said["prompt"],
+        modality=Modality(said["modality"]),
+        inputs=tuple(media_in(one, left) for one in said["inputs"]),
+        seed=said["seed"],
+        max_tokens=said["max_tokens"],
+        model=said["model"],
+        messages=tuple(from_plain(Message, one) for one in said["messages"]),
+        parameters=from_plain(Parameters, said["parameters"]),
+    )
+
+
+def event_out(event: BackendEvent) -> tuple[dict[str, Any], tuple[Array, ...]]:
+    """An event as a description and its arrays."""
+    match event:
+        case Progress():
+            return {"event": "progress", "done": event.done, "total": event.total, "stage": event.stage}, ()
+        case TextDelta():
+            return {"event": "text", "text": event.text}, ()
+        case Draft():
+            said, arrays = media_out(event.media)
+            return {
+                "event": "draft",
+                "media": said,
+                "record": to_plain(event.record),
+                "script": event.script,
+            }, arrays
+
+
+def event_in(said: Mapping[str, Any], arrays: tuple[Array, ...]) -> BackendEvent:
+    """The event again.
+
+    Raises:
+        BackendError: it is none.
+    """
+    try:
+        match said["event"]:
+            case "progress":
+                return Progress(int(said["done"]), int(said["total"]), str(said["stage"]))
+            case "text":
+                return TextDelta(str(said["text"]))
+            case "draft":
+                record = from_plain(GenerationRecord, said["record"])
+                return Draft(media_in(said["media"], list(arrays)), record, str(said["script"]))
+    except (KeyError, IndexError, TypeError, ValueError, InvalidRequest) as error:
+        raise BackendError("the engine's process sent what is no event") from error
+    raise BackendError("the engine's process sent what is no event")
+
+
+def error_out(error: GensafeError) -> dict[str, Any]:
+    """An error by class name, with its words."""
+    unknown = list(getattr(error, "unknown", ()))
+    return {
+        "error": type(error).__name__,
+        "message": error.message,
+        "field": error.field,
+        "fix": error.fix,
+        "unknown": unknown,
+    }
+
+
+def error_in(said: Mapping[str, Any]) -> GensafeError:
+    """The error again; one that a backend may not raise becomes BackendError."""
+    kind = getattr(errors, str(said.get("error")), None)
+    message, field, fix = str(said.get("message")), said.get("field"), said.get("fix")
+    if kind is errors.PromptNotUnderstood:
+        return errors.PromptNotUnderstood(message, unknown=tuple(map(str, said.get("unknown", ()))), fix=fix)
+    allowed = (InvalidRequest, BackendError, errors.Cancelled, errors.ConfigError, errors.PluginError)
+    if isinstance(kind, type) and issubclass(kind, allowed):
+        return kind(message, field=field, fix=fix)
+    return BackendError(message)
+
+
+__all__ = ["Channel", "Closed", "error_in", "error_out", "event_in", "event_out", "job_in", "job_out"]
