@@ -842,6 +842,16 @@ def _parquet_rows(path: Path, columns: list[str]) -> Generator[Row, None, None]:
         child.stdout.close()
 
 
+def _check_parquet(folder: Folder, name: str) -> None:
+    """Refuse what is certainly no Parquet file (it begins and ends with PAR1) without starting a process for it."""
+    with folder.open(name) as file:
+        size = os.fstat(file.fileno()).st_size
+        ends = file.read(4) if size >= 12 else b""
+        file.seek(max(size - 4, 0))
+        if ends + file.read(4) != b"PAR1PAR1" or size > MAX_OTHER:
+            raise Defect("view", f"{name} is not a Parquet file of a size that is read here")
+
+
 def _child_line(stream: IO[bytes], broken: Defect) -> Any:  # noqa: ANN401 - JSON
     line = stream.readline(4 * MAX_ROW)
     if not line.endswith(b"\n"):
@@ -873,7 +883,7 @@ class Views:
                 lines = Lines(folder, name, MAX_ROW)
                 self._add(name, _json_rows(lines), _event, lines)
             elif name == "entries.parquet" and _has_pyarrow():
-                folder.open(name).close()
+                _check_parquet(folder, name)
                 rows = _parquet_rows(folder.path / name, columns)
                 folder.closing.callback(rows.close)
                 self._add(name, rows, lambda leaf: _parquet_row(leaf, columns), None)
