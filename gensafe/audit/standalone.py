@@ -883,7 +883,11 @@ class Views:
                 lines = Lines(folder, name, MAX_ROW)
                 self._add(name, _json_rows(lines), _event, lines)
             elif name == "entries.parquet" and _has_pyarrow():
-                _check_parquet(folder, name)
+                try:
+                    _check_parquet(folder, name)
+                except Defect as defect:
+                    report.add(defect.code, str(defect))
+                    continue
                 rows = _parquet_rows(folder.path / name, columns)
                 folder.closing.callback(rows.close)
                 self._add(name, rows, lambda leaf: _parquet_row(leaf, columns), None)
