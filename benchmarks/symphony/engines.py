@@ -29,7 +29,7 @@ from gensafe_backends.symphony.model.engine import Engine, Feeder, kv_bytes_per_
 from gensafe_backends.symphony.model.native.engine import NativeEngine
 from gensafe_backends.symphony.model.numpy_engine import NumpyEngine
 from gensafe_backends.symphony.model.open import open_engine
-from gensafe_backends.symphony.model.random_init import random_tensors
+from gensafe_backends.symphony.random_init import random_tensors
 from gensafe_backends.symphony.vocab import ASST, BOA, BOI, BOS, BOV, USER, vocabulary
 
 RESULT = RESULTS / "symphony" / "engines.json"

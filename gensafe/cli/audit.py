@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from gensafe.audit.note import NoteKey
 from gensafe.audit.publish import publish
 from gensafe.cli import audit_witness
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
+from gensafe.cli.place import Place, place
 from gensafe.core import plugins
-from gensafe.core.errors import ExportInvalid, GensafeError, InvalidRequest, LogUnavailable
+from gensafe.core.errors import ExportInvalid, InvalidRequest
 from gensafe.core.ids import parse_record_id, record_id_text
 from gensafe.keys import KeyRing
-from gensafe.pipeline.assemble import key_passphrase
 from gensafe.registry import Intent, Registry
 
 REGIMES = ("eu-ai-act", "ca-sb942", "cn-gb45438", "kr-ai-basic", "in-it-rules", "iso-42001")
@@ -94,44 +94,6 @@ def add_parser(commands: Commands) -> None:
         if name not in ("verify", "witness"):
             add_config_arguments(verb)
         verb.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the log, the registry and the keys of an installation are."""
-
-    data_dir: Path
-    environment: str
-
-    @property
-    def log(self) -> Path:
-        """Folder of the log."""
-        return self.data_dir / "log"
-
-    def ring(self) -> KeyRing | None:
-        """The key ring, or None where there is none or it cannot be read."""
-        try:
-            return KeyRing.open(
-                self.data_dir / "keys", environment=self.environment, create=False, passphrase=key_passphrase()
-            )
-        except GensafeError:
-            return None
-
-    def writer(self, ring: KeyRing | None) -> AuditLog | None:
-        """The log for writing; None where a server holds it, or there is no key or no log."""
-        if ring is None or not self.log.is_dir():
-            return None
-        try:
-            key, known = ring.checkpoint_private_key(), ring.checkpoint_public_keys()
-            return AuditLog.open(self.log, origin=ring.origin, key=key, previous_keys=known)
-        except LogUnavailable:
-            return None
-
-
-def place(args: argparse.Namespace) -> Place:
-    """Read --config and --data-dir."""
-    config = read_config(args)
-    return Place(Path(config.data_dir), config.environment)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -287,7 +249,8 @@ def _checkpoint(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from gensafe.compliance.report import make_report, write_report
+    from gensafe.compliance.report import make_report
+    from gensafe.compliance.write import write_report
 
     where = place(args)
     ring = where.ring()

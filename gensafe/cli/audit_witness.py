@@ -12,7 +12,7 @@ from gensafe.core.errors import InvalidRequest, LogUnavailable
 from gensafe.core.textfile import MAX_SECRET_BYTES, read_text
 
 if TYPE_CHECKING:
-    from gensafe.cli.audit import Place
+    from gensafe.cli.place import Place
 
 
 def add_verbs(verbs: Any) -> None:  # noqa: ANN401 - argparse's sub-parser action is generic over a private type

@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gensafe.cli.audit import place
 from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json, say
+from gensafe.cli.place import place
 from gensafe.core import ids
 from gensafe.core.digest import sha256
 from gensafe.core.errors import InvalidRequest

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gensafe.cli.audit import Place
+from gensafe.cli.place import Place
 from gensafe.core.errors import LogUnavailable, RegistryError
 from gensafe.keys import KeyRing
 from gensafe.registry import OrderKind, Registry

@@ -10,9 +10,9 @@ from typing import Any
 
 from gensafe.audit import AuditLog
 from gensafe.audit.retention import prune_before
-from gensafe.cli.audit import Place, place
 from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json, say
 from gensafe.cli.orders import have_done
+from gensafe.cli.place import Place, place
 from gensafe.core.errors import LogUnavailable, RegistryError
 from gensafe.keys import KeyRing
 from gensafe.registry import OrderKind, Registry

@@ -87,8 +87,8 @@ def _list(args: argparse.Namespace, registry: Registry) -> int:
 
 def _show(args: argparse.Namespace, config: Config, keys: KeyRing, registry: Registry) -> int:
     """Describe a held output; with -o, log who takes a copy, then write it, marked with the copy's own id."""
-    from gensafe.cli.audit import Place
     from gensafe.cli.orders import have_done
+    from gensafe.cli.place import Place
     from gensafe.pipeline.copies import review_copy
     from gensafe.pipeline.held import unpack
 

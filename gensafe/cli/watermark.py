@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, read_medium, say
+from gensafe.cli.watermark_key import no_text, read_key
 from gensafe.core.errors import InvalidRequest, MediaError
-from gensafe.core.textfile import MAX_SECRET_BYTES, read_bytes, read_text, text_of
+from gensafe.core.textfile import read_text
 from gensafe.core.types import PAYLOAD_BYTES, Detection, Image, MarkLevel, Media, Modality, Video
 
-KEY_BYTES = 32
 REJECT_BELOW = 0.01  # of a Kolmogorov-Smirnov test: one key id in a hundred is refused for nothing
 ENOUGH_TEXTS = 20_000
 MIN_TOKENS = 20  # shorter texts have too few scored tokens for a p-value of any value
@@ -127,18 +127,6 @@ def _search(decoded: Media, animated: bool, key: bytes) -> Detection:
     return replace(better, p_value=min(1.0, 2 * better.p_value), attempts=first.attempts + second.attempts)
 
 
-def no_text(modality: Modality) -> None:
-    """Refuse texts.
-
-    Raises:
-        InvalidRequest: a text.
-    """
-    if modality is Modality.TEXT:
-        raise InvalidRequest(
-            "text is marked while it is written, not afterwards", fix="gensafe generate marks, gensafe verify reads it"
-        )
-
-
 def _test_keys(args: argparse.Namespace) -> int:
     """Say which key ids give uniform p-values on unmarked texts: one that does not would accuse too often."""
     from gensafe.core import plugins
@@ -169,21 +157,3 @@ def _test_keys(args: argparse.Namespace) -> int:
             note("[watermark.text]")
             note(f'key_ids = "{joined}"')
     return Exit.OK if len(usable) == len(found) else Exit.FAILED
-
-
-def read_key(path: Path) -> bytes:
-    """Read a watermark key.
-
-    Raises:
-        InvalidRequest: not 32 raw bytes or 64 hex digits.
-    """
-    data = read_bytes(path, "--key", largest=MAX_SECRET_BYTES, error=InvalidRequest)
-    if len(data) == KEY_BYTES:
-        return data
-    try:
-        key = bytes.fromhex(text_of(data, str(path), "--key", error=InvalidRequest).strip())
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise InvalidRequest(f"{path} holds no key", field="--key", fix="32 bytes, raw or as 64 hex digits")
-    return key

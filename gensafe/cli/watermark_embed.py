@@ -32,7 +32,7 @@ _ANIMATED = {".png": "image/png", ".apng": "image/png", ".webp": "image/webp", "
 def run(args: argparse.Namespace) -> int:
     """Embed; see the module's procedure."""
     from gensafe import media
-    from gensafe.cli.watermark import no_text, read_key
+    from gensafe.cli.watermark_key import no_text, read_key
     from gensafe.core import plugins
     from gensafe.media.animations import decode_animation
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from gensafe import __version__
@@ -144,28 +142,6 @@ def make_report(
     findings = tuple((duty, duty.found(evidence)) for duty in law.duties)
     facts = integrity_facts(integrity)
     return Report(law, log.origin, log.size, (start_ms, end_ms), name_of(scope), evidence, findings, facts)
-
-
-def write_report(report: Report, path: Path) -> None:
-    """Write by the suffix of ``path``: .json, .html or .pdf (extra ``pdf``).
-
-    Raises:
-        InvalidRequest: another suffix.
-        PluginError: PDF without its library.
-    """
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        path.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
-    elif suffix in (".html", ".htm"):
-        from gensafe.compliance.render_html import render_html
-
-        path.write_text(render_html(report), "utf-8")
-    elif suffix == ".pdf":
-        from gensafe.compliance.render_pdf import render_pdf
-
-        path.write_bytes(render_pdf(report))
-    else:
-        raise InvalidRequest(f"reports are written as .json, .html or .pdf, not {suffix!r}", field="out")
 
 
 def period_text(report: Report) -> str:

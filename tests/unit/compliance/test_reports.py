@@ -16,7 +16,8 @@ from gensafe.audit import AuditLog, entries, fsck
 from gensafe.cli import main
 from gensafe.compliance.duty import Status
 from gensafe.compliance.regimes import REGIMES
-from gensafe.compliance.report import make_report, write_report
+from gensafe.compliance.report import make_report
+from gensafe.compliance.write import write_report
 from gensafe.core.clock import FixedClock
 from gensafe.core.digest import sha256
 from gensafe.core.errors import InvalidRequest

@@ -12,7 +12,7 @@ from gensafe.core.errors import BackendError
 from gensafe_backends.symphony.config import PICO
 from gensafe_backends.symphony.model.engine import Feeder, RopeTable, TokenBatch, head_blocks, length_scale
 from gensafe_backends.symphony.model.numpy_engine import NumpyEngine, gates
-from gensafe_backends.symphony.model.random_init import random_tensors
+from gensafe_backends.symphony.random_init import random_tensors
 from gensafe_backends.symphony.vocab import BOA, BOI, BOS, EOI, USER, vocabulary
 
 V = vocabulary(PICO)

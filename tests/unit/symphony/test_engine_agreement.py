@@ -18,7 +18,7 @@ from gensafe_backends.symphony.generate import DecodeParams, Tally, decode
 from gensafe_backends.symphony.grammar import AnswerGrammar
 from gensafe_backends.symphony.model.engine import Feeder
 from gensafe_backends.symphony.model.numpy_engine import NumpyEngine, rms
-from gensafe_backends.symphony.model.random_init import random_tensors
+from gensafe_backends.symphony.random_init import random_tensors
 from gensafe_backends.symphony.sampler import Sampler, SamplingParams, probabilities
 from gensafe_backends.symphony.vocab import ASST, BOS, EOS, USER, ModalityId, vocabulary
 

@@ -15,8 +15,8 @@ from gensafe_backends.symphony.model.native.build import find_compiler
 from gensafe_backends.symphony.model.native.engine import NativeEngine
 from gensafe_backends.symphony.model.numpy_engine import NumpyEngine
 from gensafe_backends.symphony.model.open import open_engine
-from gensafe_backends.symphony.model.random_init import random_tensors
 from gensafe_backends.symphony.prefix import PrefixStore
+from gensafe_backends.symphony.random_init import random_tensors
 from gensafe_backends.symphony.sampler import Sampler, SamplingParams
 from gensafe_backends.symphony.serving import Admission, SharedEngine
 from gensafe_backends.symphony.vocab import ASST, BOI, BOS, EOI, USER, ModalityId, vocabulary

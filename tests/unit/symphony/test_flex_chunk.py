@@ -13,8 +13,8 @@ from gensafe_backends.symphony.config import NANO, PICO  # noqa: E402
 from gensafe_backends.symphony.model import flex_chunk  # noqa: E402
 from gensafe_backends.symphony.model.engine import Feeder  # noqa: E402
 from gensafe_backends.symphony.model.numpy_engine import NumpyEngine  # noqa: E402
-from gensafe_backends.symphony.model.random_init import random_tensors  # noqa: E402
 from gensafe_backends.symphony.model.torch_engine import TorchEngine  # noqa: E402
+from gensafe_backends.symphony.random_init import random_tensors  # noqa: E402
 from gensafe_backends.symphony.vocab import BOA, BOI, BOS, EOI, USER, vocabulary  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")]

@@ -14,7 +14,7 @@ from gensafe_backends.symphony.model import metal_attention
 from gensafe_backends.symphony.model.engine import Feeder
 from gensafe_backends.symphony.model.numpy_engine import NumpyEngine
 from gensafe_backends.symphony.model.open import open_engine
-from gensafe_backends.symphony.model.random_init import random_tensors
+from gensafe_backends.symphony.random_init import random_tensors
 from gensafe_backends.symphony.vocab import BOI, BOS, USER, vocabulary
 
 mx = pytest.importorskip("mlx.core")

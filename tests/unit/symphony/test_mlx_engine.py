@@ -13,7 +13,7 @@ from gensafe_backends.symphony.config import NANO, PICO
 from gensafe_backends.symphony.model.engine import Feeder
 from gensafe_backends.symphony.model.mlx_engine import MlxEngine
 from gensafe_backends.symphony.model.numpy_engine import NumpyEngine
-from gensafe_backends.symphony.model.random_init import random_tensors
+from gensafe_backends.symphony.random_init import random_tensors
 from gensafe_backends.symphony.vocab import BOA, BOI, BOS, EOI, USER, vocabulary
 
 pytest.importorskip("mlx.core")

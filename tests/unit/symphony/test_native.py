@@ -16,7 +16,7 @@ from gensafe_backends.symphony.model.engine import Feeder
 from gensafe_backends.symphony.model.native import build
 from gensafe_backends.symphony.model.native.engine import NativeEngine, Row
 from gensafe_backends.symphony.model.numpy_engine import NumpyEngine
-from gensafe_backends.symphony.model.random_init import random_tensors
+from gensafe_backends.symphony.random_init import random_tensors
 from gensafe_backends.symphony.vocab import BOA, BOI, BOS, EOI, USER, vocabulary
 
 pytestmark = pytest.mark.skipif(build.find_compiler() is None, reason="no C compiler on this machine")

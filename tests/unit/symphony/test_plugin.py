@@ -21,7 +21,7 @@ from gensafe.core.types import Audio, Draft, GenerationJob, Image, Modality, Pro
 from gensafe.testing.backend_contract import BackendContract, same_media
 from gensafe_backends.symphony import plugin
 from gensafe_backends.symphony.config import PICO
-from gensafe_backends.symphony.model.random_init import write_random_bundle
+from gensafe_backends.symphony.random_init import write_random_bundle
 from gensafe_backends.symphony.understand import normalise, unknown_words
 
 PROMPTS = {

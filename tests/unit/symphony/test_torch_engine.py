@@ -9,8 +9,8 @@ from gensafe.core.errors import BackendUnavailable
 from gensafe_backends.symphony.config import NANO, PICO
 from gensafe_backends.symphony.model.engine import Feeder
 from gensafe_backends.symphony.model.numpy_engine import NumpyEngine
-from gensafe_backends.symphony.model.random_init import random_tensors
 from gensafe_backends.symphony.model.torch_engine import TorchEngine
+from gensafe_backends.symphony.random_init import random_tensors
 from gensafe_backends.symphony.vocab import BOA, BOI, BOS, EOI, USER, vocabulary
 
 torch = pytest.importorskip("torch")

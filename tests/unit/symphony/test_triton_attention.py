@@ -17,8 +17,8 @@ from gensafe_backends.symphony.config import NANO, PICO  # noqa: E402
 from gensafe_backends.symphony.model import triton_attention  # noqa: E402
 from gensafe_backends.symphony.model.engine import Feeder  # noqa: E402
 from gensafe_backends.symphony.model.numpy_engine import NumpyEngine  # noqa: E402
-from gensafe_backends.symphony.model.random_init import random_tensors  # noqa: E402
 from gensafe_backends.symphony.model.torch_engine import TorchEngine  # noqa: E402
+from gensafe_backends.symphony.random_init import random_tensors  # noqa: E402
 from gensafe_backends.symphony.vocab import BOI, BOS, USER, vocabulary  # noqa: E402
 
 pytestmark = pytest.mark.torch

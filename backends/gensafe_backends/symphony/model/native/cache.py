@@ -10,13 +10,13 @@ import numpy as np
 
 from gensafe.core.errors import BackendError
 from gensafe_backends.symphony.model.engine import PAGE, layer_kinds
-from gensafe_backends.symphony.model.native.structs import POINTER
+from gensafe_backends.symphony.model.native.structs import PANEL, POINTER, CallStruct
+from gensafe_backends.symphony.vocab import vocabulary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gensafe_backends.symphony.config import SymphonyConfig
-    from gensafe_backends.symphony.model.native.structs import Step
 
     F32 = NDArray[np.float32]
 
@@ -99,3 +99,27 @@ class NativeCache:
         self._shared = len(self.pages)
         self.length = self._shared * PAGE
         self.seen[: self.length] = modalities[: self.length]
+
+
+class Step:
+    """Buffers and the call structure for single-token passes on one cache, until the cache outgrows ``room``."""
+
+    def __init__(self, kv: NativeCache, config: SymphonyConfig, work: int) -> None:
+        self.room = len(kv.pointers) // 2 * PAGE
+        self.ints = np.zeros((6, 1), np.int64)  # id, slot, modality, index, first panel, panels
+        self.angles = np.zeros((2, config.head_dim // 2), np.float32)
+        self.scale = np.zeros(1, np.float32)
+        self.work = np.empty(work, np.float32)
+        self.logits = np.empty(-(-vocabulary(config).size // PANEL) * PANEL, np.float32)
+        self.pages, self.seen = (POINTER * 1)(ctypes.addressof(kv.pointers)), (POINTER * 1)(kv.seen.ctypes.data)
+        self.out = (POINTER * 1)(self.logits.ctypes.data)
+        ints, angles = self.ints.ctypes.data, self.angles.ctypes.data
+        self.call = CallStruct(
+            count=1,
+            ids=ints, slots=ints + 8, modalities=ints + 16, index=ints + 24,
+            cos=angles, sin=angles + self.angles.strides[0], scale=self.scale.ctypes.data,
+            pages=ctypes.addressof(self.pages), seen=ctypes.addressof(self.seen),
+            work=self.work.ctypes.data, logits=ctypes.addressof(self.out),
+            live_panel=ints + 32, live_panels=ints + 40, states=None,
+            weight_bytes=0, heads_run=0, heads_skipped=0,
+        )  # fmt: skip

@@ -28,7 +28,7 @@ from gensafe_backends.symphony.model.engine import (
     present,
 )
 from gensafe_backends.symphony.model.native.build import load_library
-from gensafe_backends.symphony.model.native.cache import NativeCache
+from gensafe_backends.symphony.model.native.cache import NativeCache, Step
 from gensafe_backends.symphony.model.native.structs import (
     MAX_BATCH,
     PANEL,
@@ -37,7 +37,6 @@ from gensafe_backends.symphony.model.native.structs import (
     FfnStruct,
     LayerStruct,
     ModelStruct,
-    Step,
 )
 from gensafe_backends.symphony.model.spec import MODALITY_NAMES
 from gensafe_backends.symphony.vocab import MODALITIES, ModalityId, vocabulary

@@ -1,6 +1,6 @@
 """Draw the picture by which people can judge how visible the mark is: original, marked, difference times 16.
 
-    python -m benchmarks.watermark.image.look --film FILE [--frame N] [--out FILE]
+    python -m benchmarks.watermark.look --film FILE [--frame N] [--out FILE]
 
 One row each for a synthetic picture like the bundled generator's, a smooth gradient (the hardest case for the eye) and
 a textured part of a film's frame. The quality of each is written into the picture.
