@@ -77,7 +77,10 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         log, keys, scope = self._chain.log, self._chain.keys, caller().scope
         since = getattr(request, "from")
         wanted = request.format or "jsonl"
-        views = [] if wanted == "jsonl" else [plugins.load("gensafe.exporters", wanted)]
+        try:
+            views = [] if wanted == "jsonl" else [plugins.load("gensafe.exporters", wanted)]
+        except errors.PluginError as error:
+            raise errors.InvalidRequest(error.message, field="format") from None
         manifest = export_jsonl(
             log,
             directory,
