@@ -149,7 +149,7 @@ def test_every_kind_of_call_has_a_quota_per_tenant(simulate, key):
 
 def test_uploads_end_and_share_one_memory(simulate):
     mib = 1 << 20
-    limits = {"upload_memory_bytes": 8 * mib, "max_request_bytes": 8 * mib, "upload_idle_s": 2, "http": "127.0.0.1:0"}
+    limits = {"upload_memory_bytes": 8 * mib, "max_request_bytes": 8 * mib, "upload_idle_s": 15, "http": "127.0.0.1:0"}
     server = simulate(limits)
     release = threading.Event()
 
@@ -160,9 +160,9 @@ def test_uploads_end_and_share_one_memory(simulate):
 
     with client(server) as one:
         first = one.provenance.Verify.future(silent(6), metadata=key_of("alpha"))
-        deadline = time.monotonic() + 10
         codes = []
-        while time.monotonic() < deadline and "RESOURCE_EXHAUSTED" not in codes:
+        while "RESOURCE_EXHAUSTED" not in codes:
+            assert not first.done()
             try:  # the first one's bytes may still be under way
                 one.provenance.Verify(
                     iter([provenance_pb2.VerifyRequest(data=bytes(3 * mib))]), metadata=key_of("alpha")
@@ -170,12 +170,10 @@ def test_uploads_end_and_share_one_memory(simulate):
                 codes.append("OK")
             except grpc.RpcError as error:
                 codes.append(error.code().name)
-            assert not first.done() or codes
-        assert "RESOURCE_EXHAUSTED" in codes
         answer = httpx.post(f"{server.http}/verify", content=bytes(3 * mib))
         assert answer.status_code in (429, 200)
         with pytest.raises(grpc.RpcError) as caught:
-            first.result(30)
+            first.result(60)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         release.set()
         assert one.verify(bytes(3 * mib), name="x")  # given back
