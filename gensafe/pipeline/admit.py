@@ -10,9 +10,20 @@ from gensafe.audit import entries
 from gensafe.core import ids
 from gensafe.core.digest import digest_json, sha256
 from gensafe.core.errors import Conflict, InvalidRequest, MediaError, SafetyBlocked
-from gensafe.core.types import Admission, GenerationJob, GenerationRequest, Media, Modality, Stage, Text, Verdict
+from gensafe.core.types import (
+    Action,
+    Admission,
+    GenerationJob,
+    GenerationRequest,
+    Media,
+    Modality,
+    Stage,
+    Text,
+    Verdict,
+)
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.ledger import Attempt
+from gensafe.pipeline.mask import mask_prompt
 from gensafe.pipeline.wishes import check_wishes, refuse_unhonoured, whole_prompt, wishes_of
 from gensafe.registry import Intent, IntentState
 from gensafe.safety import SafetyRunner, judge_parts
@@ -161,6 +172,9 @@ def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:
     verdict = _require(safety.judge(Text(prompt), Stage.PROMPT))  # 3.
     if prompt != request.prompt:  # once more by itself: what is last is what is asked for
         _require(safety.judge(Text(request.prompt), Stage.PROMPT))
+    job = claimed.checked.job
+    if verdict.action is Action.REDACT and not verdict.monitor_only:
+        job = mask_prompt(safety, job)
     for parts in claimed.checked.inputs:
         _require(judge_parts(safety, parts, Stage.INPUT))
     chain.fault_point("admitted")
@@ -183,7 +197,7 @@ def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:
     chain.fault_point("opened")
     return Admission(
         request=request,
-        job=claimed.checked.job,
+        job=job,
         record_id=claimed.record_id,
         intent_index=intent_index,
         prompt_verdict=verdict,

@@ -119,8 +119,8 @@ class Policy:
         for finding in findings:
             rule = self.rule(finding.category, modality, stage, streaming=streaming)
             threshold, severity, action = rule.decide(finding.score)
-            if action is Action.REDACT and modality is not Modality.TEXT:
-                action = Action.REVIEW  # nothing here can paint over pixels or samples
+            if action is Action.REDACT and not _can_redact(finding, modality, stage):
+                action = Action.REVIEW
             if allow_listed and finding.category not in self.floors:
                 action = Action.ALLOW
             decisions.append(Decision(finding, threshold, severity, action))
@@ -134,6 +134,15 @@ class Policy:
     def canonical(self) -> dict[str, Any]:
         """The canonical form that ``digest`` is taken of: strings, ints (millionths), bools."""
         return _canonical(self)
+
+
+def _can_redact(finding: Finding, modality: Modality, stage: Stage) -> bool:
+    """Whether there is a place to paint over, and the item is ours to change: inputs reach the engine as they are."""
+    if stage is Stage.INPUT:
+        return False
+    if modality is Modality.TEXT:
+        return True
+    return bool(finding.boxes if modality is Modality.IMAGE else finding.times)
 
 
 def item_digest(item: Media) -> str:

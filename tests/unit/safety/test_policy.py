@@ -57,7 +57,7 @@ block = 0.9
     assert actions(policy, finding("sxc", 0.75), streaming=True) == [Action.REVIEW]
 
 
-def test_redaction_is_for_text_and_can_be_limited_to_outputs():
+def test_redaction_needs_a_place_and_can_be_limited_to_outputs():
     policy = parse_policy(
         BASE + '[categories.pii]\nblock_action = "annotate"\n[categories.pii.text_output]\nblock_action = "redact"\n'
     )
