@@ -101,7 +101,7 @@ def names_a_file(action: argparse.Action) -> bool:
     if action.type is Path:
         return True
     metavar = action.metavar[0] if isinstance(action.metavar, tuple) else action.metavar
-    return (metavar or "").split(".")[0] in PATHS
+    return any(each.split(".")[0] in PATHS for each in (metavar or "").split("|"))  # FILE|RECORD_ID is one too
 
 
 Commands = Any  # argparse's sub-parser action is generic over a private type

@@ -27,6 +27,17 @@ def test_readme_holds_exactly_the_two_commands():
         assert done.stdout.startswith("python3 -m venv .venv && ")
 
 
+def test_each_guarantee_of_readme_names_its_tests_and_they_exist():
+    text = (ROOT / "README.md").read_text("utf-8")
+    section = text.partition("## What it guarantees\n")[2].partition("\n## ")[0]
+    guarantees = re.split(r"(?m)^\d+\. ", section)[1:]
+    assert len(guarantees) == 8
+    for each in guarantees:
+        names = re.findall(r"`((?:unit|integration|contract|property)/[^`]+)`", each)
+        assert names, each
+        assert [n for n in names if not (ROOT / "tests" / n).exists()] == [], each
+
+
 def test_links_in_documents_lead_somewhere():
     missing = []
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:

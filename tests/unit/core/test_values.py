@@ -4,7 +4,7 @@ import math
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gensafe.core import errors, ids, plugins
@@ -19,6 +19,7 @@ JSON = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # a busy machine is no fault
 @given(JSON)
 def test_canonical_json_is_rfc_8785(value):
     assert canonical_json(value) == rfc8785.dumps(value)
