@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from gensafe.core.clock import SystemClock
-from gensafe.core.errors import GensafeError
+from gensafe.core.errors import ConfigError, GensafeError
 from gensafe.safety.health import FilterHealth
 from gensafe.safety.policy import check_environment, load_policy
 from gensafe.safety.runner import SafetyRunner
+
+log = logging.getLogger("gensafe.safety")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class PolicyFile:
     Args:
         path: The file; None = the built-in policy, which never changes.
         timeout_s: As for ``SafetyRunner``.
-        environment: "production" refuses policies that only watch or open on errors.
+        environment: "production" refuses policies that only watch, open on errors, or require what nothing covers.
         health: Told of every failure and success of a classifier; None = nobody is.
 
     Raises:
@@ -114,7 +117,13 @@ class PolicyFile:
     def _load(self) -> SafetyRunner:
         policy = load_policy(self._path)
         check_environment(policy, self._environment)
-        return SafetyRunner.from_policy(policy, self._timeout, health=self.health)
+        runner = SafetyRunner.from_policy(policy, self._timeout, health=self.health)
+        for modality, reasons in runner.unmet().items():
+            if self._environment == "production":
+                fix = "name a classifier that covers it, or take it from [require]"
+                raise ConfigError("; ".join(reasons), field=f"require.{modality}", fix=fix)
+            log.warning("every %s is blocked: %s", modality, "; ".join(reasons))
+        return runner
 
     def _stamp(self) -> tuple[int, int, int]:
         if self._path is None:

@@ -97,6 +97,10 @@ class SafetyRunner:
         """The classifiers that run for ``modality``."""
         return self._classifiers.get(modality, ())
 
+    def unmet(self) -> dict[Modality, tuple[str, ...]]:
+        """Why each modality is blocked whatever it shows: categories that the policy requires and nothing covers."""
+        return dict(self._missing)
+
     def asked(self) -> frozenset[tuple[str, Modality]]:
         """Every classifier of the policy by name and modality."""
         return frozenset((_name(c), modality) for modality, found in self._classifiers.items() for c in found)

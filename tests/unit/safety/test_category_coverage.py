@@ -11,6 +11,7 @@ from gensafe.core.types import Action, Image, Modality, Stage, Text
 from gensafe.safety import SafetyRunner, parse_policy
 from gensafe.safety.cards import WEIGHTS, category_coverage, read_card, render_card
 from gensafe.safety.classifiers import audio_text, image_symbols, image_text, video_frames
+from gensafe.safety.reload import PolicyFile
 
 PICTURES = '[classifiers]\ntext = ["text_rules"]\nimage = ["image_signal", "image_symbols"]\n'
 
@@ -86,3 +87,24 @@ def test_doctor_tells_part_from_whole_and_names_what_blocks(tmp_path, capsys):
     )
     assert ("gap", "image: the policy requires hte whole, so every image is blocked") in lines
     assert ("note", "text: no installed classifier covers hte (hate)") in lines
+
+
+def test_production_does_not_start_without_what_the_policy_requires(tmp_path, caplog):
+    """Before, a production server started and refused every picture one by one."""
+    path = tmp_path / "policy.toml"
+    path.write_text(PICTURES + '[require]\nimage = ["vcr"]\n')
+    with pytest.raises(ConfigError, match="requires vcr, which no classifier covers") as refused:
+        PolicyFile(path, environment="production")
+    assert refused.value.field == "require.image" and refused.value.fix
+    with caplog.at_level("WARNING"):
+        PolicyFile(path)
+    assert "every image is blocked" in caplog.text
+    path.write_text(PICTURES + '[require]\nimage = ["bad"]\n')
+    PolicyFile(path, environment="production")
+
+
+def test_a_required_modality_without_any_classifier_counts_too(tmp_path):
+    path = tmp_path / "policy.toml"
+    path.write_text(PICTURES + '[require]\nvideo = ["sxc"]\n')
+    with pytest.raises(ConfigError, match="requires sxc"):
+        PolicyFile(path, environment="production")
