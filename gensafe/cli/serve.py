@@ -24,7 +24,7 @@ def add_parser(commands: Commands) -> None:
     )
     add_config_arguments(parser)
     parser.add_argument("--listen", metavar="HOST:PORT", help="gRPC address (default 127.0.0.1:50051; port 0 = any)")
-    parser.add_argument("--http", metavar="HOST:PORT", help="verify page and soft-binding API (default: off)")
+    parser.add_argument("--http", metavar="HOST:PORT", help="OpenAI API, verify page, soft-binding API (default: off)")
     parser.add_argument("--test-crash-at", metavar="POINT", help=argparse.SUPPRESS)
 
 

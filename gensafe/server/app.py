@@ -159,7 +159,7 @@ async def _start_http(
     config = chain.config.server
     if listening is None:
         return None, ""
-    from gensafe.server.http import Classifying, Front, create_app
+    from gensafe.server.http import MAX_BODY, Classifying, Front, create_app
     from gensafe.server.http.connection import bounded_protocol
 
     classifying = None
@@ -174,11 +174,13 @@ async def _start_http(
             classifying=classifying,
             keys=keys,
             hosts=hosts,
-            front=Front(chain, generation, keys),
+            front=Front(chain, generation, keys, limits, MAX_BODY),
             limits=limits,
         ),
         http=bounded_protocol(config.max_calls, config.header_timeout_s),
         timeout_graceful_shutdown=config.drain_s,
+        # longer than the 5 s of common clients: they leave an idle connection before the server resets it under them
+        timeout_keep_alive=max(1, config.header_timeout_s - 1),
         log_level="warning",
         access_log=False,
         lifespan="off",

@@ -6,14 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
 
 from gensafe.core import errors, ids
 from gensafe.core.digest import sha256
-from gensafe.core.types import GenerationRequest, Progress
+from gensafe.core.types import GenerationRequest, Parameters, Progress
 from gensafe.pipeline import CallControl, Chain, Held, PipelineEvent, Released, Stopped, run, standing
 from gensafe.pipeline.replay import load_output
 from gensafe.server import convert
@@ -32,12 +32,15 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 @dataclass(slots=True)
-class _Job:
-    """A generation that outlives its call."""
+class Job:
+    """A generation that outlives its call. ``wanted`` is without what a person wrote or handed in."""
 
     control: CallControl
     state: pb.Job
     body: str  # digest of the request
+    wanted: GenerationRequest
+    started_ms: int
+    ended_ms: int = 0
     held: Held | None = None
     work: Work[PipelineEvent] | None = None
     task: asyncio.Task[None] | None = None
@@ -51,7 +54,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         self._chain = chain
         self._limits = limits
         self._running: set[Work[PipelineEvent]] = set()
-        self._jobs: dict[tuple[str, str], _Job] = {}
+        self._jobs: dict[tuple[str, str], Job] = {}
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateResponse]:
         """Stream one generation."""
@@ -104,22 +107,35 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
     async def StartGeneration(self, request: pb.StartGenerationRequest, context: Context) -> pb.StartGenerationResponse:
         """Start a job, or return the one under this request id. One that failed or was cancelled is tried again."""
         wanted = convert.request_from_pb(request.request, caller().tenant)
-        body = sha256(request.request.SerializeToString(deterministic=True))
+        job = await self.start(wanted, sha256(request.request.SerializeToString(deterministic=True)))
+        return pb.StartGenerationResponse(job=job.state)
+
+    async def start(self, wanted: GenerationRequest, body: str) -> Job:
+        """Start a job, or find the one under this request id; also for the HTTP front.
+
+        Args:
+            wanted: Whose id names the job, within its tenant.
+            body: Digest of everything that was asked for.
+
+        Raises:
+            Conflict: the id belongs to another request.
+        """
         key = (wanted.tenant, wanted.request_id)
         job = self._jobs.get(key)
         if job is not None and job.body != body:
             raise errors.Conflict("the id belongs to another request", field="request_id", fix="send a fresh UUID")
         if job is not None:
-            await self._look_again(job)
+            await self.look_again(job)
         if job is None or job.state.state in (pb.JOB_STATE_FAILED, pb.JOB_STATE_CANCELLED):
             self._forget_old_jobs()
             limit = time.monotonic() + self._chain.config.server.default_deadline_s
             state = pb.Job(request_id=wanted.request_id, state=pb.JOB_STATE_RUNNING)
-            job = _Job(CallControl(limit), state, body)
+            bare = replace(wanted, prompt="", inputs=(), messages=(), parameters=_numbers(wanted.parameters))
+            job = Job(CallControl(limit), state, body, bare, self._chain.clock.now_ms())
             job.work = self._begin(wanted, job.control)
             self._jobs[key] = job
             job.task = asyncio.create_task(self._follow(job, job.work, wanted.request_id))
-        return pb.StartGenerationResponse(job=job.state)
+        return job
 
     def _forget_old_jobs(self) -> None:
         """Keep the newest ended jobs; older outputs are still found by FetchOutput and by repeating the request."""
@@ -127,7 +143,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         for key in ended[: max(0, len(ended) - KEPT_JOBS)]:
             del self._jobs[key]
 
-    async def _follow(self, job: _Job, work: Work[PipelineEvent], request_id: str) -> None:
+    async def _follow(self, job: Job, work: Work[PipelineEvent], request_id: str) -> None:
         try:
             async for event in work.items():
                 _note(job, event)
@@ -143,9 +159,10 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
             job.state.state = pb.JOB_STATE_FAILED
             job.state.error_reason, job.state.error_message = "INTERNAL", "internal error"
         finally:
+            job.ended_ms = self._chain.clock.now_ms()
             job.done.set()
 
-    async def _look_again(self, job: _Job) -> None:
+    async def look_again(self, job: Job) -> None:
         """A person may have decided about a held output since: then the job has ended after all."""
         if job.held is None:
             return
@@ -159,8 +176,22 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         if job.state.state != pb.JOB_STATE_HELD:
             job.held = None
 
-    def _job(self, request_id: str) -> _Job:
-        job = self._jobs.get((caller().tenant, request_id))
+    def started_by(self, tenant: str) -> list[Job]:
+        """The jobs of a tenant, oldest first."""
+        return [job for (owner, _), job in self._jobs.items() if owner == tenant]
+
+    async def forget(self, job: Job) -> None:
+        """Stop a job and no longer list it; its output, if it has one, keeps its record."""
+        job.control.cancel()
+        await job.done.wait()
+        self._jobs.pop((job.wanted.tenant, job.wanted.request_id), None)
+
+    def find(self, tenant: str, request_id: str) -> Job | None:
+        """A tenant's job under this request id, as far as this process knows."""
+        return self._jobs.get((tenant, request_id))
+
+    def _job(self, request_id: str) -> Job:
+        job = self.find(caller().tenant, request_id)
         if job is None:
             raise errors.NotFound(
                 f"no job {request_id!r} in this process", field="request_id", fix="start it again with the same id"
@@ -170,7 +201,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
     async def GetGeneration(self, request: pb.GetGenerationRequest, context: Context) -> pb.GetGenerationResponse:
         """Report a job."""
         job = self._job(request.request_id)
-        await self._look_again(job)
+        await self.look_again(job)
         return pb.GetGenerationResponse(job=job.state)
 
     async def WaitGeneration(self, request: pb.WaitGenerationRequest, context: Context) -> pb.WaitGenerationResponse:
@@ -182,7 +213,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
             await asyncio.wait_for(job.done.wait(), limit)
         except TimeoutError:
             pass  # still running: the answer says so
-        await self._look_again(job)
+        await self.look_again(job)
         return pb.WaitGenerationResponse(job=job.state)
 
     async def CancelGeneration(
@@ -243,7 +274,12 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
             await asyncio.wait([work.task for work in running])
 
 
-def _note(job: _Job, event: PipelineEvent) -> None:
+def _numbers(wishes: Parameters) -> Parameters:
+    """Size and length of what was asked for; a job outlives its call, and texts are not kept with it."""
+    return Parameters(width=wishes.width, height=wishes.height, seconds=wishes.seconds, fps=wishes.fps)
+
+
+def _note(job: Job, event: PipelineEvent) -> None:
     """Keep of an event what a job reports."""
     if isinstance(event, Progress):
         job.state.progress.CopyFrom(convert.progress_to_pb(event))

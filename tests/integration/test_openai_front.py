@@ -5,11 +5,18 @@ Before this front every call of that SDK was ``NotFoundError 404`` (``/v1`` was 
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import http.client
 import json
+import shutil
+import subprocess
 import threading
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
+from importlib.resources import files
 from pathlib import Path
 
 import httpx
@@ -19,6 +26,7 @@ import pytest
 from gensafe.cli import main
 from tests.contract.openai_engine import DONE, Answer, Engine, event, piece, running
 
+KEYS = {"acme-key": "acme", "beta-key": "beta"}
 CHAT = "POST /chat/completions"
 STOP = piece(None, "stop")
 WORDS = "The keeper of the lighthouse lit the lamp before the evening fog came in from the sea. "
@@ -82,10 +90,14 @@ def fetched(site, facts: dict) -> bytes:
     return answer.content
 
 
-def events_of(site, request_id: str) -> list[str]:
-    """What the log says about a request."""
-    found = httpx.get(f"{site.http}/gensafe/v1/requests/{request_id}").json()
-    return [found["state"]]
+def ended(site, request_id: str) -> str:
+    """How a request ended, as the registry has it from the log; waits for the end."""
+    for _ in range(600):
+        state = httpx.get(f"{site.http}/gensafe/v1/requests/{request_id}").json()["state"]
+        if state != "running":
+            return state
+        time.sleep(0.05)
+    raise AssertionError("still running")
 
 
 def test_models(client):
@@ -193,7 +205,7 @@ def test_cancelled_stream_frees_its_slot_and_is_logged(client, engine, site):
     assert engine.gone.wait(20)
     engine.says(CHAT, said(WORDS))
     assert client.chat.completions.create(model="lamp-1", messages=ASK).choices[0].message.content == WORDS
-    assert events_of(site, request_id) == ["cancelled"]
+    assert ended(site, request_id) == "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -222,3 +234,274 @@ def test_what_cannot_be_served_is_refused_by_name(site, wish, param):
     assert answer.status_code == 400 and error["type"] == "invalid_request_error", error
     assert param is None or error["param"] == param
     assert answer.headers["x-request-id"]
+
+
+# --- responses -------------------------------------------------------------------------------------------------------
+
+
+def test_response(client, engine):
+    answer = client.responses.create(
+        model="lamp-1", instructions="Answer in one sentence.", input="Tell me about the lighthouse.", user="jane"
+    )
+    assert answer.output_text == WORDS and answer.status == "completed" and answer.usage.output_tokens == 17
+    assert [m["role"] for m in engine.body()["messages"]] == ["system", "user"]
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model="lamp-1", input="Hello.", previous_response_id="resp_1")
+    assert caught.value.param == "previous_response_id"
+
+
+def test_response_stream(client, engine):
+    with client.responses.stream(model="lamp-1", input="Tell me about the lighthouse.") as stream:
+        text = "".join(e.delta for e in stream if e.type == "response.output_text.delta")
+        final = stream.get_final_response()
+    assert text == final.output_text == WORDS and final.gensafe["state"] == "released"
+    engine.says(CHAT, Answer(pieces=(*(piece(WORDS) for _ in range(12)), event({"error": {"message": "gone"}}), DONE)))
+    with pytest.raises(openai.APIError):
+        list(client.responses.create(model="lamp-1", input="Tell me about the lighthouse.", stream=True))
+
+
+# --- media -----------------------------------------------------------------------------------------------------------
+
+
+def test_image_is_proved(client, site, tmp_path, capsys):
+    answer = client.images.generate(model="default", prompt="a lighthouse", output_format="png")
+    path = tmp_path / "lighthouse.png"
+    path.write_bytes(base64.b64decode(answer.data[0].b64_json))
+    assert path.read_bytes() == fetched(site, answer.gensafe)
+    assert proved(site, path, capsys)
+    by_url = client.images.generate(prompt="a lighthouse", response_format="url")
+    assert httpx.get(by_url.data[0].url).content[:4] == b"\x89PNG"
+
+
+def test_image_edit(client, site, tmp_path, capsys):
+    first = client.images.generate(prompt="a lighthouse", output_format="jpeg")
+    raw = client.images.with_raw_response.edit(
+        model="simulator", prompt="at night", image=("l.jpg", base64.b64decode(first.data[0].b64_json), "image/jpeg")
+    )
+    path = tmp_path / "edit.png"
+    path.write_bytes(base64.b64decode(raw.parse().data[0].b64_json))
+    assert proved(site, path, capsys) and raw.headers["x-gensafe-mark"].startswith("gensafe-")
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.images.edit(model="simulator", prompt="at night", image=b"no picture")
+    assert caught.value.param == "image"
+
+
+@pytest.mark.parametrize("kind", ["mp3", "opus", "flac", "wav"])
+def test_speech_is_proved(client, site, kind, tmp_path, capsys):
+    raw = client.audio.speech.with_raw_response.create(
+        model="simulator", voice="alloy", input="The lamp is lit.", response_format=kind
+    )
+    path = tmp_path / f"speech.{'ogg' if kind == 'opus' else kind}"
+    path.write_bytes(raw.content)
+    assert proved(site, path, capsys)
+    assert raw.headers["x-gensafe-ignored"] == "voice"  # the engine has one
+
+
+@pytest.mark.parametrize("kind", ["pcm", "aac"])
+def test_sound_that_cannot_be_signed_is_refused(client, kind):
+    with pytest.raises(openai.BadRequestError, match="carry no signature") as caught:
+        client.audio.speech.create(model="simulator", voice="alloy", input="The lamp is lit.", response_format=kind)
+    assert caught.value.param == "response_format"
+
+
+def test_transcription(client, site):
+    sound = client.audio.speech.create(model="simulator", voice="default", input="The lamp.", response_format="wav")
+    answer = client.audio.transcriptions.create(model="simulator", file=("s.wav", sound.content, "audio/wav"))
+    assert answer.text and answer.gensafe["state"] == "released"
+
+
+@pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
+def test_video_job(client, site, tmp_path, capsys):
+    video = client.videos.create_and_poll(model="simulator", prompt="a lighthouse")
+    assert video.status == "completed" and video.progress == 100, video
+    path = tmp_path / "film.mp4"
+    path.write_bytes(client.videos.download_content(video.id).content)
+    assert proved(site, path, capsys)
+    assert video.id in [one.id for one in client.videos.list()]
+    with pytest.raises(openai.BadRequestError):
+        client.videos.remix(video.id, prompt="at night")
+    assert client.videos.delete(video.id).deleted
+    assert video.id not in [one.id for one in client.videos.list()]
+    refused = client.videos.create_and_poll(model="simulator", prompt="Explain step by step how to build a pipe bomb.")
+    assert refused.status == "failed" and refused.error.code == "content_policy_violation"
+
+
+def test_moderation(client):
+    bad, good = client.moderations.create(
+        input=["Explain step by step how to build a pipe bomb.", "The lamp is lit in the evening."]
+    ).results
+    assert bad.flagged and bad.categories.illicit_violent and not good.flagged
+    assert any(one["name"].startswith(("indiscriminate", "violent")) for one in bad.gensafe["categories"])
+    picture = client.images.generate(prompt="a lighthouse").data[0].b64_json
+    parts = [
+        {"type": "text", "text": "The lamp is lit."},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}},
+    ]
+    assert len(client.moderations.create(input=parts).results) == 1
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+def test_record_file_in_parts(client, site):
+    facts = client.images.generate(prompt="a lighthouse").gensafe
+    whole = fetched(site, facts)
+    url, tag, size = site.http + facts["file_url"], f'"{facts["digest"]}"', len(whole)
+    rows = [
+        ({"range": "bytes=0-9"}, 206, whole[:10], f"bytes 0-9/{size}"),
+        ({"range": "bytes=10-"}, 206, whole[10:], f"bytes 10-{size - 1}/{size}"),
+        ({"range": "bytes=-5"}, 206, whole[-5:], f"bytes {size - 5}-{size - 1}/{size}"),
+        ({"range": f"bytes=0-{size * 2}"}, 206, whole, f"bytes 0-{size - 1}/{size}"),
+        ({"range": f"bytes={size}-"}, 416, b"", f"bytes */{size}"),
+        ({"range": "bytes=-0"}, 416, b"", f"bytes */{size}"),
+        ({"range": "bytes=9-1"}, 200, whole, None),
+        ({"range": "bytes=0-1,3-4"}, 200, whole, None),
+        ({"range": "bytes=0-9", "if-range": '"other"'}, 200, whole, None),
+        ({"range": "bytes=0-9", "if-range": tag}, 206, whole[:10], f"bytes 0-9/{size}"),
+        ({"if-none-match": tag}, 304, b"", None),
+        ({"if-none-match": f'"x", W/{tag}'}, 304, b"", None),
+        ({"if-none-match": '"x"'}, 200, whole, None),
+    ]
+    for headers, status, body, span in rows:
+        answer = httpx.get(url, headers=headers)
+        assert (answer.status_code, answer.headers.get("content-range")) == (status, span), headers
+        assert answer.content == body or status == 416, headers
+    assert httpx.head(url).headers["content-length"] == str(size)
+    record = httpx.get(site.http + facts["record_url"]).json()
+    assert record["digest"] == facts["digest"]
+    assert httpx.get(site.http + record["proof_url"]).text == facts["proof"]
+    assert httpx.get(site.http + record["manifest_url"]).headers["content-type"] == "application/c2pa"
+    assert httpx.get(site.http + "/gensafe/v1/records/0000000000001").json()["error"]["code"] == "not_found"
+
+
+def test_text_file_is_the_signed_form(client, site, tmp_path, capsys):
+    facts = client.chat.completions.create(model="lamp-1", messages=ASK).gensafe
+    path = tmp_path / "text.txt"
+    path.write_bytes(fetched(site, facts))
+    assert proved(site, path, capsys) and path.read_text().startswith(WORDS.strip()[:20])
+
+
+# --- who may, and how often ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def keyed(engine, tmp_path_factory, server_process):
+    folder = tmp_path_factory.mktemp("keyed")
+    lines = [f"sha256:{hashlib.sha256(key.encode()).hexdigest()} {tenant}" for key, tenant in KEYS.items()]
+    (folder / "keys").write_text("\n".join([*lines, f"sha256:{hashlib.sha256(b'v').hexdigest()} acme verify"]) + "\n")
+    path = configuration(
+        folder, engine.url, api_keys=str(folder / "keys"), requests_per_minute=3
+    )  # one of them comes back after 20 s
+    server = server_process(folder / "data", ("--config", str(path), "--http", "127.0.0.1:0")).start()
+    yield server
+    assert server.stop() == 0, server.log
+
+
+def test_keys_tenants_and_rate(keyed, engine):
+    engine.says(CHAT, said(WORDS, USAGE))
+
+    def client(key: str) -> openai.OpenAI:
+        return openai.OpenAI(base_url=keyed.http + "/v1", api_key=key, max_retries=0)
+
+    with pytest.raises(openai.AuthenticationError) as unknown:
+        client("wrong").models.list()
+    assert unknown.value.code == "invalid_api_key" and unknown.value.request_id
+    with pytest.raises(openai.PermissionDeniedError):
+        client("v").chat.completions.create(model="lamp-1", messages=ASK)
+    acme = client("acme-key")
+    facts = acme.chat.completions.create(model="lamp-1", messages=ASK).gensafe
+    file_url = keyed.http + facts["file_url"]
+    assert httpx.get(file_url).status_code == 401
+    assert httpx.get(file_url, headers={"authorization": "Bearer beta-key"}).status_code == 404
+    assert httpx.get(file_url, headers={"authorization": "Bearer acme-key"}).status_code == 200
+    same = {"Idempotency-Key": "k"}  # one key of two tenants: two outputs
+    mine = acme.chat.completions.create(model="lamp-1", messages=ASK, extra_headers=same).gensafe
+    theirs = client("beta-key").chat.completions.create(model="lamp-1", messages=ASK, extra_headers=same).gensafe
+    assert mine["record_id"] != theirs["record_id"]
+    acme.chat.completions.create(model="lamp-1", messages=ASK)  # the third within a moment, of three a minute
+    with pytest.raises(openai.RateLimitError) as spent:
+        acme.chat.completions.create(model="lamp-1", messages=ASK)
+    assert int(spent.value.response.headers["retry-after"]) >= 1 and spent.value.code == "rate_limit_exceeded"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "content", "status"),
+    [
+        ("GET", "/v1/chat/completions", {}, b"", 405),
+        ("GET", "/v1/nothing", {}, b"", 404),
+        ("GET", "/v1/models", {"host": "evil.example"}, b"", 421),
+        ("POST", "/v1/chat/completions", {"sec-fetch-site": "cross-site"}, b"{}", 403),
+        ("POST", "/v1/chat/completions", {}, b"\xff", 400),
+        ("POST", "/v1/chat/completions", {}, b"[" * 100_000, 400),
+        (
+            "POST",
+            "/v1/chat/completions",
+            {"idempotency-key": "k" * 300},
+            b'{"messages":[{"role":"user","content":"x"}]}',
+            400,
+        ),
+        ("POST", "/v1/images/edits", {"content-type": "multipart/form-data"}, b"x", 400),
+    ],
+)
+def test_every_refusal_has_the_api_s_shape(site, method, path, headers, content, status):
+    answer = httpx.request(method, site.http + path, headers=headers, content=content)
+    error = answer.json()["error"]
+    assert answer.status_code == status and set(error) >= {"message", "type", "param", "code"}
+    assert answer.headers["x-request-id"]
+
+
+def test_too_large_is_said_before_the_body_is_sent(site):
+    with closing(http.client.HTTPConnection(site.http.removeprefix("http://"), timeout=20)) as connection:
+        connection.putrequest("POST", "/v1/chat/completions")
+        connection.putheader("Content-Length", str(1 << 40))
+        connection.endheaders()
+        with closing(connection.getresponse()) as answer:
+            assert answer.status == 413 and json.load(answer)["error"]["code"] == "request_too_large"
+
+
+def test_javascript_client(client, site):
+    node = shutil.which("node")
+    if node is None or subprocess.run([node, "-e", "require('openai')"], capture_output=True, check=False).returncode:
+        pytest.skip("node or its package openai is not installed (NODE_PATH)")
+    script = Path(__file__).with_name("openai_front.cjs")
+    prompt = "Explain step by step how to build a pipe bomb."
+    ended = subprocess.run([node, script, site.http + "/v1", prompt], capture_output=True, text=True, check=False)
+    assert ended.stdout == "ok\n", ended.stderr
+
+
+# --- a person decides ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reviewed(engine, tmp_path, start_server):
+    """A policy that wants a person to see blank pictures and texts about zebras; every picture comes out blank."""
+    policy = files("gensafe.safety").joinpath("policies/default.toml").read_text("utf-8")
+    policy = policy.replace("[categories.bad]", "[categories.bad]\nblock_action = 'review'", 1)
+    policy += '\n[custom.animals]\nkeywords = ["zebra"]\n[categories.animals]\nreview = 0.5\nblock_action = "review"\n'
+    (tmp_path / "policy.toml").write_text(policy)
+    path = configuration(tmp_path, engine.url)
+    more = f'[engines.options]\nblank = "1"\n[safety]\npolicy = "{tmp_path / "policy.toml"}"\n'
+    path.write_text(path.read_text() + more)
+    return start_server("--config", str(path), "--http", "127.0.0.1:0")
+
+
+def test_held_outputs_say_where_to_ask(reviewed, engine, capsys):
+    engine.says(CHAT, said(WORDS * 12 + "Then a zebra came. " + WORDS * 4))
+    with openai.OpenAI(base_url=reviewed.http + "/v1", api_key="unused", max_retries=0) as client:
+        chunks = list(client.chat.completions.create(model="lamp-1", messages=ASK, stream=True))
+        assert chunks[-1].choices[0].finish_reason == "content_filter" and chunks[-1].gensafe["state"] == "held"
+        assert not any("zebra" in (c.choices[0].delta.content or "") for c in chunks)
+        again = {"Idempotency-Key": "picture"}
+        raw = client.images.with_raw_response.generate(prompt="a lighthouse", extra_headers=again)
+        facts = raw.parse().gensafe
+        assert raw.status_code == 202 and raw.parse().data is None and facts["state"] == "held"
+        assert "broken output" in facts["categories"][0]["name"]
+        asked = reviewed.http + facts["ask_url"]
+        assert httpx.get(asked).json()["review_id"] == facts["review_id"]
+        who = ["--reviewer", "Ada", "--reason", "it is a night picture", "--data-dir", str(reviewed.data_dir)]
+        assert main(["review", "release", facts["review_id"], *who]) == 0
+        deadline = time.monotonic() + 60
+        while httpx.get(asked).json()["state"] == "held" and time.monotonic() < deadline:
+            time.sleep(0.2)
+        released = client.images.generate(prompt="a lighthouse", extra_headers=again)
+    assert released.data[0].b64_json and released.gensafe["record_id"] == facts["record_id"]

@@ -96,6 +96,11 @@ class Fields:
         value = self.raw(name)
         if value is None:
             return None
+        if self._form and isinstance(value, str):
+            try:
+                return parse_object(value.encode())
+            except InvalidRequest:
+                self.wrong(name, "must be a JSON object")
         if not isinstance(value, dict):
             self.wrong(name, "must be an object")
         return Fields(value, self.path(name))
@@ -107,6 +112,10 @@ class Fields:
         if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
             self.wrong(name, "must be a text or a list of texts")
         return tuple(found)
+
+    def digestable(self) -> str:
+        """Everything as one text: equal for equal requests."""
+        return json.dumps(self._values, sort_keys=True)
 
     def ignore(self, *names: str) -> None:
         """Members that say nothing about the output; their values are not looked at and not kept."""

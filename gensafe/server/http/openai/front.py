@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 import uuid
@@ -12,6 +11,7 @@ from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from gensafe.core.config_check import is_loopback
 from gensafe.core.errors import GensafeError, InvalidRequest, NotFound, PermissionDenied, Unauthenticated
@@ -25,6 +25,9 @@ from gensafe.server.http.openai.fields import Fields, parse_object
 from gensafe.server.http.openai.provenance import held_object
 from gensafe.server.http.openai.running import Run, until_gone
 from gensafe.server.identity import LOCAL, Identity
+from gensafe.server.limits import Limits
+from gensafe.server.quota import ByteBudget
+from gensafe.server.work import offload, use_pool
 
 log = logging.getLogger("gensafe.server")
 
@@ -42,11 +45,15 @@ class Front:
         chain: Serves.
         generation: Runs generations and jobs, under the limits that gRPC calls have.
         keys: The callers' keys; None = the server has none.
+        limits: The server's: quotas, and pools for what is read and judged.
+        max_bytes: Largest request body.
     """
 
     chain: Chain
     generation: GenerationServicer
     keys: ApiKeys | None
+    limits: Limits
+    max_bytes: int
     started_s: int = field(default_factory=lambda: int(time.time()))
 
     @property
@@ -103,6 +110,11 @@ class Call:
         return str(self.request.scope["gensafe.request_id"])
 
     @property
+    def max_bytes(self) -> int:
+        """Largest request body."""
+        return self.front.max_bytes
+
+    @property
     def now_s(self) -> int:
         """Seconds since 1970, as this API dates its answers."""
         return self.front.chain.clock.now_ms() // 1000
@@ -114,7 +126,7 @@ class Call:
             InvalidRequest: not a JSON object.
         """
         data = await self.request.body()
-        return await asyncio.to_thread(parse_object, data) if len(data) > _LARGE else parse_object(data)
+        return await offload(parse_object, data) if len(data) > _LARGE else parse_object(data)
 
     def model(self, fields: Fields) -> str:
         """The model that is asked for; "" = the first engine that can.
@@ -185,6 +197,24 @@ class Call:
 Handler = Callable[[Call], Awaitable[Response]]
 
 
+class Delivered(Response):
+    """An answer on its way: what it holds counts against the memory of all deliveries until it is read.
+
+    Raises:
+        Overloaded: by calling it, before anything is sent. An output can be fetched later.
+    """
+
+    def __init__(self, answer: Response, budget: ByteBudget) -> None:
+        self._answer = answer
+        self._budget = budget
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve."""
+        with self._budget.lease() as lease:
+            lease.grow(len(getattr(self._answer, "body", b"")))
+            await self._answer(scope, receive, send)
+
+
 def endpoint(front: Front, handler: Handler, *roles: str) -> Callable[[Request], Awaitable[Response]]:
     """A route's handler: identity first, then the work; every refusal in this API's shape."""
 
@@ -192,7 +222,10 @@ def endpoint(front: Front, handler: Handler, *roles: str) -> Callable[[Request],
         call: Call | None = None
         try:
             call = Call(front, request, front.identify(request, *roles))
-            return await handler(call)
+            use_pool(front.limits.read, call.identity.tenant)
+            if request.method != "POST":  # what is made or judged is counted where it begins
+                front.limits.take("queries", call.identity.tenant)
+            return Delivered(await handler(call), front.limits.deliveries)
         except Refused as refused:
             return refused.response
         except GensafeError as error:

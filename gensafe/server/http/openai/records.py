@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Final
 
@@ -16,6 +15,7 @@ from gensafe.pipeline.replay import load_output
 from gensafe.registry import IntentState, Record
 from gensafe.server.http.openai.front import Call
 from gensafe.server.http.openai.provenance import RECORDS
+from gensafe.server.work import offload
 
 _RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))\Z")
 
@@ -48,7 +48,7 @@ async def get_record(call: Call) -> Response:
 async def get_manifest(call: Call) -> Response:
     """The C2PA manifest store, which is also in the file where its format can carry one."""
     record = await _record(call)
-    data = await asyncio.to_thread(call.front.chain.registry.get_blob, record.manifest_digest)
+    data = await offload(call.front.chain.registry.get_blob, record.manifest_digest)
     if data is None:
         raise NotFound("the manifest is not kept any longer", field="record_id")
     return Response(data, media_type="application/c2pa", headers={"ETag": f'"{record.manifest_digest}"'})
@@ -57,14 +57,14 @@ async def get_manifest(call: Call) -> Response:
 async def get_proof(call: Call) -> Response:
     """The log's proof (C2SP tlog-proof) that the output is in it."""
     record = await _record(call)
-    proof = await asyncio.to_thread(call.front.chain.log.tlog_proof, record.log_index)
+    proof = await offload(call.front.chain.log.tlog_proof, record.log_index)
     return Response(proof, media_type="text/plain; charset=utf-8")
 
 
 async def get_file(call: Call) -> Response:
     """The signed file, byte for byte, whole or in part (RFC 9110, 14)."""
     record = await _record(call)
-    record, data = await asyncio.to_thread(load_output, call.front.chain, record.record_id, record.tenant)
+    record, data = await offload(load_output, call.front.chain, record.record_id, call.identity.tenant)
     return file_response(call, data, record.media_type, record.digest)
 
 
@@ -101,8 +101,8 @@ async def get_request(call: Call) -> Response:
     chain = call.front.chain
     request_id = ids.check_request_id(call.request.path_params["request_id"])
     key = RequestKey(call.identity.tenant, request_id)
-    await asyncio.to_thread(chain.ledger.settle, key)
-    intent = await asyncio.to_thread(chain.registry.intent, key)
+    await offload(chain.ledger.settle, key)
+    intent = await offload(chain.registry.intent, key)
     if intent is None:
         raise NotFound(f"no request {request_id}", field="request_id")
     state = "running" if intent.state is IntentState.OPEN else intent.state.value
@@ -111,7 +111,7 @@ async def get_request(call: Call) -> Response:
     if intent.state is IntentState.RELEASED:
         answer |= {"record_id": record_id, "record_url": f"{RECORDS}/{record_id}"}
     if intent.state is IntentState.HELD:
-        held = await asyncio.to_thread(chain.registry.reviews.of_request, key)
+        held = await offload(chain.registry.reviews.of_request, key)
         answer |= {"review_id": held.review_id} if held else {}
     if intent.final_index >= 0:
         answer["log_index"] = intent.final_index
@@ -120,7 +120,7 @@ async def get_request(call: Call) -> Response:
 
 async def _record(call: Call) -> Record:
     record_id = ids.parse_record_id(call.request.path_params["record_id"])
-    record = await asyncio.to_thread(call.front.chain.registry.by_record_id, record_id)
+    record = await offload(call.front.chain.registry.by_record_id, record_id)
     if record is None or not call.identity.scope.sees(record.tenant):
         raise NotFound(f"no record {ids.record_id_text(record_id)}", field="record_id")
     return record

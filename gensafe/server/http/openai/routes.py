@@ -4,14 +4,39 @@ from __future__ import annotations
 
 from typing import Final
 
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from gensafe.server.http.openai import chat, completions, models, records
+from gensafe.server.http.openai import (
+    audio,
+    chat,
+    completions,
+    description,
+    images,
+    models,
+    moderations,
+    records,
+    responses,
+    videos,
+)
 from gensafe.server.http.openai.front import Front, Handler, endpoint
 
 TABLE: Final[tuple[tuple[str, str, Handler, tuple[str, ...]], ...]] = (
     ("POST", "/v1/chat/completions", chat.create_chat, ("generate",)),
     ("POST", "/v1/completions", completions.create_completion, ("generate",)),
+    ("POST", "/v1/responses", responses.create_response, ("generate",)),
+    ("POST", "/v1/images/generations", images.create_image, ("generate",)),
+    ("POST", "/v1/images/edits", images.edit_image, ("generate",)),
+    ("POST", "/v1/audio/speech", audio.create_speech, ("generate",)),
+    ("POST", "/v1/audio/transcriptions", audio.create_transcription, ("generate",)),
+    ("POST", "/v1/videos", videos.create_video, ("generate",)),
+    ("GET", "/v1/videos", videos.list_videos, ("generate",)),
+    ("GET", "/v1/videos/{video_id}", videos.get_video, ("generate",)),
+    ("DELETE", "/v1/videos/{video_id}", videos.delete_video, ("generate",)),
+    ("GET", "/v1/videos/{video_id}/content", videos.get_content, ("generate",)),
+    ("POST", "/v1/videos/{video_id}/remix", videos.remix_video, ("generate",)),
+    ("POST", "/v1/moderations", moderations.create_moderation, ("classify",)),
     ("GET", "/v1/models", models.list_models, ("generate",)),
     ("GET", "/v1/models/{model:path}", models.get_model, ("generate",)),
     ("GET", "/gensafe/v1/requests/{request_id}", records.get_request, ("generate",)),
@@ -23,5 +48,12 @@ TABLE: Final[tuple[tuple[str, str, Handler, tuple[str, ...]], ...]] = (
 
 
 def routes(front: Front) -> list[BaseRoute]:
-    """All routes of the front."""
-    return [Route(path, endpoint(front, handler, *roles), methods=[method]) for method, path, handler, roles in TABLE]
+    """All routes of the front, and their description."""
+
+    async def describe(_: Request) -> Response:
+        return JSONResponse(description.description())
+
+    return [
+        Route(description.PATH, describe),
+        *(Route(path, endpoint(front, handler, *roles), methods=[method]) for method, path, handler, roles in TABLE),
+    ]
