@@ -125,7 +125,7 @@ def released(
         signed: The final bytes with all receipts.
         labels: What the label profile wrote (profile, fields, measured sizes).
         layers: Marks seen again on the final bytes, e.g. ("c2pa", "watermark").
-        timestamp: Who time-stamped the manifest's signature (name of the authority), "" if nobody did.
+        timestamp: Who time-stamped the manifest's signature (name of the authority), or ``NOT_STAMPED``.
         environment: "production" or "development".
     """
     judged = signed.marked.judged

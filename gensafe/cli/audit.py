@@ -23,6 +23,7 @@ from gensafe.cli import audit_witness
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
 from gensafe.cli.place import Place, place
 from gensafe.core import plugins
+from gensafe.core.config import Config
 from gensafe.core.errors import ExportInvalid, InvalidRequest
 from gensafe.core.ids import parse_record_id, record_id_text
 from gensafe.keys import KeyRing
@@ -54,8 +55,9 @@ def add_parser(commands: Commands) -> None:
     )
     export.add_argument("--previous", type=Path, metavar="DIR", help="an earlier export to prove continuity from")
     export.add_argument(
-        "--stamp", metavar="own|URL", help="RFC 3161 time-stamp on the checkpoint, by the key ring's own authority or "
-        "one at this address (default: audit.time_stamp of the configuration)",
+        "--stamp", metavar="own|signing|URL",
+        help="RFC 3161 time-stamp on the checkpoint, by the key ring's own authority, those of [signing] or one at "
+        "this address (default: audit.time_stamp of the configuration)",
     )  # fmt: skip
     export.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
 
@@ -123,7 +125,8 @@ def _make_export(args: argparse.Namespace) -> int:
     start, end = parse_time(args.start), parse_time(args.end)
     where = place(args)
     ring = where.ring()
-    stamp = time_stamper(args.stamp or read_config(args).audit.time_stamp, ring)
+    config = read_config(args)
+    stamp = time_stamper(args.stamp or config.audit.time_stamp, ring, config)
 
     def make(log: LogReader) -> Manifest:
         return export_jsonl(
@@ -273,23 +276,30 @@ def _publish(args: argparse.Namespace) -> int:
     return 0
 
 
-def time_stamper(choice: str, ring: KeyRing | None) -> Callable[[bytes], bytes] | None:
-    """The authority that ``own``, an address or "" (none) stands for.
+def time_stamper(choice: str, ring: KeyRing | None, config: Config) -> Callable[[bytes], bytes] | None:
+    """The authority that ``own``, ``signing``, addresses or "" (none) stands for.
 
     Raises:
-        ConfigError, InvalidRequest: not an address, or the key ring has no authority of its own.
+        ConfigError, InvalidRequest: not an address, or there is no such authority, or no list to check it against.
     """
     from gensafe.core.clock import SystemClock
-    from gensafe.provenance import HttpTimeStamper, LocalTimeStamper
+    from gensafe.pipeline.signing import outside_time_stamper
+    from gensafe.provenance import LocalTimeStamper
+    from gensafe.provenance.trust_lists import TIME_STAMPS, read_trust_lists
 
     if not choice:
         return None
-    if choice != "own":
-        return HttpTimeStamper(choice).stamp
-    credential = ring.tsa_credential() if ring else None
-    if credential is None:
-        raise InvalidRequest("this key ring has no time-stamp authority", field="stamp", fix="give its address")
-    return LocalTimeStamper(credential.key, credential.chain, SystemClock()).stamp
+    if choice == "own":
+        credential = ring.tsa_credential() if ring else None
+        if credential is None:
+            raise InvalidRequest("this key ring has no time-stamp authority", field="stamp", fix="give its address")
+        return LocalTimeStamper(credential.key, credential.chain, SystemClock()).stamp
+    urls = config.signing.time_stamp if choice == "signing" else tuple(choice.replace(",", " ").split())
+    lists = read_trust_lists(Path(config.data_dir), TIME_STAMPS)
+    outside = outside_time_stamper(config, urls, lambda: b"".join(each.pem for each in lists))
+    if outside is None:
+        raise InvalidRequest("[signing] time_stamp names no authority", field="stamp", fix="give an address")
+    return outside.stamp
 
 
 def parse_time(text: str | None) -> int | None:

@@ -35,14 +35,16 @@ def add_parser(commands: Commands) -> None:
     revoke.add_argument("--reason", required=True)
     add_config_arguments(revoke)
     imported = verbs.add_parser("import", help="install a claim key that your CA certified")
-    for option in ("--key", "--chain", "--root"):
+    for option in ("--chain", "--root"):
         imported.add_argument(option, required=True, metavar="PEM")
+    imported.add_argument("--key", metavar="PEM", help="left out where a signer ([signing] provider) holds the key")
     add_config_arguments(imported)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run one verb."""
     from gensafe.keys import KeyRing, Role
+    from gensafe.keys.index import State
     from gensafe.pipeline.assemble import key_passphrase, log_key_change
 
     config = read_config(args)
@@ -62,7 +64,9 @@ def run(args: argparse.Namespace) -> int:
         for info in infos:
             mark = " development" if info.development else ""
             say(f"{info.key_id}  {info.role:10} {info.state:8} {iso(info.created_ms)}{mark} {info.reason}".rstrip())
-        if ring.development:
+        if not any(info.role is Role.CLAIM and info.state is State.ACTIVE for info in infos):
+            note("no claim key: nothing can be signed until gensafe keys import installs one")
+        elif ring.development:
             note("development keys: signatures made here prove nothing to third parties")
         return Exit.OK
     if args.verb == "rotate":
@@ -73,7 +77,9 @@ def run(args: argparse.Namespace) -> int:
         changed, event = ring.revoke(args.key_id, args.reason), "revoked"
     else:
         changed, event = (
-            ring.import_claim(*(_read(getattr(args, n), f"--{n}") for n in ("key", "chain", "root"))),
+            ring.import_claim(
+                _read(args.key, "--key") if args.key else None, _read(args.chain, "--chain"), _read(args.root, "--root")
+            ),
             "imported",
         )
     index = log_key_change(config, ring, changed, event)

@@ -31,10 +31,10 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve."""
     from gensafe.pipeline import open_chain
+    from gensafe.provenance.trust_lists import TrustFolder
     from gensafe.server.app import Addresses, serve
     from gensafe.server.listen import claim
     from gensafe.verify import open_context
-    from gensafe.verify.trust_lists import SIGNERS, TIME_STAMPS, read_revocations, read_trust_lists
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     config = read_config(args, listen=args.listen, http=args.http)
@@ -53,15 +53,12 @@ def run(args: argparse.Namespace) -> int:
             os.kill(os.getpid(), signal.SIGKILL)
 
     chain = open_chain(config, fault_point=fault_point)
-    data_dir = Path(config.data_dir)
     context = open_context(
         chain.keys,
         registry=chain.registry,
         log=chain.log,
         tokenizers=chain.engines.tokenizers,
-        trust_lists=read_trust_lists(data_dir, SIGNERS),
-        time_stamp_lists=read_trust_lists(data_dir, TIME_STAMPS),
-        revocations=read_revocations(data_dir),
+        folder=TrustFolder(Path(config.data_dir)),
     )
     asyncio.run(serve(chain, context, ready, http_socket))
     return Exit.OK

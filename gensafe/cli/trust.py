@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Commands) -> None:
     """Declare the command."""
-    from gensafe.verify.trust_lists import KINDS
+    from gensafe.provenance.trust_lists import KINDS
 
     parser = commands.add_parser(
         "trust",
@@ -42,7 +42,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run one verb."""
-    from gensafe.verify import trust_lists as kept
+    from gensafe.provenance import trust_lists as kept
 
     data_dir = Path(read_config(args).data_dir)
     if args.verb == "import":

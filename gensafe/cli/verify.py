@@ -168,9 +168,9 @@ def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
     from gensafe.keys import KeyRing
     from gensafe.pipeline.assemble import key_passphrase, text_tokenizers
     from gensafe.provenance import import_trust_list
+    from gensafe.provenance.trust_lists import SIGNERS, TIME_STAMPS, read_revocations, read_trust_lists
     from gensafe.registry import Registry
     from gensafe.verify import open_context, verify_bytes
-    from gensafe.verify.trust_lists import SIGNERS, TIME_STAMPS, read_revocations, read_trust_lists
 
     config = read_config(args)
     data_dir = Path(config.data_dir)

@@ -14,6 +14,7 @@ from gensafe.audit.fsck import FsckReport
 from gensafe.audit.log import LogReader
 from gensafe.compliance.coverage import Coverage, stated_before
 from gensafe.core.types.caller import Scope
+from gensafe.core.types.stages import NOT_STAMPED
 
 MAX_LISTED: Final = 1000
 LONG_TEXT_TOKENS: Final = 200
@@ -211,7 +212,9 @@ def _released(evidence: Evidence, entry: Mapping[str, Any]) -> None:
     reason = str(mark.get("note") or "no mark was detected")
     evidence.manifest.count(record, signed, "no manifest")
     evidence.trusted_signer.count(record, signed and manifest.get("development") is False, "development certificate")
-    evidence.time_stamped.count(record, bool(entry.get("timestamp")), "no time stamp is logged")
+    stamped = str(entry.get("timestamp", ""))
+    unstamped = not stamped or stamped == NOT_STAMPED
+    evidence.time_stamped.count(record, not unstamped, stamped or "no time stamp is logged")
     evidence.watermark.count(record, marked, reason)
     evidence.two_layers.count(record, signed and marked, reason if signed else "no manifest")
     if mark.get("scheme"):

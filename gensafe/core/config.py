@@ -24,6 +24,7 @@ __all__ = [
     "LabelConfig",
     "SafetyConfig",
     "ServerConfig",
+    "SigningConfig",
     "WatermarkConfig",
     "check_config",
     "is_loopback",
@@ -120,10 +121,24 @@ class AuditConfig:
     """The log's identity, who time-stamps the checkpoints of its exports, how long it keeps what entries say."""
 
     origin: str = ""  # "" = "gensafe.local/<random>", chosen once when the keys are made
-    time_stamp: str = ""  # "" = nobody; "own" = the key ring's authority; else the address of an RFC 3161 authority
+    time_stamp: str = ""  # "" = nobody; "own" = the key ring's authority; "signing" = those of [signing]; or addresses
     keep_days: int = in_range(
         0, 0, 36_500
     )  # a server forgets the contents of older entries (hashes and proofs stay); 0 = keeps all
+
+
+@dataclass(frozen=True, slots=True)
+class SigningConfig:
+    """Who signs claims and who stamps their time. docs/signing.md."""
+
+    provider: str = "file"  # a plugin of gensafe.signers: file, pkcs11, http
+    options: Mapping[str, str] = field(default_factory=dict)  # as each provider documents them
+    unsealed_keys: bool = False  # production: accept a key ring without a passphrase
+    time_stamp: tuple[str, ...] = ()  # RFC 3161 authorities in order; ("none",) = nobody, by name
+    time_stamp_policy: str = ""  # dotted OID that tokens must name; "" = any
+    time_stamp_proxy: str = ""  # URL of an HTTP proxy on the way to them; "" = none, whatever the environment says
+    time_stamp_connect_s: float = in_range(5.0, 0.1, 60.0)
+    time_stamp_total_s: float = in_range(15.0, 0.1, 120.0)  # for one authority
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +171,7 @@ class Config:
     engines: tuple[EngineConfig, ...] = ()  # () = those in the box: smollm2, hibari, symphony
     safety: SafetyConfig = field(default_factory=SafetyConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
+    signing: SigningConfig = field(default_factory=SigningConfig)
     labels: LabelConfig = field(default_factory=LabelConfig)
     watermark: WatermarkConfig = field(default_factory=WatermarkConfig)
 
@@ -209,7 +225,7 @@ def redacted(config: Config) -> dict[str, Any]:
             return {k: plain(v, k) for k, v in value.items()}
         if isinstance(value, tuple):
             return [plain(v, name) for v in value]
-        secret = any(word in name.lower() for word in ("secret", "password", "token")) or name.lower().endswith(
+        secret = any(word in name.lower() for word in ("secret", "password", "token", "pin")) or name.lower().endswith(
             "api_key"
         )
         return "[redacted]" if secret and value else value
@@ -220,7 +236,7 @@ def redacted(config: Config) -> dict[str, Any]:
 
 def _override(document: dict[str, Any], name: str, value: str) -> None:
     key = name.removeprefix("GENSAFE_").lower()
-    for section in ("server", "generation", "safety", "audit", "labels"):
+    for section in ("server", "generation", "safety", "audit", "signing", "labels"):
         if key.startswith(section + "_"):
             document.setdefault(section, {})[key.removeprefix(section + "_")] = value
             return
@@ -242,6 +258,8 @@ def _build(kind: type[T], document: Mapping[str, Any], prefix: str) -> T:
 
 def _convert(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
     if get_origin(hint) is tuple:
+        if hint == tuple[str, ...] and isinstance(value, str):  # as environment variables spell a list
+            return tuple(value.replace(",", " ").split())
         if not isinstance(value, list):
             raise ConfigError("must be a list", field=where)
         inner = get_args(hint)[0]

@@ -8,6 +8,7 @@ import re
 import socket
 from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from gensafe.core.errors import ConfigError
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from gensafe.core.config import Config, ServerConfig
 
 _LOCAL_NAMES: Final = ("localhost", "localhost.")  # RFC 6761 section 6.3: always this machine
+NO_TIME_STAMP: Final = "none"  # written in signing.time_stamp: nobody outside stamps, on purpose
+_OID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 _OLD_IPV4: Final = re.compile(r"[0-9a-fx.]+")  # "127.1", "0x7f.1", "0": what system resolvers read as IPv4 too
 
 
@@ -38,6 +41,7 @@ def check_config(config: Config) -> None:
             f"{config.environment!r} is not an environment", field="environment", fix="development or production"
         )
     _check_engines(config)
+    _check_signing(config)
     server = config.server
     if bool(server.tls_certificate) != bool(server.tls_key):
         raise ConfigError("certificate and key go together", field="server.tls_certificate", fix="set both tls_* files")
@@ -75,6 +79,44 @@ def _check_engines(config: Config) -> None:
     for backend, key in named:
         if config.environment == "production" and backend == "simulator":
             raise ConfigError("the simulator is no model", field=key, fix="configure a real backend")
+
+
+def _check_signing(config: Config) -> None:
+    """Production says who stamps its time: authorities, or "none" by name."""
+    signing = config.signing
+    if NO_TIME_STAMP in signing.time_stamp:
+        if len(signing.time_stamp) > 1:
+            raise ConfigError("names authorities and none", field="signing.time_stamp", fix="one or the other")
+    else:
+        for url in signing.time_stamp:
+            check_authority(url, "signing.time_stamp")
+    for url in config.audit.time_stamp.replace(",", " ").split():
+        if url not in ("own", "signing"):
+            check_authority(url, "audit.time_stamp")
+    if signing.time_stamp_policy and not _OID.fullmatch(signing.time_stamp_policy):
+        raise ConfigError("is not a dotted OID", field="signing.time_stamp_policy", fix="for example 1.2.3.4.1")
+    if config.environment == "production" and not signing.time_stamp:
+        raise ConfigError(
+            "production names who time-stamps its claims",
+            field="signing.time_stamp",
+            fix='addresses of RFC 3161 authorities, or "none": then every record and report says so',
+        )
+
+
+def check_authority(url: str, key: str) -> None:
+    """Check the address of a time-stamp authority: https, or http to this machine.
+
+    Raises:
+        ConfigError: names ``key``.
+    """
+    try:
+        parts = urlsplit(url)
+        host, secure = parts.hostname or "", parts.scheme == "https"
+        parts.port  # noqa: B018 - raises for one that is none
+    except ValueError:
+        host, secure = "", False
+    if not host or (not secure and not (parts.scheme == "http" and is_loopback_host(host))):
+        raise ConfigError(f"{url!r} is not the address of a time-stamp authority", field=key, fix="https://…")
 
 
 def trusted_proxies(server: ServerConfig) -> list[str]:

@@ -18,6 +18,7 @@ GROUPS = (
     "gensafe.concepts",
     "gensafe.watermarks",
     "gensafe.exporters",
+    "gensafe.signers",
 )
 
 

@@ -42,6 +42,7 @@ class KeyInfo:
     epoch: int = 0  # watermark keys only
     changed_ms: int = 0
     reason: str = ""  # why it was revoked
+    external: bool = False  # claim keys only: the private half is held by a signer (HSM, KMS, service), not here
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,12 +29,15 @@ from gensafe.keys import pki
 from gensafe.keys.disk import locked, read_index
 from gensafe.keys.index import Index, KeyInfo, Role, State
 from gensafe.keys.kek import KeyEncryptionKey
-from gensafe.keys.signer import LocalClaimSigner, PrivateKey, check_chain, load_private_key
+from gensafe.keys.signer import LocalClaimSigner, PrivateKey, check_chain, load_chain, load_private_key
 from gensafe.keys.testkeys import refuse_public_test_keys
 from gensafe.keys.vault import SALT_BYTES, Vault, sealing_key, write_file
 
 EPOCHS: Final = 16  # the watermark payload has 4 bits for the epoch
 ENVIRONMENTS: Final = ("development", "production")
+_IMPORT: Final = (
+    "gensafe keys import --chain CHAIN.pem --root ROOT.pem, and --key KEY.pem unless [signing] names its holder"
+)
 _RENEW_MS: Final = 30 * 86_400_000  # development leaves are renewed this long before they expire
 
 
@@ -115,6 +118,35 @@ class KeyRing:
         active = self._index.active(Role.CLAIM)
         return active is None or active.development
 
+    @property
+    def sealed(self) -> bool:
+        """Whether private keys are encrypted at rest under a passphrase."""
+        return bool(self._index.salt)
+
+    def refresh(self) -> bool:
+        """Take over what another process (``gensafe keys``) changed; True where something did.
+
+        Raises:
+            KeyError_: the index cannot be read; the ring stays as it was.
+        """
+        new = read_index(self.directory / "keyring.json")
+        if new == self._index:
+            return False
+        self._index = new
+        return True
+
+    def claim_key(self) -> KeyInfo:
+        """The active claim key, whoever holds its private half.
+
+        Raises:
+            KeyError_: there is none.
+        """
+        return self._need(Role.CLAIM, _IMPORT)
+
+    def claim_chain_path(self) -> Path:
+        """Where the active claim key's certificates lie (PEM, leaf first)."""
+        return self._public_path(self.claim_key(), "chain")
+
     def keys(self) -> tuple[KeyInfo, ...]:
         """Every key this ring ever had, oldest first."""
         return self._index.keys
@@ -125,7 +157,13 @@ class KeyRing:
         Raises:
             KeyError_: there is none, or its key cannot be read.
         """
-        info = self._need(Role.CLAIM, "gensafe keys import --chain CHAIN.pem --key KEY.pem --root ROOT.pem")
+        info = self.claim_key()
+        if info.external:
+            raise KeyError_(
+                "the private half of the active claim key is held by a signer",
+                field="signing.provider",
+                fix="name the signer, for example pkcs11 or http",
+            )
         key = self._private(info)
         return LocalClaimSigner(key, self._public(info, "chain"), development=info.development)
 
@@ -233,12 +271,12 @@ class KeyRing:
             return revoked
 
     def import_claim(
-        self, key_pem: bytes, chain_pem: bytes, root_pem: bytes, key_passphrase: bytes | None = None
+        self, key_pem: bytes | None, chain_pem: bytes, root_pem: bytes, key_passphrase: bytes | None = None
     ) -> KeyInfo:
         """Install a claim key that an outside CA certified; it becomes the active one.
 
         Args:
-            key_pem: Private key, PKCS#8 PEM.
+            key_pem: Private key, PKCS#8 PEM; None = a signer holds it (``[signing] provider``).
             chain_pem: Certificates, leaf first, without the root.
             root_pem: The root the chain ends in.
             key_passphrase: Of ``key_pem``, where it is encrypted.
@@ -248,14 +286,17 @@ class KeyRing:
         """
         if self.environment == "production":
             refuse_public_test_keys(chain_pem + root_pem)
-        key = load_private_key(key_pem, key_passphrase)
-        LocalClaimSigner(key, chain_pem, development=False)  # checks that the leaf is for the key
-        chain = x509.load_pem_x509_certificates(chain_pem)
+        chain = load_chain(chain_pem)
+        plain = None
+        if key_pem is not None:
+            key = load_private_key(key_pem, key_passphrase)
+            LocalClaimSigner(key, chain_pem, development=False)  # checks that the leaf is for the key
+            plain = key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
         check_chain(chain, root_pem)
         info = self._info(Role.CLAIM, public=pki.fingerprint(chain[0]), development=False)
-        plain = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        info = replace(info, external=plain is None)
         with locked(self.directory):
             self._reload()
             self._install(info, plain, chain_pem, root_pem)
@@ -280,10 +321,13 @@ class KeyRing:
         """Make, store and activate one key. The caller holds the lock."""
         if role in (Role.CLAIM, Role.TSA):
             if self.environment == "production":
-                raise KeyError_(
-                    f"a production {role.value} key comes from your certificate authority",
-                    fix="gensafe keys import --chain CHAIN.pem --key KEY.pem --root ROOT.pem",
-                )
+                if role is Role.TSA:
+                    raise KeyError_(
+                        "production has no time-stamp key of its own: outside authorities stamp its time",
+                        field="role",
+                        fix="list their addresses in [signing] time_stamp",
+                    )
+                raise KeyError_("a production claim key comes from your certificate authority", fix=_IMPORT)
             return self._make_certified(role)
         if role is Role.CHECKPOINT:
             key = Ed25519PrivateKey.generate()
@@ -329,12 +373,13 @@ class KeyRing:
         development = self.environment == "development" if development is None else development
         return KeyInfo(secrets.token_hex(8), role, State.ACTIVE, self._clock.now_ms(), development, public)
 
-    def _install(self, info: KeyInfo, secret: bytes, chain: bytes = b"", root: bytes = b"") -> None:
+    def _install(self, info: KeyInfo, secret: bytes | None, chain: bytes = b"", root: bytes = b"") -> None:
         """Secret and certificates first, index last: a crash between leaves an unused file, never a dangling entry."""
-        self._vault.store(_secret_name(info), secret)
+        if secret is not None:
+            self._vault.store(_secret_name(info), secret)
         if chain:
-            write_file(self.directory / "public" / f"{info.role.value}-{info.key_id}.chain.pem", chain)
-            write_file(self.directory / "public" / f"{info.role.value}-{info.key_id}.root.pem", root)
+            write_file(self._public_path(info, "chain"), chain)
+            write_file(self._public_path(info, "root"), root)
         self._save(self._index.add(info))
 
     def _save(self, index: Index) -> None:
@@ -354,11 +399,14 @@ class KeyRing:
         return load_private_key(self._vault.load(_secret_name(info)))
 
     def _public(self, info: KeyInfo, kind: str) -> bytes:
-        path = self.directory / "public" / f"{info.role.value}-{info.key_id}.{kind}.pem"
+        path = self._public_path(info, kind)
         try:
             return path.read_bytes()
         except OSError as error:
             raise KeyError_(f"cannot read {path}: {error.strerror}") from None
+
+    def _public_path(self, info: KeyInfo, kind: str) -> Path:
+        return self.directory / "public" / f"{info.role.value}-{info.key_id}.{kind}.pem"
 
     def _roots(self, role: Role) -> bytes:
         infos = self._index.of(role)

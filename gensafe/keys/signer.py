@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -13,7 +14,7 @@ from gensafe.core.errors import KeyError_, SigningFailed
 
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
-_CURVES: dict[str, tuple[str, int, hashes.HashAlgorithm]] = {
+CURVES: dict[str, tuple[str, int, hashes.HashAlgorithm]] = {
     "secp256r1": ("es256", 32, hashes.SHA256()),
     "secp384r1": ("es384", 48, hashes.SHA384()),
     "secp521r1": ("es512", 66, hashes.SHA512()),
@@ -33,14 +34,11 @@ class LocalClaimSigner:
     """
 
     def __init__(self, key: PrivateKey, chain: bytes, *, development: bool) -> None:
-        self.algorithm = _algorithm(key)
+        self.algorithm = algorithm_of(key)
         self.development = development
         self._key = key
         self._chain = chain
-        try:
-            leaf = x509.load_pem_x509_certificates(chain)[0]
-        except (ValueError, IndexError):
-            raise KeyError_("the certificate chain holds no readable PEM certificate", field="chain") from None
+        leaf = load_chain(chain)[0]
         if _spki(leaf.public_key()) != _spki(key.public_key()):
             raise KeyError_("the first certificate of the chain is not for this key", field="chain", fix="leaf first")
 
@@ -57,7 +55,7 @@ class LocalClaimSigner:
         try:
             match self._key:
                 case ec.EllipticCurvePrivateKey() as key:
-                    _, size, digest = _CURVES[key.curve.name]
+                    _, size, digest = CURVES[key.curve.name]
                     r, s = decode_dss_signature(key.sign(data, ec.ECDSA(digest)))
                     return r.to_bytes(size, "big") + s.to_bytes(size, "big")
                 case ed25519.Ed25519PrivateKey() as key:
@@ -79,10 +77,23 @@ def load_private_key(pem: bytes, passphrase: bytes | None = None) -> PrivateKey:
         key = serialization.load_pem_private_key(pem, passphrase)
     except (ValueError, TypeError) as error:
         raise KeyError_(f"the private key cannot be read: {error}", field="key") from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey):
-        raise KeyError_(f"{type(key).__name__} cannot sign C2PA claims", field="key", fix="use P-256 or Ed25519")
-    _algorithm(key)
-    return key
+    algorithm_of(key)
+    return cast(PrivateKey, key)
+
+
+def load_chain(pem: bytes) -> list[x509.Certificate]:
+    """Certificates of a PEM chain, leaf first; at least one.
+
+    Raises:
+        KeyError_: none is readable.
+    """
+    try:
+        chain = x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        chain = []
+    if not chain:
+        raise KeyError_("the certificate chain holds no readable PEM certificate", field="chain")
+    return chain
 
 
 def check_chain(chain: list[x509.Certificate], root_pem: bytes) -> None:
@@ -105,18 +116,24 @@ def check_chain(chain: list[x509.Certificate], root_pem: bytes) -> None:
             ) from None
 
 
-def _algorithm(key: PrivateKey) -> str:
+def algorithm_of(key: object) -> str:
+    """The C2PA algorithm of a private or public key: es256 | es384 | es512 | ps256 | ed25519.
+
+    Raises:
+        KeyError_: a kind, curve or size that C2PA does not allow.
+    """
     match key:
-        case ec.EllipticCurvePrivateKey():
-            if key.curve.name not in _CURVES:
+        case ec.EllipticCurvePrivateKey() | ec.EllipticCurvePublicKey():
+            if key.curve.name not in CURVES:
                 raise KeyError_(f"curve {key.curve.name} is not allowed for C2PA claims", field="key", fix="use P-256")
-            return _CURVES[key.curve.name][0]
-        case ed25519.Ed25519PrivateKey():
+            return CURVES[key.curve.name][0]
+        case ed25519.Ed25519PrivateKey() | ed25519.Ed25519PublicKey():
             return "ed25519"
-        case rsa.RSAPrivateKey():
+        case rsa.RSAPrivateKey() | rsa.RSAPublicKey():
             if key.key_size < 2048:
                 raise KeyError_("RSA keys need at least 2048 bits", field="key")
             return "ps256"
+    raise KeyError_(f"{type(key).__name__} cannot sign C2PA claims", field="key", fix="use P-256 or Ed25519")
 
 
 def _spki(key: object) -> bytes:

@@ -25,8 +25,8 @@ from gensafe.pipeline.labels import write_metadata_labels
 from gensafe.pipeline.ledger import Ledger
 from gensafe.pipeline.recovery import recover
 from gensafe.pipeline.review import carry_out_decisions
+from gensafe.pipeline.signing import Signing
 from gensafe.pipeline.starting import log_start
-from gensafe.provenance import LocalTimeStamper, TrustList, TrustStore
 from gensafe.registry import Registry
 from gensafe.safety.reload import PolicyFile
 
@@ -47,8 +47,7 @@ def open_chain(config: Config, *, fault_point: Callable[[str], None] = no_fault)
     engines = open_engines(config)
     policy_path = Path(config.safety.policy) if config.safety.policy else None
     policy = PolicyFile(policy_path, config.safety.timeout_s, environment=config.environment)
-    signer = keys.claim_signer()
-    credential = keys.tsa_credential()
+    signing = Signing(config, keys, clock)
     registry = open_registry(keys, data_dir)
     log = AuditLog.open(
         data_dir / "log",
@@ -78,9 +77,7 @@ def open_chain(config: Config, *, fault_point: Callable[[str], None] = no_fault)
             epoch=keys.current_epoch,
             label=lambda judged, data, kind: write_metadata_labels(config, clock.now_ms(), judged, data, kind),
         ),
-        signer=signer,
-        time_stamper=LocalTimeStamper(credential.key, credential.chain, clock) if credential else None,
-        trust=own_trust(keys),
+        signing=signing,
         ledger=Ledger(log, registry),
         fault_point=fault_point,
     )
@@ -126,16 +123,6 @@ def text_tokenizers(config: Config) -> tuple[TextTokenizer, ...]:
 def open_registry(keys: KeyRing, data_dir: Path) -> Registry:
     """Open the registry of the data directory."""
     return Registry.open(data_dir / "registry", kek=keys.kek())
-
-
-def own_trust(keys: KeyRing) -> TrustStore:
-    """The trust that signing checks itself against: this installation's own roots and nothing else."""
-    tsa = keys.tsa_anchors()
-    return TrustStore(
-        signers=(TrustList("own", keys.trust_anchors()),),
-        time_stamps=(TrustList("own-tsa", tsa),) if tsa else (),
-        revoked=keys.revoked_signers(),
-    )
 
 
 def log_key_change(config: Config, keys: KeyRing, changed: KeyInfo, reason: str) -> int:

@@ -9,12 +9,12 @@ from types import TracebackType
 
 from gensafe.audit import AuditLog, entries
 from gensafe.core.config import Config
-from gensafe.core.ports import ClaimSigner, Clock
+from gensafe.core.ports import Clock
 from gensafe.engines import Engines
 from gensafe.keys import KeyRing
 from gensafe.marking import Marker
 from gensafe.pipeline.ledger import Ledger
-from gensafe.provenance import TimeStamper, TrustStore
+from gensafe.pipeline.signing import Signing
 from gensafe.registry import Registry
 from gensafe.safety.reload import PolicyChange, PolicyFile
 from gensafe.safety.runner import SafetyRunner
@@ -63,9 +63,7 @@ class Chain:
     engines: Engines
     policy: PolicyFile
     marker: Marker
-    signer: ClaimSigner
-    time_stamper: TimeStamper | None
-    trust: TrustStore
+    signing: Signing
     ledger: Ledger
     fault_point: Callable[[str], None] = no_fault
 

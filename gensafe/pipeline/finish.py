@@ -11,6 +11,7 @@ from gensafe.core.digest import sha256
 from gensafe.core.errors import SigningFailed
 from gensafe.core.ports import TextTokenizer
 from gensafe.core.types import Audio, Image, Judged, Marked, MarkLevel, Media, Recorded, Signed, Text, Video
+from gensafe.core.types.stages import NOT_STAMPED
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Released
 from gensafe.pipeline.labels import label_evidence
@@ -34,9 +35,9 @@ def sign(chain: Chain, marked: Marked) -> Signed:
     Raises:
         SigningFailed: the signer, the time-stamp authority or the read-back failed.
     """
-    data, manifest = sign_asset(
-        marked.data, marked.media_type, _facts(chain, marked), chain.signer, chain.time_stamper, chain.trust
-    )
+    tools = chain.signing.tools()
+    facts = _facts(chain, marked, development=tools.signer.development)
+    data, manifest = sign_asset(marked.data, marked.media_type, facts, tools.signer, tools.time_stamper, tools.trust)
     if not _same_content(codecs.decode(data, marked.media_type), codecs.decode(marked.data, marked.media_type)):
         raise SigningFailed("signing changed the content")
     return Signed(marked, data, sha256(data), manifest)
@@ -60,8 +61,7 @@ def record(chain: Chain, signed: Signed) -> Recorded:
         signed,
         labels=labels,
         layers=layers,
-        # sign_asset fails where a token is wanted and cannot be had, so a stamper means a stamp
-        timestamp=f"local authority of {chain.keys.origin}" if chain.time_stamper else "",
+        timestamp=_stamped_by(chain, signed),
         environment=chain.config.environment,
     )
 
@@ -71,6 +71,13 @@ def record(chain: Chain, signed: Signed) -> Recorded:
 
     appended = chain.ledger.released(signed, entry, row)
     return Recorded(signed, appended.index, appended.leaf_hash, chain.log.origin)
+
+
+def _stamped_by(chain: Chain, signed: Signed) -> str:
+    """Who stamped the time. ``sign_asset`` fails where a token is wanted and cannot be had: it is never left out."""
+    if not signed.manifest.stamped_by:
+        return NOT_STAMPED
+    return signed.manifest.stamped_by if chain.signing.outside else f"local authority of {chain.keys.origin}"
 
 
 def _row(chain: Chain, signed: Signed, appended: Appended) -> Record:
@@ -101,7 +108,7 @@ def release(chain: Chain, recorded: Recorded) -> Released:
     return Released(recorded, chain.log.tlog_proof(recorded.log_index))
 
 
-def _facts(chain: Chain, marked: Marked) -> ClaimFacts:
+def _facts(chain: Chain, marked: Marked, *, development: bool) -> ClaimFacts:
     admission, draft = marked.judged.admission, marked.judged.draft
     receipt = marked.receipt
     record_id = ids.record_id_text(admission.record_id)
@@ -117,7 +124,7 @@ def _facts(chain: Chain, marked: Marked) -> ClaimFacts:
         verdict_digest=verdict_digest(marked.judged.verdict),
         policy_digest=marked.judged.verdict.policy_digest,
         created_ms=chain.clock.now_ms(),
-        development=chain.signer.development,
+        development=development,
         digital_source_type=(
             COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA if admission.request.inputs else TRAINED_ALGORITHMIC_MEDIA
         ),

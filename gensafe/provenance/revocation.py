@@ -83,6 +83,24 @@ def describe(kept: RevocationList) -> str:
     return f"{len(loaded)} revoked by {loaded.issuer.rfc4514_string()}{due}"
 
 
+def older_than(new: RevocationList, kept: RevocationList) -> bool:
+    """Whether ``new`` is an earlier list of the same issuer: by CRL number, else by date (RFC 5280 section 5.2.3)."""
+    a, b = _crl(new.der), _crl(kept.der)
+    if a.issuer != b.issuer:
+        return False
+    numbers = [_number(each) for each in (a, b)]
+    if numbers[0] is not None and numbers[1] is not None:
+        return numbers[0] < numbers[1]
+    return a.last_update_utc < b.last_update_utc
+
+
+def _number(loaded: x509.CertificateRevocationList) -> int | None:
+    try:
+        return loaded.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except x509.ExtensionNotFound:
+        return None
+
+
 def revocation_answers(
     chain: Sequence[bytes],
     roots: Sequence[bytes],

@@ -186,4 +186,5 @@ def _read_back(
     fingerprint = pki.fingerprint(leaf)
     if reading.signer is None or reading.signer.fingerprint != fingerprint:
         raise SigningFailed("the signed file reads back with another signer")
-    return Manifest(store, sha256(store), reading.label, fingerprint, embedded, facts.development)
+    by = reading.time_stamp.authority if reading.time_stamp is not None else ""
+    return Manifest(store, sha256(store), reading.label, fingerprint, embedded, facts.development, by)

@@ -1,14 +1,12 @@
-"""RFC 3161 time-stamps: a local authority, a client for an outside one, and a reader of tokens."""
+"""RFC 3161 time-stamps: a local authority, and a reader of tokens. Outside authorities: ``authorities``."""
 
 from __future__ import annotations
 
 import hashlib
-import http.client
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 from asn1crypto import algos, cms, core, tsp
 from asn1crypto import x509 as asn1_x509
@@ -16,11 +14,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gensafe.core.errors import ConfigError, ManifestInvalid, SigningFailed
+from gensafe.core.errors import ManifestInvalid, SigningFailed
 from gensafe.core.ports import Clock
 
 LOCAL_POLICY: Final = "1.2.3.4.1"  # the example policy of OpenSSL: a development authority promises nothing
-_MAX_RESPONSE: Final = 64 * 1024
 
 
 class TimeStamper(Protocol):
@@ -56,7 +53,7 @@ class LocalTimeStamper:
             {
                 "version": "v1",
                 "policy": LOCAL_POLICY,
-                "message_imprint": _imprint(imprint),
+                "message_imprint": imprint_of(imprint),
                 "serial_number": secrets.randbits(120) | 1,
                 "gen_time": datetime.fromtimestamp(self._clock.now_ms() // 1000, UTC),
                 "accuracy": {"seconds": 1},
@@ -99,59 +96,6 @@ class LocalTimeStamper:
         return token
 
 
-class HttpTimeStamper:
-    """A client of an outside authority.
-
-    Args:
-        url: http or https address of the authority.
-        timeout_s: Bound on connecting and on each read.
-    """
-
-    def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError("a time-stamp authority needs an http or https URL", field="tsa_url")
-        self._url = parts
-        self._timeout_s = timeout_s
-
-    def stamp(self, imprint: bytes) -> bytes:
-        """Time-stamp a SHA-256 digest."""
-        nonce = secrets.randbits(63)
-        request = tsp.TimeStampReq(
-            {"version": "v1", "message_imprint": _imprint(imprint), "nonce": nonce, "cert_req": True}
-        ).dump()
-        body = self._post(request)
-        try:
-            response = tsp.TimeStampResp.load(body, strict=True)
-            status = response["status"]["status"].native
-            if status not in ("granted", "granted_with_mods"):
-                raise SigningFailed(f"the time-stamp authority answered {status!r}")
-            token: bytes = response["time_stamp_token"].dump()
-        except (ValueError, TypeError, KeyError):
-            raise SigningFailed("the time-stamp authority's answer is not an RFC 3161 response") from None
-        read = read_token(token)
-        if read.imprint != imprint or read.nonce != nonce:
-            raise SigningFailed("the time-stamp authority's answer is for another request")
-        return token
-
-    def _post(self, request: bytes) -> bytes:
-        secure = self._url.scheme == "https"
-        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        connection = kind(self._url.hostname or "", self._url.port, timeout=self._timeout_s)
-        path = (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
-        try:
-            connection.request("POST", path, request, {"Content-Type": "application/timestamp-query"})
-            response = connection.getresponse()
-            body = response.read(_MAX_RESPONSE + 1)
-        except (OSError, http.client.HTTPException) as error:
-            raise SigningFailed(f"the time-stamp authority cannot be reached: {error}") from None
-        finally:
-            connection.close()
-        if response.status != 200 or len(body) > _MAX_RESPONSE:
-            raise SigningFailed(f"the time-stamp authority answered with HTTP status {response.status}")
-        return body
-
-
 @dataclass(frozen=True, slots=True)
 class TokenReading:
     """What a token says; its signature is checked by the C2PA library."""
@@ -188,7 +132,8 @@ def read_token(token: bytes) -> TokenReading:
         raise ManifestInvalid("the time-stamp token is malformed") from None
 
 
-def _imprint(digest: bytes) -> tsp.MessageImprint:
+def imprint_of(digest: bytes) -> tsp.MessageImprint:
+    """A SHA-256 digest (32 bytes) as RFC 3161 names it."""
     if len(digest) != 32:
         raise SigningFailed("a time-stamp imprint is a SHA-256 digest")
     algorithm = algos.DigestAlgorithm({"algorithm": "sha256"})

@@ -16,6 +16,7 @@ from gensafe.keys import KeyRing
 from gensafe.media.limits import LIMITS, Limits
 from gensafe.provenance import TrustList, TrustStore, strip_a8
 from gensafe.provenance.revocation import RevocationList
+from gensafe.provenance.trust_lists import Lists, TrustFolder
 from gensafe.verify.log import AuditLogProver
 from gensafe.verify.ports import KeyLookup, LogProver, MarkDetector, Records
 
@@ -47,6 +48,11 @@ class VerifyContext:
     limits: Limits = LIMITS
     contained: bool = True
     algorithms: tuple[str, ...] = ()  # soft-binding names of the marks that can be searched
+    renew: Callable[[VerifyContext], VerifyContext] | None = None  # a server's: keys and trust lists as they are now
+
+    def current(self) -> VerifyContext:
+        """This context with what was rotated, revoked or replaced on disk since it was opened."""
+        return self.renew(self) if self.renew is not None else self
 
 
 def open_context(
@@ -58,6 +64,7 @@ def open_context(
     trust_lists: tuple[TrustList, ...] = (),
     time_stamp_lists: tuple[TrustList, ...] = (),
     revocations: tuple[RevocationList, ...] = (),
+    folder: TrustFolder | None = None,
     contained: bool = True,
 ) -> VerifyContext:
     """Build a context from an installation's parts.
@@ -71,23 +78,18 @@ def open_context(
         trust_lists: Further signer lists.
         time_stamp_lists: Further time-stamp lists.
         revocations: Certificate revocation lists of issuers.
+        folder: A data directory's lists, followed while the process runs, in place of the three above.
         contained: As in ``VerifyContext``.
 
     Raises:
         PluginError: an installed watermark plugin is broken.
     """
+    lists = folder.current() if folder is not None else Lists(trust_lists, time_stamp_lists, revocations)
     if keys is None:
-        return VerifyContext(TrustStore(trust_lists, time_stamp_lists, revocations=revocations), contained=contained)
-    signers, stamps = keys.trust_anchors(), keys.tsa_anchors()
-    trust = TrustStore(
-        signers=((TrustList("own", signers),) if signers else ()) + trust_lists,
-        time_stamps=((TrustList("own-tsa", stamps),) if stamps else ()) + time_stamp_lists,
-        revoked=keys.revoked_signers(),
-        revocations=revocations,
-    )
+        return VerifyContext(_trust(None, lists), contained=contained)
     detectors, algorithms = load_detectors(tokenizers)
     return VerifyContext(
-        trust=trust,
+        trust=_trust(keys, lists),
         detectors=detectors,
         algorithms=algorithms,
         key_for=keys.watermark_key,
@@ -95,7 +97,27 @@ def open_context(
         records=registry,
         log=AuditLogProver(log, keys.checkpoint_public_keys(), keys.origin) if log is not None else None,
         contained=contained,
+        renew=_renewal(keys, folder) if folder is not None else None,
     )
+
+
+def _trust(keys: KeyRing | None, lists: Lists) -> TrustStore:
+    """The installation's own roots, where it has any, before those of the lists."""
+    signers, stamps = (keys.trust_anchors(), keys.tsa_anchors()) if keys else (b"", b"")
+    return TrustStore(
+        signers=((TrustList("own", signers),) if signers else ()) + lists.signers,
+        time_stamps=((TrustList("own-tsa", stamps),) if stamps else ()) + lists.time_stamps,
+        revoked=keys.revoked_signers() if keys else frozenset(),
+        revocations=lists.revocations,
+    )
+
+
+def _renewal(keys: KeyRing, folder: TrustFolder) -> Callable[[VerifyContext], VerifyContext]:
+    def renew(context: VerifyContext) -> VerifyContext:
+        keys.refresh()
+        return replace(context, trust=_trust(keys, folder.current()), epochs=keys.watermark_epochs())
+
+    return renew
 
 
 def load_detectors(

@@ -35,6 +35,7 @@ def resolve_bytes(
         MediaError: the file cannot be decoded.
         RegistryError: the registry failed.
     """
+    context = context.current()
     found = inspect_contained(data, None, context)
     if found.container in (Container.DAMAGED, Container.TRUNCATED):
         raise UnreadableMedia(found.problem)

@@ -70,6 +70,7 @@ def verify_bytes(
         scope: Who asks. The default is the owner of the data directory.
         seconds: What is not begun this long after the file was parsed is reported as not examined, and not proved.
     """
+    context = context.current()
     # 1.
     try:
         found = inspect_contained(data, sidecar, context)

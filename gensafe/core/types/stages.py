@@ -95,6 +95,10 @@ class Marked:
     visible_label: Mapping[str, object] = field(default_factory=dict)  # what was drawn or sounded, as measured
 
 
+NOT_STAMPED = "not time-stamped by an outside authority"
+"""What an entry says of an output that was signed without a time-stamp; reports repeat it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """A C2PA manifest store and the facts other layers bind to."""
@@ -105,6 +109,7 @@ class Manifest:
     signer_fingerprint: str  # "sha256:<hex>" of the leaf certificate (DER)
     embedded: bool  # False: sidecar only
     development: bool  # signed by a development CA
+    stamped_by: str = ""  # the time-stamp authority, as its certificate names it; "" = not time-stamped
 
 
 @dataclass(frozen=True, slots=True)

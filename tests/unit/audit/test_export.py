@@ -22,6 +22,7 @@ from gensafe.compliance.exporters.csv import CsvExporter, safe_cell
 from gensafe.compliance.exporters.jsonl import JsonlExporter
 from gensafe.compliance.exporters.ocsf import OcsfExporter
 from gensafe.core.clock import iso
+from gensafe.core.config import Config
 from gensafe.core.errors import ExportInvalid, InvalidRequest, LogCorrupt, PluginError
 from gensafe.core.types import OneTenant
 from gensafe.keys import KeyRing
@@ -373,7 +374,7 @@ def test_a_checkpoint_can_be_time_stamped_and_openssl_agrees(
     command = ["openssl", "ts", "-verify", *files, "-CAfile", str(roots)]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     # a token over something else is a defect, for us and for OpenSSL
-    (out / "checkpoint.tst").write_bytes(cli.time_stamper("own", _ring(data_dir))(bytes(32)))
+    (out / "checkpoint.tst").write_bytes(cli.time_stamper("own", _ring(data_dir), Config())(bytes(32)))
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0
     assert [code for code, _ in standalone.verify(out).findings] == ["time-stamp"]
 

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from gensafe.core.config import Config, ServerConfig, check_config, is_loopback, load_config
+from gensafe.core.config import Config, ServerConfig, SigningConfig, check_config, is_loopback, load_config
 from gensafe.core.errors import ConfigError
 
 TLS = {"tls_certificate": "c.pem", "tls_key": "k.pem"}
@@ -38,6 +38,7 @@ def test_numbers_that_are_none_are_refused(value):
             load_config(None, {name: value})
 
 
+UNSTAMPED = SigningConfig(time_stamp=("none",))
 LOCAL = "127.0.0.1 127.1 127.8.9.10 0x7f.1 2130706433 [::1] [::ffff:127.0.0.1] localhost LOCALHOST localhost."
 OTHER = (
     "0.0.0.0 0 [::] [::ffff:0.0.0.0] [::ffff:192.0.2.1] 192.0.2.7 3221226000 example.org "
@@ -53,14 +54,14 @@ def test_every_address_is_judged_the_same_for_both_ports(host, expected, environ
     """``http = "0.0.0.0:8080"`` was accepted in production without TLS; 127.1 and ::ffff:127.0.0.1 were refused."""
     assert is_loopback(f"{host}:1") is expected
     for key in ("listen", "http"):
-        config = Config(environment=environment, server=ServerConfig(**{key: f"{host}:8080"}))
+        config = Config(environment=environment, signing=UNSTAMPED, server=ServerConfig(**{key: f"{host}:8080"}))
         if expected:
             check_config(config)
         else:
             with pytest.raises(ConfigError, match="not loopback") as caught:
                 check_config(config)
             assert caught.value.field == f"server.{key}"
-    check_config(Config(environment=environment, server=ServerConfig(http=f"{host}:8080", **TLS)))
+    check_config(Config(environment=environment, signing=UNSTAMPED, server=ServerConfig(http=f"{host}:8080", **TLS)))
 
 
 @pytest.mark.parametrize(

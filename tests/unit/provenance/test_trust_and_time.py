@@ -1,18 +1,14 @@
 """Trust lists, roles, revocation, expiry and time-stamps."""
 
-import http.server
-import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from asn1crypto import tsp
 
 from gensafe.core.clock import FixedClock, SystemClock
 from gensafe.core.errors import ConfigError, ManifestInvalid, SigningFailed
 from gensafe.keys import LocalClaimSigner, Role, pki
 from gensafe.provenance import (
-    HttpTimeStamper,
     LocalTimeStamper,
     ManifestState,
     TrustList,
@@ -115,64 +111,6 @@ def test_token_says_what_was_stamped(bench):
     for junk in (b"", b"junk", token[:-1], token[:200]):
         with pytest.raises(ManifestInvalid):
             read_token(junk)
-
-
-class _Authority(http.server.BaseHTTPRequestHandler):
-    mode = "good"
-    tsa = None
-
-    def do_POST(self):
-        request = tsp.TimeStampReq.load(self.rfile.read(int(self.headers["Content-Length"])))
-        imprint = request["message_imprint"]["hashed_message"].native
-        nonce = request["nonce"].native
-        body = b"junk"
-        if self.mode != "junk":
-            token = self.tsa.stamp(imprint if self.mode != "other" else bytes(32), nonce=nonce)
-            status = {"status": "rejection" if self.mode == "refuse" else "granted"}
-            from asn1crypto import cms
-
-            body = tsp.TimeStampResp({"status": status, "time_stamp_token": cms.ContentInfo.load(token)}).dump()
-        self.send_response(503 if self.mode == "down" else 200)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def authority(bench):
-    handler = type("Handler", (_Authority,), {"tsa": bench.tsa})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield handler, f"http://127.0.0.1:{server.server_port}/tsa?x=1"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def test_outside_authority(authority, files, bench, samples):
-    handler, url = authority
-    tsa = HttpTimeStamper(url)
-    data, _ = sign_asset(files["image/png"], "image/png", samples.facts(), bench.ring.claim_signer(), tsa, bench.trust)
-    assert read_asset(data, "image/png", trust=bench.trust).time_stamp.trusted
-    for mode, message in (
-        ("junk", "not an RFC 3161"),
-        ("refuse", "rejection"),
-        ("other", "another request"),
-        ("down", "503"),
-    ):
-        handler.mode = mode
-        with pytest.raises(SigningFailed, match=message):
-            tsa.stamp(bytes([1]) * 32)
-
-
-def test_outside_authority_that_is_not_there():
-    with pytest.raises(ConfigError):
-        HttpTimeStamper("file:///etc/passwd")
-    with pytest.raises(SigningFailed, match="cannot be reached"):
-        HttpTimeStamper("http://127.0.0.1:9/", timeout_s=2).stamp(bytes(32))
 
 
 def test_trust_list_import(bench):

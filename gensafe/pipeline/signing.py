@@ -1,0 +1,212 @@
+"""What a process signs with, as it is now: the claim signer, who stamps time, and the trust it checks itself against.
+
+Keys are rotated, revoked and imported, and trust lists replaced, by other processes while this one serves. Each request
+takes the tools once; whatever changed on disk by then is in force. A tool that cannot be had fails the request closed
+and is tried again at the next: a token that comes back signs again without a restart.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+
+from gensafe.core import plugins
+from gensafe.core.clock import iso
+from gensafe.core.config import Config
+from gensafe.core.config_check import NO_TIME_STAMP
+from gensafe.core.errors import ConfigError, GensafeError, KeyError_, SigningFailed
+from gensafe.core.ports import ClaimSigner, Clock
+from gensafe.keys import KeyRing, pki
+from gensafe.keys.index import KeyInfo
+from gensafe.provenance import Exchange, LocalTimeStamper, OutsideTimeStamper, TimeStamper, TrustList, TrustStore
+from gensafe.provenance.trust_lists import TrustFolder
+
+_OWN: Final = "file"  # the provider that, without options, is the key ring itself
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What one request signs with."""
+
+    signer: ClaimSigner
+    time_stamper: TimeStamper | None
+    trust: TrustStore
+
+
+class Signing:
+    """Hands out the tools of the moment; safe to share between threads.
+
+    Args:
+        config: ``signing`` and ``environment``.
+        keys: The key ring, refreshed here.
+        clock: Source of the time for the development authority.
+
+    Raises:
+        ConfigError, PluginError, KeyError_, SigningFailed: signing could not work as configured.
+    """
+
+    def __init__(self, config: Config, keys: KeyRing, clock: Clock) -> None:
+        self._config = config.signing
+        self._keys = keys
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._folder = TrustFolder(Path(config.data_dir))
+        self._signer: tuple[str, ClaimSigner] | None = None
+        self._failed = ""
+        self._check_seal(config)
+        self._outside = outside_time_stamper(config, config.signing.time_stamp, self._time_stamp_anchors)
+        if self.outside and not self._time_stamp_anchors():
+            raise ConfigError(
+                "no list says which time-stamp authorities are trusted",
+                field="signing.time_stamp",
+                fix="gensafe trust import ROOTS.pem --kind time-stamps --name NAME",
+            )
+        self.tools()
+
+    @property
+    def outside(self) -> bool:
+        """Whether outside authorities stamp the time."""
+        return self._outside is not None
+
+    def tools(self) -> Tools:
+        """Signer, time-stamper and trust for one request.
+
+        Raises:
+            SigningFailed: there is nothing to sign with; ``problems`` says so until it works again.
+        """
+        with self._lock:
+            try:
+                self._keys.refresh()
+                info = self._keys.claim_key()
+                tools = Tools(_Watched(self._signer_of(info), self), self._stamper(), self.trust())
+            except GensafeError as error:
+                self._failed = error.message
+                if isinstance(error, KeyError_):
+                    raise SigningFailed(f"nothing can be signed: {error.message}", fix=error.fix) from error
+                raise
+            return tools
+
+    def trust(self) -> TrustStore:
+        """Own signers, own and outside time-stamp authorities, revoked leaves: as they are now."""
+        own = self._keys.tsa_anchors()
+        lists = self._folder.current()
+        return TrustStore(
+            signers=(TrustList("own", self._keys.trust_anchors()),),
+            time_stamps=((TrustList("own-tsa", own),) if own else ()) + lists.time_stamps,
+            revoked=self._keys.revoked_signers(),
+            revocations=lists.revocations,
+        )
+
+    def problems(self) -> tuple[str, ...]:
+        """Why signing does not work, or not as configured, at its last attempt; () = nothing known."""
+        found = [f"signing: {self._failed}"] if self._failed else []
+        found += [self._folder.problem] if self._folder.problem else []
+        return (*found, *(self._outside.problems() if self._outside else ()))
+
+    @property
+    def down(self) -> bool:
+        """Whether the last attempt to sign failed, or no time-stamp authority answers."""
+        return bool(self._failed) or (self._outside is not None and self._outside.down)
+
+    def report(self, problem: str) -> None:
+        """Keep why the signer failed; "" = it worked."""
+        self._failed = problem
+        if problem:
+            with self._lock:
+                self._signer = None  # opened anew at the next request: sessions do not survive a removed token
+
+    def _signer_of(self, info: KeyInfo) -> ClaimSigner:
+        if self._signer is None or self._signer[0] != info.key_id:
+            signer = open_signer(self._config.provider, self._config.options, self._keys)
+            leaf = x509.load_pem_x509_certificates(signer.certificate_chain())[0]
+            if pki.fingerprint(leaf) != info.public:
+                raise KeyError_(
+                    "the signer's certificate is not the key ring's active claim key",
+                    field="signing.options",
+                    fix="gensafe keys import --chain CHAIN.pem --root ROOT.pem",
+                )
+            self._signer = info.key_id, signer
+        _check_term(self._signer[1], self._clock)
+        return self._signer[1]
+
+    def _stamper(self) -> TimeStamper | None:
+        if self._outside is not None or NO_TIME_STAMP in self._config.time_stamp:
+            return self._outside
+        credential = self._keys.tsa_credential()
+        return LocalTimeStamper(credential.key, credential.chain, self._clock) if credential else None
+
+    def _time_stamp_anchors(self) -> bytes:
+        return b"".join(each.pem for each in self._folder.current().time_stamps)
+
+    def _check_seal(self, config: Config) -> None:
+        if config.environment == "production" and not self._keys.sealed and not config.signing.unsealed_keys:
+            raise ConfigError(
+                "private keys lie on this disk in the clear",
+                field="signing.unsealed_keys",
+                fix="make the key ring with GENSAFE_KEY_PASSPHRASE set, or accept it with unsealed_keys = true",
+            )
+
+
+class _Watched:
+    """A signer that tells ``Signing`` how it went."""
+
+    def __init__(self, signer: ClaimSigner, watch: Signing) -> None:
+        self.algorithm, self.development = signer.algorithm, signer.development
+        self._signer = signer
+        self._watch = watch
+
+    def certificate_chain(self) -> bytes:
+        return self._signer.certificate_chain()
+
+    def sign(self, data: bytes) -> bytes:
+        try:
+            signature = self._signer.sign(data)
+        except Exception as error:
+            self._watch.report(error.message if isinstance(error, GensafeError) else type(error).__name__)
+            raise
+        self._watch.report("")
+        return signature
+
+
+def open_signer(provider: str, options: Mapping[str, str], keys: KeyRing) -> ClaimSigner:
+    """The configured claim signer.
+
+    The plugin is told where the key ring keeps the active key's certificates, unless the options name others.
+
+    Raises:
+        PluginError, ConfigError, KeyError_, SigningFailed: it cannot be had.
+    """
+    given = dict(options)
+    if provider == _OWN and not given:
+        return keys.claim_signer()
+    given.setdefault("chain", str(keys.claim_chain_path()))
+    signer: ClaimSigner = plugins.load("gensafe.signers", provider, given)
+    return signer
+
+
+def outside_time_stamper(
+    config: Config, urls: tuple[str, ...], anchors: Callable[[], bytes]
+) -> OutsideTimeStamper | None:
+    """A client of the authorities ``urls`` with the exchange of ``[signing]``; None for no address or "none"."""
+    if not urls or NO_TIME_STAMP in urls:
+        return None
+    signing = config.signing
+    exchange = Exchange(
+        connect_s=signing.time_stamp_connect_s,
+        total_s=signing.time_stamp_total_s,
+        policy=signing.time_stamp_policy,
+        proxy=signing.time_stamp_proxy,
+    )
+    return OutsideTimeStamper(urls, anchors, exchange)
+
+
+def _check_term(signer: ClaimSigner, clock: Clock) -> None:
+    leaf = x509.load_pem_x509_certificates(signer.certificate_chain())[0]
+    end_ms = int(leaf.not_valid_after_utc.timestamp() * 1000)
+    if end_ms < clock.now_ms():
+        raise SigningFailed(f"the claim certificate ended {iso(end_ms)}", fix="import a new one: gensafe keys import")

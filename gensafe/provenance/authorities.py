@@ -1,0 +1,214 @@
+"""Outside time-stamp authorities (RFC 3161) by URL: asked in order, each answer checked before it is used.
+
+1. ask the first authority that did not just fail (a circuit breaker per authority), with a fresh nonce
+2. bound the whole exchange: connecting, and everything together
+3. check the answer: granted, this request's imprint, nonce and policy (RFC 3161 section 2.4.2)
+4. check the token's signature and chain against the time-stamp trust lists, at the token's own time
+5. whatever fails sends the request to the next authority; with none left, signing fails
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+import rfc3161_client
+from asn1crypto import tsp
+from cryptography import x509
+
+from gensafe.core.config_check import check_authority
+from gensafe.core.errors import ManifestInvalid, SigningFailed
+from gensafe.provenance.tsa import imprint_of, read_token
+
+MAX_RESPONSE: Final = 64 * 1024  # a token with three RSA-4096 certificates has about 8 KiB; the COSE room has 10
+FAILURES_TO_OPEN: Final = 3  # failures in a row after which an authority is left alone; as for outside classifiers
+REST_S: Final = 30.0  # how long it is left alone before the next try
+
+log = logging.getLogger("gensafe.provenance")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """How authorities are asked. ``policy``: dotted OID that a token must name, "" = any. ``proxy``: URL, "" = none."""
+
+    connect_s: float = 5.0
+    total_s: float = 15.0
+    policy: str = ""
+    proxy: str = ""
+
+
+@dataclass(slots=True)
+class _Breaker:
+    failures: int = 0
+    open_until: float = 0.0
+    problem: str = ""
+
+
+class OutsideTimeStamper:
+    """A ``TimeStamper`` that asks outside authorities, in order.
+
+    Args:
+        urls: Addresses; https, or http on loopback.
+        anchors: Gives the PEM roots of the time-stamp lists at the time of asking.
+        exchange: Time limits, policy, proxy.
+        clock: Seconds, monotonic, for the circuit breakers.
+
+    Raises:
+        ConfigError: no address, or one that is not allowed.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        anchors: Callable[[], bytes],
+        exchange: Exchange = Exchange(),
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        for url in urls:
+            check_authority(url, "signing.time_stamp")
+        self._anchors = anchors
+        self._exchange = exchange
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._breakers = {url: _Breaker() for url in dict.fromkeys(urls)}
+
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with each authority that failed last time it was asked; () = nothing known."""
+        with self._lock:
+            return tuple(
+                f"time-stamp authority {_host(url)}: {b.problem}" for url, b in self._breakers.items() if b.problem
+            )
+
+    @property
+    def down(self) -> bool:
+        """Whether every authority failed when it was last asked."""
+        with self._lock:
+            return all(b.problem for b in self._breakers.values())
+
+    def stamp(self, imprint: bytes) -> bytes:
+        """Time-stamp a SHA-256 digest (32 bytes); DER TimeStampToken.
+
+        Raises:
+            SigningFailed: no authority gave a token that checks; names what each did.
+        """
+        for url, breaker in self._breakers.items():
+            with self._lock:
+                if breaker.open_until > self._clock():
+                    continue
+            try:
+                token = self._ask(url, imprint)
+            except SigningFailed as error:
+                log.warning("time-stamp authority %s: %s", _host(url), error.message)
+                self._failed(breaker, error.message)
+            else:
+                with self._lock:
+                    breaker.failures, breaker.open_until, breaker.problem = 0, 0.0, ""
+                return token
+        raise SigningFailed(
+            "no time-stamp: " + "; ".join(self.problems()), fix="see gensafe doctor; nothing is released unstamped"
+        )
+
+    def _failed(self, breaker: _Breaker, problem: str) -> None:
+        with self._lock:
+            breaker.failures += 1
+            breaker.problem = problem
+            if breaker.failures >= FAILURES_TO_OPEN:
+                breaker.open_until = self._clock() + REST_S
+
+    def _ask(self, url: str, imprint: bytes) -> bytes:
+        nonce = secrets.randbits(63) | 1 << 62  # 63 bits and never short: some authorities drop leading zeros
+        request = {"version": "v1", "message_imprint": imprint_of(imprint), "nonce": nonce, "cert_req": True}
+        if self._exchange.policy:
+            request["req_policy"] = self._exchange.policy
+        body = _post(url, tsp.TimeStampReq(request).dump(), self._exchange)
+        return check_response(body, imprint, self._anchors(), nonce=nonce, policy=self._exchange.policy)
+
+
+def check_response(body: bytes, imprint: bytes, anchors: bytes, *, nonce: int | None, policy: str = "") -> bytes:
+    """Check a DER TimeStampResp whole; returns its token.
+
+    Args:
+        body: The authority's answer.
+        imprint: SHA-256 digest that was sent.
+        anchors: PEM roots that may stamp time.
+        nonce: That of the request; None = none was sent.
+        policy: Dotted OID asked for; "" = any.
+
+    Raises:
+        SigningFailed: refused, for another request, or not by an authority on the time-stamp lists.
+    """
+    try:
+        answer = tsp.TimeStampResp.load(body, strict=True)
+        status = answer["status"]["status"].native
+        if status != "granted":
+            raise SigningFailed(f"answered {status!r}")
+        token: bytes = answer["time_stamp_token"].dump()
+        read = read_token(token)
+    except (ValueError, TypeError, KeyError, ManifestInvalid):
+        raise SigningFailed("its answer is not an RFC 3161 response") from None
+    if read.imprint != imprint or (nonce is not None and read.nonce != nonce):
+        raise SigningFailed("its answer is for another request")
+    if policy and read.policy != policy:
+        raise SigningFailed(f"it stamped under policy {read.policy}, not {policy}")
+    if not anchors:
+        raise SigningFailed("there is no time-stamp list to check it against: gensafe trust import --kind time-stamps")
+    try:
+        builder = rfc3161_client.VerifierBuilder(roots=x509.load_pem_x509_certificates(anchors), nonce=nonce)
+        builder.build().verify(rfc3161_client.decode_timestamp_response(body), imprint)
+    except (rfc3161_client.VerificationError, ValueError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise SigningFailed(f"its token is not from an authority on the time-stamp lists: {said}") from None
+    return token
+
+
+def _host(url: str) -> str:
+    """The address without what may be secret in it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+
+
+def _post(url: str, request: bytes, exchange: Exchange) -> bytes:
+    """One bounded exchange: the worker thread is left behind where name look-up or the peer takes longer."""
+    outcome: list[bytes | SigningFailed] = []
+    limits = httpx.Timeout(exchange.total_s, connect=min(exchange.connect_s, exchange.total_s))
+    client = httpx.Client(trust_env=False, proxy=exchange.proxy or None, timeout=limits, follow_redirects=False)
+
+    def work() -> None:
+        try:
+            outcome.append(_exchange(client, url, request))
+        except SigningFailed as error:
+            outcome.append(error)
+        except (httpx.HTTPError, OSError, ValueError) as error:
+            outcome.append(SigningFailed(f"cannot be reached: {str(error) or type(error).__name__}"))
+
+    thread = threading.Thread(target=work, name="time-stamp", daemon=True)
+    thread.start()
+    thread.join(exchange.total_s)
+    if not outcome:
+        client.close()
+        raise SigningFailed(f"no complete answer within {exchange.total_s:g} s")
+    client.close()
+    if isinstance(outcome[0], SigningFailed):
+        raise outcome[0]
+    return outcome[0]
+
+
+def _exchange(client: httpx.Client, url: str, request: bytes) -> bytes:
+    headers = {"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"}
+    body = bytearray()
+    with client.stream("POST", url, content=request, headers=headers) as response:
+        if response.status_code != 200:
+            raise SigningFailed(f"answered with HTTP status {response.status_code}")
+        for piece in response.iter_bytes():
+            body += piece
+            if len(body) > MAX_RESPONSE:
+                raise SigningFailed(f"answered more than {MAX_RESPONSE} bytes")
+    return bytes(body)
