@@ -17,6 +17,7 @@ from gensafe.core.config import Config, check_config
 from gensafe.core.errors import GensafeError
 from gensafe.core.hazards import CATEGORIES
 from gensafe.core.types import Modality
+from gensafe.core.types.stages import NOT_STAMPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,38 @@ def _keys(config: Config) -> Iterator[Finding]:
         yield Finding("note", "keys", f"none in {directory} yet; made on first run")
         return
     ring = KeyRing.open(directory, environment=config.environment, create=False, passphrase=key_passphrase())
-    if ring.development:
+    if ring.claimless:
+        yield Finding("gap", "keys", "no claim key: serve will not start until gensafe keys import installs one")
+    elif ring.development:
         yield Finding("note", "keys", "development keys: signatures prove nothing to third parties")
     else:
         yield Finding("ok", "keys", "claims are signed by an imported key")
+
+
+def _signing(config: Config) -> Iterator[Finding]:
+    """Opens the signer and asks each time-stamp authority for one stamp; signs nothing."""
+    from gensafe.keys import KeyRing
+    from gensafe.pipeline.assemble import key_passphrase
+    from gensafe.pipeline.signing import Signing
+
+    directory = Path(config.data_dir) / "keys"
+    if not (directory / "keyring.json").exists():
+        return
+    ring = KeyRing.open(directory, environment=config.environment, create=False, passphrase=key_passphrase())
+    if ring.claimless:
+        return
+    signing = Signing(config, ring, SystemClock())
+    signer = signing.tools().signer
+    yield Finding("ok", "signing", f"{config.signing.provider}: {signer.algorithm}")
+    if signing.outside:
+        for problem in signing.ask_authorities():
+            yield Finding("gap", "signing", problem)
+        if not signing.down:
+            yield Finding("ok", "signing", f"time-stamps by {len(config.signing.time_stamp)} authorities, in order")
+    else:
+        own = "stamped by the key ring's own authority" if ring.tsa_anchors() else "not time-stamped"
+        level = "note" if config.environment == "development" else "gap"
+        yield Finding(level, "signing", f"{own}: {NOT_STAMPED}")
 
 
 def _folders(config: Config) -> Iterator[Finding]:
@@ -183,6 +212,7 @@ def _sandbox(config: Config) -> Iterator[Finding]:
 
 EXAMINATIONS: tuple[tuple[str, Callable[[Config], Iterator[Finding]]], ...] = (
     ("keys", _keys),
+    ("signing", _signing),
     ("backend", _backend),
     ("watermark", _watermarks),
     ("policy", _policy),

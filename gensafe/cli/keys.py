@@ -44,7 +44,6 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run one verb."""
     from gensafe.keys import KeyRing, Role
-    from gensafe.keys.index import State
     from gensafe.pipeline.assemble import key_passphrase, log_key_change
 
     config = read_config(args)
@@ -64,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         for info in infos:
             mark = " development" if info.development else ""
             say(f"{info.key_id}  {info.role:10} {info.state:8} {iso(info.created_ms)}{mark} {info.reason}".rstrip())
-        if not any(info.role is Role.CLAIM and info.state is State.ACTIVE for info in infos):
+        if ring.claimless:
             note("no claim key: nothing can be signed until gensafe keys import installs one")
         elif ring.development:
             note("development keys: signatures made here prove nothing to third parties")

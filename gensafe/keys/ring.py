@@ -119,6 +119,11 @@ class KeyRing:
         return active is None or active.development
 
     @property
+    def claimless(self) -> bool:
+        """Whether nothing can be signed: there is no active claim key."""
+        return self._index.active(Role.CLAIM) is None
+
+    @property
     def sealed(self) -> bool:
         """Whether private keys are encrypted at rest under a passphrase."""
         return bool(self._index.salt)

@@ -108,6 +108,10 @@ class Signing:
         found += [self._folder.problem] if self._folder.problem else []
         return (*found, *(self._outside.problems() if self._outside else ()))
 
+    def ask_authorities(self) -> tuple[str, ...]:
+        """Ask every outside authority now; what is wrong with those that fail."""
+        return self._outside.ask_all() if self._outside else ()
+
     @property
     def down(self) -> bool:
         """Whether the last attempt to sign failed, or no time-stamp authority answers."""

@@ -93,6 +93,15 @@ class OutsideTimeStamper:
         with self._lock:
             return all(b.problem for b in self._breakers.values())
 
+    def ask_all(self) -> tuple[str, ...]:
+        """Ask every authority for a stamp on nothing; what is wrong with those that fail."""
+        for url, breaker in self._breakers.items():
+            try:
+                self._ask(url, bytes(32))
+            except SigningFailed as error:
+                self._failed(breaker, error.message)
+        return self.problems()
+
     def stamp(self, imprint: bytes) -> bytes:
         """Time-stamp a SHA-256 digest (32 bytes); DER TimeStampToken.
 
