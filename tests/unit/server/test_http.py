@@ -159,7 +159,9 @@ async def test_lost_manifest_is_recovered_over_the_api(deployment, outputs, copy
         assert by_get.json() == by_post.json() == {"matches": [{"manifestId": output.manifest.label}]}
         # A stranger who reads the signed file has only what stands in it.
         promised = reading.soft_bindings[0]
-        as_written = await client.get("/v1/matches/byBinding", params={"alg": promised.alg, "value": promised.value})
+        as_written = await client.get(
+            "/softbinding/v1/matches/byBinding", params={"alg": promised.alg, "value": promised.value}
+        )
         assert as_written.json() == by_get.json()
 
 
