@@ -191,7 +191,7 @@ def test_records_intents_prompts_and_holds(registry: Registry):
 
 
 def test_a_database_keyed_by_request_id_alone_is_brought_forward(target: Path | str, tmp_path: Path):
-    """Seen failing before there were keys per tenant: the second tenant's id was refused as used."""
+    """The review saw the second tenant's id refused as used."""
     if isinstance(target, Path):
         pytest.skip("for SQLite see tests/unit/registry/test_request_keys.py")
     import sqlalchemy as sa

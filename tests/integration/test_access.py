@@ -1,6 +1,6 @@
 """Who may do what, and who sees what: every RPC and HTTP route for every kind of caller, on one real server.
 
-Seen failing before scopes: B's ``Resolve`` of A's record gave the manifest, which sent as a sidecar gave A's whole
+The review saw on ed72f70: B's ``Resolve`` of A's record gave the manifest, which sent as a sidecar gave A's whole
 text; ``Query`` showed legal holds to all; B's use of A's request id was ALREADY_EXISTS; ``GetProof`` told "no such
 record" from "not yours"; a wrong key beside a certificate was passed over; odd headers were 500.
 """
@@ -392,7 +392,7 @@ def test_a_binding_finds_only_the_askers_records(site: Site):
 
 
 def test_a_stranger_finds_a_manifest_by_the_file_and_never_by_its_likeness(site: Site):
-    """Seen failing before: words masked out of A's text led to its manifest by likeness."""
+    """The review saw: words masked out of A's text led to its manifest by likeness."""
     url = f"http://{site.http}/softbinding/v1/matches/byContent"
     found = httpx.post(url, content=site.picture_data, timeout=60).json()["matches"]
     assert [match["manifestId"] for match in found] == [site.picture.manifest.label]
@@ -426,7 +426,7 @@ def test_two_credentials_are_not_one(site: Site):
      ("", 421), ("verify.example.org:x", 421), ("10.0.0.1", 421)],
 )  # fmt: skip
 def test_other_names_of_the_server_are_refused(host: str, status: int, site: Site):
-    """Seen failing before: any name was served, so a page of another site could read answers (DNS rebinding)."""
+    """Before: any name was served, so a page of another site could read answers (DNS rebinding)."""
     assert httpx.get(f"http://{site.http}/healthz", headers={"host": host}).status_code == status
 
 
@@ -454,7 +454,7 @@ def test_a_removed_key_stops_working_on_every_door(site: Site, channel: grpc.Cha
 
 
 def test_a_legal_hold_is_the_owners_to_know(tmp_path: Path, write_config, server_process):
-    """Seen failing before: acme and beta read the hold's id and scope by Query, Export and GetProof."""
+    """The review saw: acme and beta read the hold's id and scope by Query, Export and GetProof."""
     keys = tmp_path / "keys.txt"
     keys.write_text(key_lines())
     config = write_config(tmp_path, server={"api_keys": str(keys)})

@@ -84,7 +84,7 @@ FIELDS = ("prompt", "model", "media_type", "label_profile", "request_id", "input
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=HOSTILE, modality=st.sampled_from([Modality.TEXT, Modality.IMAGE]))
 def test_no_field_of_a_request_reaches_what_cannot_be_erased(chain, field, text, modality):
-    """Seen before: media_type "image/png; owner=..." in the log; the name of an input in manifest, file and blob."""
+    """Seen by the review: media_type "image/png; owner=..." in the log; the name of an input in manifest, file and blob."""
     fields: dict = {"modality": modality}
     if field == "input name":
         fields["inputs"] = (InputMedia(png(), "image/png", text),)
@@ -135,7 +135,7 @@ def test_the_client_keeps_file_names_to_itself(tmp_path):
 
 
 def test_a_policy_change_that_cannot_be_logged_is_not_in_force(tmp_path):
-    """Failed before: the switch came first, so the policy was in force and its change is not in the log (S10)."""
+    """Seen by the review: the switch came first, so the policy was in force and its change is not in the log (S10)."""
     path = tmp_path / "policy.toml"
     path.write_text(POLICY)
     config = Config(

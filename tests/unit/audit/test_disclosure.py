@@ -1,4 +1,4 @@
-"""Which log entries a scope may read. Seen failing before: entries without a tenant, legal holds among them, were
+"""Which log entries a scope may read. The review saw on ed72f70: entries without a tenant, legal holds among them, were
 everybody's, and a caller whose tenant was "" saw the entries of all.
 """
 

@@ -160,7 +160,7 @@ def test_an_output_on_which_a_filter_failed_is_not_met(empty: AuditLog):
 
 @pytest.mark.parametrize("regime", sorted(REGIMES))
 def test_nothing_released_and_everything_blocked_meets_nothing(empty: AuditLog, regime: str):
-    """Seen before: "met in the evidence, 0 of 0 outputs passed ... 74 requests were blocked; 0 filter outages"."""
+    """The review saw: "met in the evidence, 0 of 0 outputs passed ... 74 requests were blocked; 0 filter outages"."""
     start(empty)
     for n in range(3):
         empty.append(
@@ -187,7 +187,7 @@ def test_nothing_released_and_everything_blocked_meets_nothing(empty: AuditLog, 
     ],
 )
 def test_a_duty_whose_categories_nobody_covers_is_not_met(empty: AuditLog, how: str, status: Status, word: str):
-    """Seen before: "sexual depictions: met in the evidence, 4 of 4" with no classifier of nudity installed."""
+    """The review saw: "sexual depictions: met in the evidence, 4 of 4" with no classifier of nudity installed."""
     rest = [c for c in CATEGORIES if c not in ("sxc", "cse")]
     coverage = {m.value: {"whole": rest, "part": [], "none": [], how: ["sxc", "cse"]} for m in Modality}
     if how == "unstated":
@@ -342,7 +342,7 @@ def test_erasure_leaves_a_tombstone_and_a_sound_log(data_dir: Path, capsys: pyte
 
 
 def test_an_erasure_waits_for_the_process_that_holds_the_log(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
-    """Seen before: "stop the server first". Now the order stays, and whoever holds the log carries it out."""
+    """Before: "stop the server first". Now the order stays, and whoever holds the log carries it out."""
     from gensafe.cli import orders
     from gensafe.pipeline.orders import carry_out_orders
 
@@ -361,7 +361,7 @@ def test_an_erasure_waits_for_the_process_that_holds_the_log(data_dir: Path, mon
 
 
 def test_erasing_says_what_it_would_do_and_refuses_what_is_not_there(data_dir: Path, capsys):
-    """Seen before: a misspelt subject was "erased 0 prompts", exit 0; no dry run; a hold on everything by default."""
+    """Before: a misspelt subject was "erased 0 prompts", exit 0; no dry run; a hold on everything by default."""
     where = ["--data-dir", str(data_dir), "--json"]
     with AuditLog.open_readonly(data_dir / "log") as log:
         size = log.size
@@ -380,7 +380,7 @@ def test_erasing_says_what_it_would_do_and_refuses_what_is_not_there(data_dir: P
 
 
 def test_a_report_of_misuse_is_logged_and_its_words_can_be_erased(data_dir: Path, tmp_path: Path, capsys):
-    """Seen before: ``misuse.reported`` was documented, counted and exported, and nothing could write it."""
+    """The review saw: ``misuse.reported`` was documented, counted and exported, and nothing could write it."""
     where = ["--data-dir", str(data_dir), "--json"]
     words = "a picture of Ann Example, sent to her employer"
     ring = KeyRing.open(data_dir / "keys")

@@ -1,7 +1,7 @@
 """Nothing is claimed without a producer (DESIGN.md, promise 10): events, plugin groups, config keys, duties, states.
 
-The tests read the product's source, not its behaviour: what nobody calls cannot be tested by running it. Seen failing
-on the code before: the groups signers and stores had no loader, three events no writer.
+The tests read the product's source, not its behaviour: what nobody calls cannot be tested by running it. The
+review found on ed72f70: the groups signers and stores had no loader, three events no writer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What players, browsers and phones read is read; what lacks samples is refused.
 
-Seen failing before: each of these files was "of no known media type", "cut short", "could not be decoded" or taken for
-another kind of medium.
+The public reports in ``shared/cases`` were seen with files of these kinds "of no known media type", "cut short", "could
+not be decoded" or taken for another kind of medium; the others are their siblings.
 """
 
 import io

@@ -1,8 +1,8 @@
 """The cage of the reading worker: a program inside tries each way out, and each fails, as root and as nobody.
 
-Seen on the code before (root, seccomp deny list in force): O_TRUNC emptied a file; tgkill, rt_tgsigqueueinfo, pidfd_*
-and prlimit64 reached the parent; its environ and mem were readable; fchmod, chown, mknod, setxattr, utimensat,
-shmget, memfd_create, flock and reading any file of the user succeeded.
+The review saw on ed72f70 (root, seccomp deny list in force): O_TRUNC emptied a file; tgkill, pidfd_send_signal and
+prlimit64 reached the parent; its environ and mem were readable; fchmod, mknod, setxattr, lchown, shmget and
+memfd_create succeeded. The other attempts here are their siblings.
 """
 
 import os

@@ -99,7 +99,7 @@ def events(chain: Chain) -> list[str]:
 
 @pytest.mark.parametrize(("state", "reason"), [("fails", "SAFETY_UNAVAILABLE"), ("hangs", "timed out")])
 def test_a_classifier_that_fails_is_logged_once_and_once_when_it_is_back(config, guard, state, reason):
-    """Seen before: 74 requests blocked as timed out or busy, no entry, and a report of "0 filter outages, met"."""
+    """The review saw: 74 requests blocked as timed out or busy, no entry, and a report of "0 filter outages, met"."""
     with open_chain(config) as chain:
         assert isinstance(ask(chain), Released)
         assert outages(chain) == []

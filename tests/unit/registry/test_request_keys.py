@@ -1,6 +1,6 @@
 """A request id means something within its tenant only, also in databases that were made when it was global.
 
-Seen failing on the schema with ``request_id`` as the only key: the second tenant's ``open_intent`` raised
+With ``request_id`` as the only key the review saw the second tenant's id refused: ``open_intent`` raised
 "this request id was used for another request", which tells that the id exists.
 """
 

@@ -1,7 +1,7 @@
 """API keys: what a file may say, and that a change of the file counts at once.
 
-Seen failing on the code that read the file once: a removed key answered until the server was started again. Digests
-with other characters than hex digits were accepted, and one outside ASCII made every call fail with a TypeError.
+The review saw on commit ed72f70, which read the file once, that a removed key answered until the server was started
+again. Digests with other characters than hex digits were accepted, and one outside ASCII made every call fail with a TypeError.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def test_nothing_presented_is_nobody_and_a_right_key_is_somebody(file: Path):
 
 
 def test_without_an_identity_nothing_opens():
-    """Seen failing before: ``caller()`` outside a call was the owner of everything."""
+    """Before: ``caller()`` outside a call was the owner of everything (read in the code by the review)."""
     import contextvars
 
     def outside() -> None:

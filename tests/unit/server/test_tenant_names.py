@@ -1,7 +1,7 @@
 """Which name of a client certificate is its tenant, and what may name one.
 
-Seen failing on the code that took the first alternative name of any kind, whatever it was: of a DNS name "d" and a URI
-the tenant was "d", an e-mail address was a tenant, and a certificate without names, or with an empty one, was the
+The review saw on commit ed72f70, which took the first alternative name of any kind: of a DNS name "d" and a URI the
+tenant was "d", an e-mail address was a tenant, and a certificate without names, or with an empty one, was the
 tenant "", who saw the log of all.
 """
 
