@@ -1,7 +1,7 @@
 """Client certificates on a real server: whose call it is, and that one wrong credential is never passed over.
 
-The review saw on ed72f70: certificates without a name saw the entries of every tenant; an e-mail address was a tenant; the
-key decided over the certificate; a wrong key beside a certificate was ignored.
+The review saw on ed72f70: certificates without a name saw the entries of every tenant; an e-mail address was a tenant;
+the key decided over the certificate; a wrong key beside a certificate was ignored.
 """
 
 from __future__ import annotations

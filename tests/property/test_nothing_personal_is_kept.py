@@ -84,7 +84,7 @@ FIELDS = ("prompt", "model", "media_type", "label_profile", "request_id", "input
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=HOSTILE, modality=st.sampled_from([Modality.TEXT, Modality.IMAGE]))
 def test_no_field_of_a_request_reaches_what_cannot_be_erased(chain, field, text, modality):
-    """Seen by the review: media_type "image/png; owner=..." in the log; the name of an input in manifest, file and blob."""
+    """The review saw: media_type "image/png; owner=..." in the log; an input's name in manifest, file and blob."""
     fields: dict = {"modality": modality}
     if field == "input name":
         fields["inputs"] = (InputMedia(png(), "image/png", text),)

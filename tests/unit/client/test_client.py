@@ -1,8 +1,8 @@
 """The clients against real gRPC servers: what is sent where, what is checked, what an error says.
 
-Seen by the review or read in the code of ed72f70: a key for 192.0.2.1 went out in the clear (no credentials were made); proxies of the environment
-were asked for 127.0.0.1; a download resumed on wrong bytes came back as if it were right; "prompt: prompt: ..." and
-"(retry after 2 s) (retry after 2 s)"; AsyncClient had no fetch, classify, proof, close or on_event.
+Seen by the review or read in the code of ed72f70: a key for 192.0.2.1 went out in the clear (no credentials were made);
+proxies of the environment were asked for 127.0.0.1; a download resumed on wrong bytes came back as if it were right;
+"prompt: prompt: ..." and "(retry after 2 s) (retry after 2 s)"; AsyncClient had no fetch, classify, proof or close.
 """
 
 from __future__ import annotations

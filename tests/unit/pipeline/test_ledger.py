@@ -1,7 +1,7 @@
 """Log and registry never contradict each other: every record has one ending, also while the registry cannot be written.
 
-The review saw on ed72f70 two endings for one record (``released`` and ``failed``) and four ``released`` for one reviewed
-output. The other cases are siblings of these: an intent that stays open, a request that cannot be asked again.
+The review saw on ed72f70 two endings for one record (``released`` and ``failed``) and four ``released`` for one
+reviewed output. The other cases are siblings of these: an intent that stays open, a request that cannot be asked again.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def test_changes_take_effect_and_broken_files_do_not(tmp_path):
 
 
 def test_a_change_that_was_not_settled_is_not_in_force_and_is_read_again(tmp_path):
-    """Seen by the review: ``refresh`` switched first, so a log that failed meanwhile left a policy in force unlogged."""
+    """The review saw: ``refresh`` switched first, so a log that failed meanwhile left a policy in force unlogged."""
     path = tmp_path / "policy.toml"
     write(path, GOOD, 1_000)
     held = PolicyFile(path)

@@ -1,7 +1,8 @@
 """API keys: what a file may say, and that a change of the file counts at once.
 
 The review saw on commit ed72f70, which read the file once, that a removed key answered until the server was started
-again. Digests with other characters than hex digits were accepted, and one outside ASCII made every call fail with a TypeError.
+again. Digests with other characters than hex digits were accepted, and one outside ASCII made every call fail with a
+TypeError.
 """
 
 from __future__ import annotations
