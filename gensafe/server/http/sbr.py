@@ -4,7 +4,7 @@ It answers queries and hands out manifests. It stores nothing for others (storin
 and ``/services/capabilities`` does not list them), and it fetches nothing (``byReference`` is 403). A receipt is the
 log's own proof for the record (C2SP tlog-proof).
 
-Who sees what (docs/adr/0007): a stranger gets the manifest of a file that he shows he has, by its exact bytes or by its
+Who sees what (docs/adr/0008): a stranger gets the manifest of a file that he shows he has, by its exact bytes or by its
 mark on like content, or whose manifest he can name (a name is 122 random bits and stands in the file alone). An id or a
 mere likeness shows nothing, so ``byBinding`` and matches by likeness are for the record's tenant, known by its API key.
 """
