@@ -1,5 +1,31 @@
 # Recipes for people working on GenSafe.
 
+bin := ".venv/bin/"
+
+# Linters, import floors, types, fast unit tests: what to run while working.
+check: lint
+    {{bin}}python -m pytest -n auto tests/unit/core tests/unit/keys tests/unit/registry tests/unit/marking tests/unit/test_tree.py
+
+# Linters, import floors and types only.
+lint:
+    {{bin}}ruff check .
+    {{bin}}ruff format --check .
+    {{bin}}lint-imports
+    {{bin}}mypy
+
+# Every test that this machine can run.
+test:
+    {{bin}}python -m pytest -n auto
+
+# Generated code and documents: Python from proto/, docs/cli*.md from the parsers.
+generate:
+    scripts/generate_proto.sh
+    {{bin}}python scripts/generate_cli_docs.py
+
+# Build, install into a clean environment, and use what would be released.
+release-check:
+    scripts/release_check.sh
+
 # Train the model from nothing on one CPU core (about an hour); the bundle lands in build/nano/symphony-nano.
 train-nano minutes="75":
     python -m gensafe_backends.symphony.train --config nano --minutes {{minutes}} --out build/nano --resume
