@@ -7,7 +7,9 @@ from enum import StrEnum
 
 from gensafe.core.errors import GensafeError
 from gensafe.core.ids import record_id_text, unpack_payload
-from gensafe.core.types import Detection, MarkLevel, Media, Modality, Outcome
+from gensafe.core.softbinding import is_ours, payload_of
+from gensafe.core.types import PAYLOAD_BYTES, Detection, MarkLevel, Media, Modality, Outcome
+from gensafe.provenance import ManifestReading
 from gensafe.verify.budget import OUT_OF_TIME, Budget
 from gensafe.verify.conclusion import MarkFact
 from gensafe.verify.context import VerifyContext
@@ -59,11 +61,21 @@ class MarkSearch:
         return self.detection is not None and self.detection.level is MarkLevel.UNDECIDABLE
 
 
-def search(content: Media | None, context: VerifyContext, budget: Budget) -> MarkSearch:
-    """Search ``content`` under each epoch's key, newest first, and keep the strongest answer.
+def promised_epoch(reading: ManifestReading | None) -> int | None:
+    """The epoch of the mark that a manifest of ours names; None = it names none. Only says where to look first."""
+    for binding in reading.soft_bindings if reading is not None else ():
+        payload = payload_of(binding.value) if is_ours(binding.alg) else None
+        if payload is not None and len(payload) == PAYLOAD_BYTES:
+            return unpack_payload(payload)[1]
+    return None
+
+
+def search(content: Media | None, context: VerifyContext, budget: Budget, first: int | None = None) -> MarkSearch:
+    """Search ``content`` under each epoch's key, ``first`` and then newest first, and keep the strongest answer.
 
     Every further key is a further chance of a false alarm, so the p-value is multiplied by the number of keys tried
-    (union bound). A payload that names another epoch than the key that opened it is not ours.
+    (union bound); by that of all keys where the file itself said which comes first. A payload that names
+    another epoch than the key that opened it is not ours.
     """
     if content is None:
         return MarkSearch(Search.FAILED, "the content could not be decoded")
@@ -77,10 +89,10 @@ def search(content: Media | None, context: VerifyContext, budget: Budget) -> Mar
     best: tuple[Detection, int] | None = None
     tried = 0
     try:
-        for epoch in context.epochs:
+        for epoch in sorted(context.epochs, key=lambda epoch: epoch != first):  # stable: the others stay newest first
             if budget.spent:
                 return MarkSearch(Search.FAILED, OUT_OF_TIME)
-            tried += 1
+            tried = tried + 1 if first is None else len(context.epochs)
             detection = detector(content, context.key_for(modality, epoch))
             if detection.level is MarkLevel.RECORD and detection.payload is not None:
                 record_id, named = unpack_payload(detection.payload)

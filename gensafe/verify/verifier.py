@@ -80,7 +80,7 @@ def verify_bytes(
     reading, of_manifest = found.reading, manifest_fact(found)
     found = _whole_if_signed(found, of_manifest)
     # 2.
-    mark = marks.search(found.content, context, budget)
+    mark = marks.search(found.content, context, budget, marks.promised_epoch(reading))
     binding = soft_binding(mark, reading, keys=context.key_for is not None)
     # 3.
     record = find_record(found, mark, context, scope, budget)
