@@ -43,7 +43,7 @@ max_concurrent = {concurrent}
 max_queued = {queued}
 tenant_share = 1.0
 [safety]
-timeout_s = 3000
+timeout_s = 600
 policy = "{policy}"
 """
 
@@ -52,7 +52,7 @@ def patient_policy(folder: Path) -> Path:
     """The built-in policy with time for its classifiers; else a busy machine blocks requests as "timed out"."""
     path = folder / "policy.toml"
     text = DEFAULT_POLICY.read_text("utf-8")
-    path.write_text(re.sub(r"(?m)^timeout_s = .*", "timeout_s = 3000.0", text, count=1), "utf-8")
+    path.write_text(re.sub(r"(?m)^timeout_s = .*", "timeout_s = 600.0", text, count=1), "utf-8")
     return path
 
 
