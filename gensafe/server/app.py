@@ -176,6 +176,7 @@ async def _start_http(
             hosts=hosts,
             front=Front(chain, generation, keys, limits, MAX_BODY),
             limits=limits,
+            max_bytes=config.max_request_bytes,
         ),
         http=bounded_protocol(config.max_calls, config.header_timeout_s),
         timeout_graceful_shutdown=config.drain_s,
