@@ -16,6 +16,11 @@ Spans = tuple[tuple[int, int], ...]
 _BMFF_UUID: Final = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _GEOB_TYPES: Final = (b"application/c2pa", b"application/x-c2pa-manifest-store")
 _MAX_PARTS: Final = 100_000
+_BEFORE_FTYP: Final = (b"free", b"skip", b"wide", b"pnot", b"styp")
+"""Boxes without media that writers put before ``ftyp``; players skip them (docs/formats.md)."""
+_BMFF_STARTS: Final = (b"ftyp", b"moov", b"mdat", *_BEFORE_FTYP)
+_STORE_WORDS: Final = (_BMFF_UUID, b"jumb", b"c2pa", b"C2PA", b"caBX", b"dcterms:provenance")
+"""One of these is in every file that carries a manifest store or the address of one (C2PA 2.2, section 11 and A)."""
 
 
 def locate(data: bytes) -> Spans:
@@ -33,7 +38,7 @@ def locate(data: bytes) -> Spans:
             return _riff(data)
         if data[:3] == b"ID3":
             return _id3(data)
-        if data[4:8] in (b"ftyp", b"styp"):
+        if data[4:8] in _BMFF_STARTS:
             return _bmff(data)
     except (IndexError, ValueError):
         return ()
@@ -43,6 +48,23 @@ def locate(data: bytes) -> Spans:
 def extract(data: bytes) -> bytes:
     """The manifest store's bytes; b"" when ``locate`` finds none."""
     return b"".join(data[start:end] for start, end in locate(data))
+
+
+def may_hold_store(data: bytes) -> bool:
+    """False only if nothing in ``data`` can be a manifest store or the address of one."""
+    return any(word in data for word in _STORE_WORDS)
+
+
+def from_ftyp(data: bytes) -> bytes:
+    """``data`` for a reader that wants ``ftyp`` first: a box without media before it is called ``ftyp`` as well.
+
+    Offsets stay. ``ftyp`` boxes are outside the hash (C2PA 2.2, 18.7: default exclusions), so the hash
+    fits afterwards only if the signer left the leading box out of it too: nothing that was covered becomes uncovered.
+    """
+    if data[4:8] not in _BEFORE_FTYP:
+        return data
+    length = int.from_bytes(data[:4], "big")
+    return data[:4] + b"ftyp" + data[8:] if 8 <= length < len(data) else data
 
 
 def overwrite(data: bytes, store: bytes) -> bytes:

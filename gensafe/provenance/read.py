@@ -16,7 +16,7 @@ from gensafe.core.clock import SystemClock
 from gensafe.core.errors import ManifestInvalid
 from gensafe.provenance import a8, c2pa_adapter, containers
 from gensafe.provenance.a8 import A8Wrapper, TextWrapperInvalid
-from gensafe.provenance.c2pa_adapter import LibraryReading
+from gensafe.provenance.c2pa_adapter import LibraryReading, RemoteManifest
 from gensafe.provenance.judge import hard_binding_holds, judge
 from gensafe.provenance.trust import TrustStore
 from gensafe.provenance.types import ManifestReading, ManifestState, Status
@@ -42,13 +42,25 @@ def read_asset(
         return _read_text(data, sidecar, trust)
     reading: LibraryReading | None = None
     if media_type in c2pa_adapter.readable_types():
-        reading = c2pa_adapter.read(data, media_type, trust)
+        reading = _embedded(data, media_type, trust)
         if reading is not None:
             return _judge(reading, containers.extract(data), trust)
     if sidecar is None:
         return None
     reading = c2pa_adapter.read(data, None, trust, sidecar)
     return None if reading is None else _judge(reading, sidecar, trust)
+
+
+def _embedded(data: bytes, media_type: str, trust: TrustStore) -> LibraryReading | None:
+    """What the library says. A container that it refuses and that holds no store has no manifest; it is not altered."""
+    try:
+        return c2pa_adapter.read(containers.from_ftyp(data), media_type, trust)
+    except RemoteManifest:
+        raise
+    except ManifestInvalid:
+        if containers.may_hold_store(data):
+            raise
+        return None
 
 
 def read_store(store: bytes, trust: TrustStore) -> ManifestReading:

@@ -23,7 +23,7 @@ from gensafe.safety.policy import DEFAULT_POLICY
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 pytestmark = pytest.mark.shared
-ALTERED, NOTHING, UNREADABLE = 1, 2, 3
+NOTHING, UNKNOWN = 2, 4  # nothing found; a signer that is not known here
 ALLOW, HELD = 0, 2
 
 
@@ -68,7 +68,7 @@ ROWS = [
     verify("10", "noeos_opus.ogg", NOTHING),
     classify("10", "noeos_opus.ogg"),
     *(verify("11", n, NOTHING) for n in ("tts_stream_7f.wav", "tts_stream_80.wav")),
-    classify("12", "vfr_tiny.mp4", says="3 frames"),
+    classify("12", "vfr_tiny.mp4", never="max_frames"),
     classify("13", "black_on_transparent.png", HELD, "block"),
     classify("13", "white_on_transparent.png", HELD, "block"),
     classify("13", "white_on_transparent.webp", HELD, "block"),
@@ -78,10 +78,11 @@ ROWS = [
     classify("16", "ztxt_big.png"),
     verify("17", "exif_garbage.png", NOTHING),
     classify("18", "mpo_stale.jpg", never="animation"),
-    Row("22", "doctor --config {}/bom.toml --data-dir DATA", 1, "loopback|gap|ok", "not valid TOML"),
+    Row("22", "doctor --config {}/bom.toml --data-dir DATA", 0, "ok", "not valid TOML"),
     Row("22", "policy check {}/pbom.toml", 0),
     Row("22", "watermark embed BUSY OUT.png --payload 00112233445566 --key {}/kbom.txt", 0),
-    Row("18", "watermark embed {}/mpo_stale.jpg OUT.jpg --payload 00112233445566 --key KEY", 0, never="2 pictures"),
+    # One picture, and too flat to be marked: that is what is said.
+    Row("18", "watermark embed {}/mpo_stale.jpg OUT.jpg --payload 00112233445566 --key KEY", 1, "flat", "2 pictures"),
     trusted("24", "free_first.mp4", NOTHING),
     trusted("24", "styp_first.mp4", NOTHING),
     trusted("24", "junk_first.mp3", NOTHING),
@@ -132,7 +133,7 @@ def test_the_command_gives_the_expected_value(row, place, capsys):
 
 # --- texts: each line of a file ------------------------------------------------------------------------------------
 
-TEXTS = {"05": (ALLOW, "allow"), "06": (ALLOW, "allow"), "07": (HELD, "review"), "23": (None, "redact")}
+TEXTS = {"05": (ALLOW, "allow"), "06": (ALLOW, "allow"), "07": (HELD, "review"), "23": (None, "personal data")}
 
 
 @pytest.mark.parametrize("number", TEXTS)
@@ -141,7 +142,7 @@ def test_every_text_of_the_case_gets_the_expected_verdict(number, place, capsys)
     for line in (case(number) / "texts.txt").read_text("utf-8").splitlines():
         got = main(["classify", "--text", line, "--policy", str(place["POLICY"])])
         said = capsys.readouterr().out
-        assert code in (None, got) and said.startswith(action), (line, got, said)
+        assert code in (None, got) and action in said, (line, got, said)
 
 
 # --- 01, 04, 15: files that are made here ----------------------------------------------------------------------------
@@ -173,7 +174,7 @@ def gensafe(*words: str, **environment: str) -> subprocess.CompletedProcess[byte
 def test_15_a_terminal_that_cannot_show_a_sign_changes_no_verdict(place):
     words = ("verify", place["BUSY"], "--data-dir", place["DATA"])
     usual, narrow = gensafe(*words), gensafe(*words, PYTHONIOENCODING="cp1252")
-    assert narrow.returncode == usual.returncode == NOTHING
+    assert narrow.returncode == usual.returncode == UNKNOWN
     assert b"Traceback" not in narrow.stderr
 
 
@@ -206,9 +207,10 @@ def free_port() -> int:
 
 
 CUT = {
-    "err_mid": "engine dead", "err_str": "CUDA out of memory", "err_event": "overloaded", "fin_error": "error",
-    "filter": "content_filter", "nofinish": "finish",
+    "err_mid": "internal_server_error, code 500", "err_str": "reported an error", "err_event": "reported an error",
+    "fin_error": "error", "filter": "content_filter", "nofinish": "ended early",
 }  # fmt: skip
+"""What is said: names and codes. The engine's own words are not repeated, since they may repeat a prompt."""
 LIGHTHOUSE = "The lighthouse keeper wrote a letter every evening before the lamp was lit."
 WHOLE = {"emoji": "ok \U0001f600 done. " + LIGHTHOUSE, "parts": LIGHTHOUSE, "n2": LIGHTHOUSE, "nodone": LIGHTHOUSE}
 PICTURES = ("gptimage", "dataurl", "mime")
@@ -222,6 +224,8 @@ def asked(tmp_path_factory, place):
     def ask(number: str, mode: str, modality: str, capsys):
         port = free_port()
         config = (case("03") / "cfg.toml").read_text("utf-8").replace("18432", str(port))
+        if mode == "gptimage":
+            config = config.replace('model = "m"', 'model = "gpt-image-1"')
         (folder / "cfg.toml").write_text(f'{config}\n[safety]\npolicy = "{place["POLICY"]}"\n', "utf-8")
         out = folder / (f"{mode}.txt" if modality == "text" else f"{mode}.png")
         words = ["generate", "write about a lighthouse", "--modality", modality, "-o", str(out)]
@@ -259,7 +263,7 @@ def test_19_pictures_of_compatible_servers_are_taken(mode, asked, capsys):
 
 def test_19_the_reason_of_the_engine_is_passed_on(asked, capsys):
     code, out, said = asked("19", "err_first", "text", capsys)
-    assert code == 1 and "queue full" in said and not out.exists()
+    assert code == 1 and "code 429" in said and not out.exists()
 
 
 # --- 08, 20, 21: servers and disks -----------------------------------------------------------------------------------
@@ -268,7 +272,7 @@ def test_19_the_reason_of_the_engine_is_passed_on(asked, capsys):
 def test_08_loopback_asks_no_proxy_and_a_missing_server_is_no_verdict(simulated, place):
     proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "grpc_proxy", "https_proxy"), "http://127.0.0.1:9")
     asked = gensafe("verify", place["BUSY"], "--server", simulated.address, **proxies, no_proxy="")
-    assert asked.returncode == NOTHING, asked.stderr
+    assert asked.returncode == UNKNOWN, asked.stderr
     missing = gensafe("verify", place["BUSY"], "--server", f"127.0.0.1:{free_port()}", **proxies)
     assert missing.returncode == 69 and b"UNREADABLE" not in missing.stdout
 

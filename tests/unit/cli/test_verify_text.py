@@ -7,7 +7,8 @@ from gensafe.provenance import strip_a8
 def test_an_edited_answer_is_recognised_and_the_edit_is_shown(tmp_path, capsys):
     where, out = ["--data-dir", str(tmp_path / "data")], tmp_path / "answer.txt"
     # a question outside the model's world: a fixed answer, which no sampling can have marked
-    assert main(["generate", "tell me about ice hockey", "--modality", "text", "-o", str(out), *where]) == 0
+    words = ["generate", "tell me about ice hockey", "--modality", "text", "--model", "symphony-nano"]
+    assert main([*words, "-o", str(out), *where]) == 0
     said = strip_a8(out.read_text(encoding="utf-8"))
     stripped, edited = tmp_path / "stripped.txt", tmp_path / "edited.txt"
     stripped.write_text(said, encoding="utf-8")
