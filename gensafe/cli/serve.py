@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
             os.kill(os.getpid(), signal.SIGKILL)
 
     chain = open_chain(config, fault_point=fault_point)
+    chain.engines.warm()
     context = open_context(
         chain.keys,
         registry=chain.registry,

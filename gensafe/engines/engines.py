@@ -8,6 +8,7 @@ from gensafe.core.errors import InvalidRequest
 from gensafe.core.ports import TextTokenizer
 from gensafe.core.types import Modality
 from gensafe.engines.engine import Engine
+from gensafe.engines.process import ProcessBackend
 
 
 class Engines:
@@ -20,6 +21,12 @@ class Engines:
 
     def __iter__(self) -> Iterator[Engine]:
         return iter(self._engines)
+
+    def warm(self) -> None:
+        """Let engines that have something to prepare do it before the first request, in the background."""
+        for engine in self._engines:
+            if isinstance(engine.backend, ProcessBackend):
+                engine.backend.warm()
 
     def close(self) -> None:
         """End the processes of the engines that have one."""

@@ -108,6 +108,10 @@ class ProcessBackend:
                     asked_to_stop = time.monotonic()
                     answers.cancel()
 
+    def warm(self) -> None:
+        """Get ready for the first job, in the background, where the plugin has something to prepare."""
+        self._process().tell({"do": "warm"})
+
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text``."""
         process = self._process()

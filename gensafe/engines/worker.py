@@ -1,8 +1,8 @@
 """The process of one engine: loads one backend and runs its jobs in threads, until the server hangs up.
 
-Started by ``process`` as ``python -m gensafe.engines.worker FD``; speaks ``wire`` on that socket. Messages in: ``open``
-(backend and options), ``run`` (a job), ``cancel``, ``encode`` (text to token ids). Messages out carry the id of the
-job they belong to: ``event``, ``error``, ``end``, ``ids``.
+Started by ``process`` as ``python -m gensafe.engines.worker FD``; speaks ``wire`` on that socket. Messages in: the
+backend and its options, then ``run`` (a job), ``cancel``, ``encode`` (text to token ids), ``warm`` (get ready now).
+Messages out carry the id of the job they belong to: ``event``, ``error``, ``end``, ``ids``.
 """
 
 from __future__ import annotations
@@ -76,6 +76,10 @@ class _Serving:
                 case "cancel":
                     if message["id"] in self._cancelled:
                         self._cancelled[message["id"]].set()
+                case "warm":
+                    warm = getattr(self._backend, "warm", None)
+                    if warm is not None:
+                        threading.Thread(target=warm, daemon=True).start()
                 case "encode":
                     threading.Thread(target=self._encode, args=(message,), daemon=True).start()
 

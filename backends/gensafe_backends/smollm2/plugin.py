@@ -83,6 +83,10 @@ class SmolLm2Backend:
         self._lock = Lock()
         self._ready: tuple[Engine, Session] | None = None
 
+    def warm(self) -> None:
+        """Build the engine now, not at the first job."""
+        self._started()
+
     def _started(self) -> tuple[Engine, Session]:
         """The engine, and a session that has read the system message; made at the first need, which takes seconds.
 
