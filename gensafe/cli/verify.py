@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import glob
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, progress, read_config, say
 from gensafe.cli.remote import add_server_arguments, client_options
+from gensafe.cli.verify_demands import Demands, add_demands
 from gensafe.core.errors import GensafeError, InvalidRequest, MediaError, MediaLimitExceeded, UnreadableMedia
 from gensafe.core.outfile import write_file
 from gensafe.core.types import Conclusion, VerificationReport
@@ -31,12 +31,13 @@ def add_parser(commands: Commands) -> None:
         "verify",
         help="say what can be proved about files",
         description="Check manifest, signer, watermark, registry, fingerprint and log of each file and conclude. "
+        "Prints one line per file: verdict, made by AI or not claimed, signed by whom, when, unchanged or how changed. "
         "A negative means 'not found', never 'made by a person'. "
-        "Exit codes: 0 proved (unchanged), 1 altered, layers disagree or transplanted mark, 2 nothing found, "
-        "3 unreadable or could not be examined, 4 signer unknown or untrusted, "
-        "5 derived from an output of ours (not shown to be unchanged), "
-        "64 usage error, 69 the server could not be asked, 70 a fault of ours. "
-        "For several files the worst, in the order 1, 70, 69, 3, 5, 4, 2, 0.",
+        "Exit codes: 0 proved (unchanged); 1 altered, layers disagree, transplanted mark, or a demand that is not met; "
+        "2 nothing found; 3 unreadable or could not be examined; 4 signer unknown or untrusted; "
+        "5 derived from an output of ours (not shown to be unchanged); 64 usage error; 69 the server could not be "
+        "asked; 70 a fault of ours; 74 a report could not be written. "
+        "For several files, the first of 1, 70, 69, 3, 5, 4, 2, 0 that any file has.",
     )
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="files, folders (searched), glob patterns, - = standard input"
@@ -45,53 +46,86 @@ def add_parser(commands: Commands) -> None:
     add_server_arguments(parser, help="ask a running server instead")
     parser.add_argument("--trust-anchors", metavar="PEM", help="further root certificates of signers to trust")
     parser.add_argument("--sidecar", metavar="FILE", help="a detached manifest store (one file only)")
-    parser.add_argument("--fail-on", choices=("nothing-found",), help="treat files without evidence as failures")
+    add_demands(parser)
     shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("-v", "--verbose", action="store_true", help="print every layer of each file")
+    shape.add_argument("-q", "--quiet", action="store_true", help="print nothing; only the exit code answers")
     shape.add_argument("--json", action="store_true", help="print a list of reports")
     shape.add_argument("--crjson", action="store_true", help="print the manifest as crJSON (one file only)")
-    shape.add_argument("--junit", metavar="FILE", help="also write a JUnit report")
+    parser.add_argument("--csv", metavar="FILE", help="also write a table, one row per file")
+    parser.add_argument("--junit", metavar="FILE", help="also write a JUnit report")
 
 
 def run(args: argparse.Namespace) -> int:
     """Verify every file; print as they finish, conclude once."""
     from gensafe.verify import worst_exit
-    from gensafe.verify.render import exit_code, junit, report_dict, report_text
+    from gensafe.verify.render import exit_code
 
     paths = list(expand(args.files))
     if (args.crjson or args.sidecar) and len(paths) != 1:
         raise InvalidRequest("takes one file", field="--crjson" if args.crjson else "--sidecar")
+    for path, field in ((args.csv, "--csv"), (args.junit, "--junit")):
+        if path == "-":  # would be a file of that name
+            raise InvalidRequest("takes a file name", field=field, fix="name a file, or /dev/stdout with --quiet")
+    demands = Demands(args)
     sidecar = _read_argument(args.sidecar, "--sidecar") if args.sidecar else None
-    source = args.server or ""
     with ExitStack() as stack:
         verifier = _remote(args, stack) if args.server else _offline(args, stack)
-        show = progress()
-        reports: list[Result] = []
-        with ThreadPoolExecutor() as pool:
-            for report in pool.map(lambda path: _one(path, verifier, sidecar, source), paths):
-                reports.append(report)
-                if len(paths) > 1:
-                    show("verified", len(reports), len(paths))
-                if not (args.json or args.crjson):
-                    show("", 0, 0)
-                    say(report_text(report, source))
+        reports = _verify_all(paths, verifier, sidecar, args, demands)
+    _finish(reports, args, demands)
+    return worst_exit(demands.exit_code(r, exit_code(r)) for r in reports)
+
+
+def _verify_all(
+    paths: list[Path], verifier: Verifier, sidecar: bytes | None, args: argparse.Namespace, demands: Demands
+) -> list[Result]:
+    """Verify side by side, print in order."""
+    from gensafe.cli.verify_show import paint_for, print_painted
+    from gensafe.verify.render import report_line, report_text
+
+    source, quiet = args.server or "", args.quiet or args.json or args.crjson
+    show, paint = progress(), paint_for(sys.stdout)
+    reports: list[Result] = []
+    with ThreadPoolExecutor() as pool:
+        for report in pool.map(lambda path: _one(path, verifier, sidecar, source), paths):
+            reports.append(report)
+            if len(paths) > 1 and not args.quiet:
+                show("verified", len(reports), len(paths))
+            if quiet:
+                continue
+            show("", 0, 0)
+            print_painted(report_text(report, source) if args.verbose else report_line(report, source, paint), paint)
+            for sentence in demands.unmet(report):
+                say(f"  {sentence}")
+    return reports
+
+
+def _finish(reports: list[Result], args: argparse.Namespace, demands: Demands) -> None:
+    """Print what is about all files, and write the reports that were asked for."""
+    from gensafe.cli.verify_show import summary
+    from gensafe.verify.render import junit, report_dict, reports_csv
+
+    source = args.server or ""
     if args.json:
-        print_json([report_dict(r, source) for r in reports])
+        print_json([_with_demands(report_dict(r, source), r, demands) for r in reports])
     elif args.crjson:
         _print_crjson(reports[0])
-    elif len(reports) > 1:
+    elif len(reports) > 1 and not args.quiet:
         say(summary(reports))
+    if args.csv:
+        write_file(args.csv, reports_csv(reports).encode("utf-8", "backslashreplace"), "--csv")
     if args.junit:
-        write_file(args.junit, junit(reports, source=source).encode("utf-8", "backslashreplace"), "--junit")
-    conclusions = [r.conclusion for r in reports if isinstance(r, VerificationReport)]
-    if args.fail_on == "nothing-found" and Conclusion.NOTHING_FOUND in conclusions:
-        return Exit.FAILED
-    return worst_exit(exit_code(r) for r in reports)
+        unmet = {index: found for index, r in enumerate(reports) if (found := demands.unmet(r))}
+        suite = junit(reports, source=source, unmet=unmet)
+        write_file(args.junit, suite.encode("utf-8", "backslashreplace"), "--junit")
 
 
-def summary(reports: Sequence[Result]) -> str:
-    """One line about several files: how many came to which conclusion."""
-    counts = Counter(r.conclusion.value if isinstance(r, VerificationReport) else "not verified" for r in reports)
-    return f"{len(reports)} files: " + ", ".join(f"{count} {name}" for name, count in counts.most_common())
+def _with_demands(values: dict[str, Any], report: Result, demands: Demands) -> dict[str, Any]:
+    """The report with the demands that it does not meet, and what to exit with for it."""
+    unmet = demands.unmet(report)
+    if not unmet:
+        return values
+    return values | {"unmet": unmet, "exit_code": int(demands.exit_code(report, values["exit_code"]))}
 
 
 def _print_crjson(report: Result) -> None:
@@ -189,7 +223,7 @@ def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
             log = stack.enter_context(AuditLog.open_readonly(data_dir / "log"))
     elif args.data_dir:
         raise InvalidRequest(f"{data_dir} is not a GenSafe data directory", field="--data-dir")
-    else:
+    elif not args.quiet:
         note("no data directory: only the file's own manifest is checked (give --data-dir or --server)")
     context = open_context(
         keys,

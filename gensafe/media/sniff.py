@@ -176,7 +176,7 @@ def sniff(data: bytes) -> str:
         return found
     if is_text(as_text(data)):
         return "text/plain"
-    raise UnreadableMedia("the bytes are of no known media type")
+    raise UnreadableMedia("unrecognised file type")
 
 
 def _sound(data: bytes, at: int) -> str:
@@ -270,7 +270,7 @@ def as_text(data: bytes) -> str:
                 f"the text is not UTF-8 (byte {error.start}); it seems to be in an 8-bit encoding such as Windows-1252",
                 fix="save it as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8",
             ) from None
-        raise UnreadableMedia("the bytes are of no known media type") from None
+        raise UnreadableMedia("unrecognised file type") from None
 
 
 def _mostly_ascii(data: bytes) -> bool:

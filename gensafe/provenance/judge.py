@@ -34,6 +34,7 @@ from gensafe.provenance.types import (
 )
 
 _TEXT_COMPLAINT: Final = "data hash exclusion does not match the manifest location"
+UNSTATED_VERSION: Final = "unstated"  # what engines give as a version that they do not know
 _UNTRUSTED: Final = "signingCredential.untrusted"
 REVOKED: Final = "signingCredential.revoked"
 NOT_REVOKED: Final = "signingCredential.notRevoked"
@@ -318,7 +319,7 @@ def _actions(manifest: Object) -> tuple[ActionReading, ...]:
         for action in _objects(_object(assertion.get("data")).get("actions")):
             agent = action.get("softwareAgent")
             named = _object(agent)
-            text = agent if isinstance(agent, str) else f"{_text(named.get('name'))} {_text(named.get('version'))}"
+            text = agent if isinstance(agent, str) else _named_agent(named)
             found.append(
                 ActionReading(
                     action=_text(action.get("action")),
@@ -328,6 +329,12 @@ def _actions(manifest: Object) -> tuple[ActionReading, ...]:
                 )
             )
     return tuple(found)
+
+
+def _named_agent(agent: Object) -> str:
+    """Name and version; a version that the engine did not state is no part of a name."""
+    version = _text(agent.get("version"))
+    return f"{_text(agent.get('name'))} {'' if version == UNSTATED_VERSION else version}"
 
 
 def _soft_bindings(manifest: Object) -> tuple[SoftBindingReading, ...]:

@@ -80,6 +80,30 @@ class SignedBy:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedByName:
+    """Proved, and the signer's certificate has one of these subjects; also through a recovered manifest.
+
+    A name means something only below a trusted root, so unlike ``SignedBy`` this asks for a proof first.
+    """
+
+    subjects: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.subjects or not all(self.subjects):
+            raise ConfigError("an empty list of signers would accept nobody", field="SignedByName.subjects")
+
+    def verify(self, report: VerificationReport) -> None:
+        """See ``Policy``."""
+        Proved().verify(report)
+        recovered = report.conclusion is Conclusion.PROVED_BY_RECOVERY
+        found = str(
+            _passed(report, "recovered manifest" if recovered else "claim signature").evidence.get("signer", "")
+        )
+        if found not in self.subjects:
+            raise VerificationError(f"signed by {found or 'a certificate that cannot be seen'}")
+
+
+@dataclass(frozen=True, slots=True)
 class TrustedList:
     """The signer is on one of these trust lists, by name; also through a recovered manifest."""
 
@@ -134,6 +158,30 @@ class LoggedIn:
         found = _passed(report, "checkpoint signature").evidence.get("origin")
         if found != self.origin:
             raise VerificationError(f"logged in {found!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A log whose key is known proves the record."""
+
+    def verify(self, report: VerificationReport) -> None:
+        """See ``Policy``."""
+        Proved().verify(report)
+        _passed(report, "log inclusion")
+        _passed(report, "checkpoint signature")
+
+
+@dataclass(frozen=True, slots=True)
+class TimeStamped:
+    """A trusted time-stamp says when it was signed; also through a recovered manifest."""
+
+    def verify(self, report: VerificationReport) -> None:
+        """See ``Policy``."""
+        Proved().verify(report)
+        if report.conclusion is not Conclusion.PROVED_BY_RECOVERY:
+            _passed(report, "time-stamp")
+        elif _passed(report, "recovered manifest").evidence.get("time_trusted") is not True:
+            raise VerificationError("the recovered manifest has no trusted time-stamp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,9 +292,12 @@ def _build(item: Any, depth: int) -> Policy:  # noqa: ANN401 - TOML
 _KINDS: Final[dict[str, tuple[Any, dict[str, type | tuple[type, ...]]]]] = {
     "Proved": (Proved, {}),
     "SignedBy": (SignedBy, {"fingerprints": list}),
+    "SignedByName": (SignedByName, {"subjects": list}),
     "TrustedList": (TrustedList, {"names": list}),
     "MarkedWith": (MarkedWith, {"scheme": str, "p_value": (int, float)}),
+    "Logged": (Logged, {}),
     "LoggedIn": (LoggedIn, {"origin": str}),
+    "TimeStamped": (TimeStamped, {}),
     "GeneratedAfter": (GeneratedAfter, {"time": str}),
     "AllOf": (AllOf, {"policies": list}),
     "AnyOf": (AnyOf, {"policies": list}),

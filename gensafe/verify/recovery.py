@@ -35,7 +35,7 @@ def recover_manifest(
     if match is None or context.records is None:
         return Recovery(Recovered.NONE, Line(name, Outcome.ABSENT, "no record to recover a manifest from"))
     if found.reading is not None and found.reading.state is not ManifestState.INVALID:
-        return Recovery(Recovered.NONE, Line(name, Outcome.ABSENT, "not needed: the file has its own"))
+        return Recovery(Recovered.NONE, Line(name, Outcome.UNSUPPORTED, "not needed: the file has its own manifest"))
     if budget.spent:
         return Recovery(Recovered.NONE, Line(name, Outcome.ERROR, OUT_OF_TIME), None, Layers.UNREAD)
     try:
@@ -56,6 +56,7 @@ def recover_manifest(
         "time": alone.time_stamp.time if alone.time_stamp else "",
         "time_trusted": alone.time_stamp.trusted if alone.time_stamp else False,
         "trust_list": alone.trust_list or "",
+        "development": alone.development,
     }
     owner: dict[str, object] = {
         "label": alone.label,

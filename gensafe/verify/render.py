@@ -10,13 +10,15 @@ import csv
 import html
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 from xml.sax.saxutils import quoteattr
 
 from gensafe.core.types import Conclusion, Outcome, VerificationReport
 from gensafe.verify.conclusion import EXIT_CODES
+from gensafe.verify.headline import Tone, headline
 
 MAX_SHOWN: Final = 300
 _SYMBOLS: Final = {
@@ -44,6 +46,12 @@ class NotVerified:
 
 
 Result = VerificationReport | NotVerified
+Paint = Callable[[str, Tone], str]
+
+
+def plain(text: str, _tone: Tone) -> str:
+    """No colour."""
+    return text
 
 
 def exit_code(result: Result) -> int:
@@ -68,6 +76,26 @@ def escape_csv(text: str, limit: int = MAX_SHOWN) -> str:
     return "'" + shown if shown.startswith(("=", "+", "-", "@", "\t", "\r", "|", "%")) else shown
 
 
+def report_line(report: Result, source: str = "", paint: Paint = plain) -> str:
+    """One line for a person: verdict, AI-made or not claimed, by whom, when, unchanged or how changed.
+
+    Args:
+        report: What was found.
+        source: The server that says so; "" = this program.
+        paint: Colours the verdict; only its own words may steer a terminal, all other text is escaped here.
+    """
+    name = escape_terminal(report.name)
+    if isinstance(report, NotVerified):
+        return f"{name}: {paint('NOT VERIFIED', Tone.BAD)} | {escape_terminal(report.reason, 600)}"
+    first = headline(report)
+    parts = [f"{name}: {paint(_capitals(first.verdict), first.tone)}"]
+    if report.checks and report.conclusion is not Conclusion.UNREADABLE:
+        parts += [escape_terminal(text) for text in (first.origin, first.signer, first.when)]
+    parts.append(escape_terminal(first.change, 600))
+    parts += [f"according to {escape_terminal(source)}"] if source else []
+    return " | ".join(parts)
+
+
 def report_text(report: Result, source: str = "") -> str:
     """Lines for a person: the conclusion first, then one line per check.
 
@@ -80,7 +108,7 @@ def report_text(report: Result, source: str = "") -> str:
         return f"{name}: NOT VERIFIED\n  {escape_terminal(report.reason, 600)}"
     according = f" (according to {escape_terminal(source)})" if source else ""
     lines = [
-        f"{name}: {report.conclusion.value.upper()}{according}",
+        f"{name}: {_capitals(headline(report).verdict)}{according}",
         f"  {escape_terminal(report.explanation, 600)}",
     ]
     lines += [f"  {_SYMBOLS[c.outcome]}  {c.name:<20}  {escape_terminal(c.summary)}" for c in report.checks]
@@ -105,6 +133,7 @@ def report_dict(report: Result, source: str = "") -> dict[str, Any]:
         "conclusion": report.conclusion.value,
         "exit_code": EXIT_CODES[report.conclusion],
         "explanation": report.explanation,
+        "headline": _headline_dict(report),
         "media_type": report.media_type,
         "digest": report.digest,
         "checks": [
@@ -119,36 +148,57 @@ def reports_json(reports: Iterable[VerificationReport]) -> str:
     return json.dumps([report_dict(r) for r in reports], indent=2, sort_keys=True)
 
 
-def reports_csv(reports: Iterable[VerificationReport]) -> str:
-    """One row per file: name, conclusion, one column per check."""
+_CSV_HEADLINE: Final = ("ai", "signer", "trusted list", "development key", "time", "change")
+
+
+def reports_csv(reports: Iterable[Result]) -> str:
+    """One row per file: name, conclusion, the headline, one column per check.
+
+    A file without a verdict has the conclusion "not verified" and the reason under "change".
+    """
     rows = list(reports)
-    names = list(dict.fromkeys(c.name for r in rows for c in r.checks))
+    names = list(dict.fromkeys(c.name for r in rows if isinstance(r, VerificationReport) for c in r.checks))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["file", "conclusion", "media type", "digest", *names])
+    writer.writerow(["file", "conclusion", "media type", "digest", *_CSV_HEADLINE, *names])
     for report in rows:
+        if isinstance(report, NotVerified):
+            empty = [""] * (len(_CSV_HEADLINE) + 1)
+            writer.writerow([escape_csv(c) for c in (report.name, "not verified", *empty, report.reason)])
+            continue
         by_name = {c.name: f"{c.outcome.value}: {c.summary}" for c in report.checks}
-        cells = [report.name, report.conclusion.value, report.media_type, report.digest]
+        first = headline(report)
+        cells = [report.name, report.conclusion.value, report.media_type, report.digest, first.ai.value]
+        cells += [first.subject, first.trusted_list, "yes" if first.development else "no", first.time, first.change]
         writer.writerow([escape_csv(cell) for cell in (*cells, *(by_name.get(n, "") for n in names))])
     return out.getvalue()
 
 
-def junit(reports: Iterable[Result], fail_on: Sequence[Conclusion] = (), source: str = "") -> str:
+def junit(
+    reports: Iterable[Result],
+    fail_on: Sequence[Conclusion] = (),
+    source: str = "",
+    unmet: Mapping[int, Sequence[str]] = MappingProxyType({}),
+) -> str:
     """A JUnit XML test suite: one test case per file.
 
     Args:
         reports: What was verified. A file without a verdict is an ``error``, not a failure.
         fail_on: Conclusions that count as failures; default: all but a proof and "nothing found".
         source: The server that was asked; "" = this program.
+        unmet: What was demanded of a file and is not met, by its place in ``reports``; a failure too.
     """
     rows = list(reports)
     failing = set(fail_on) or {c for c, code in EXIT_CODES.items() if code not in (0, 2)}
     errors = sum(isinstance(r, NotVerified) for r in rows)
-    failures = sum(isinstance(r, VerificationReport) and r.conclusion in failing for r in rows)
+    failed = {
+        i: isinstance(r, VerificationReport) and (r.conclusion in failing or i in unmet) for i, r in enumerate(rows)
+    }
+    failures = sum(failed.values())
     suite = quoteattr("gensafe verify" + (f" according to {escape_terminal(source)}" if source else ""))
     out = ['<?xml version="1.0" encoding="UTF-8"?>']
     out.append(f'<testsuite name={suite} tests="{len(rows)}" failures="{failures}" errors="{errors}">')
-    for report in rows:
+    for index, report in enumerate(rows):
         case = f'  <testcase classname="gensafe.verify" name={quoteattr(escape_terminal(report.name))}'
         if isinstance(report, NotVerified):
             out += [
@@ -156,14 +206,34 @@ def junit(reports: Iterable[Result], fail_on: Sequence[Conclusion] = (), source:
                 f"    <error message={quoteattr(escape_terminal(report.reason, 600))}/>",
                 "  </testcase>",
             ]
-        elif report.conclusion in failing:
-            message = quoteattr(f"{report.conclusion.value}: {escape_terminal(report.explanation, 600)}")
+        elif failed[index]:
+            why = "; ".join([report.explanation, *unmet.get(index, ())])
+            message = quoteattr(f"{report.conclusion.value}: {escape_terminal(why, 900)}")
             body = html.escape(report_text(report, source))
             out += [f"{case}>", f"    <failure message={message}>{body}</failure>", "  </testcase>"]
         else:
             out.append(f"{case}/>")
     out.append("</testsuite>")
     return "\n".join(out) + "\n"
+
+
+def _capitals(verdict: str) -> str:
+    """The conclusion in capitals, what limits it after the comma in small letters."""
+    conclusion, comma, limit = verdict.partition(",")
+    return conclusion.upper() + comma + limit
+
+
+def _headline_dict(report: VerificationReport) -> dict[str, Any]:
+    first = headline(report)
+    return {
+        "verdict": first.verdict,
+        "ai": first.ai.value,
+        "signer": first.subject,
+        "trusted_list": first.trusted_list,
+        "development_key": first.development,
+        "time": first.time,
+        "change": first.change,
+    }
 
 
 def _visible(character: str) -> str:

@@ -48,6 +48,7 @@ class Deployment:
     registry: Registry
     log: AuditLog
     context: VerifyContext
+    root: Path = Path()  # laid out as a data directory
 
     def release(self, content, media_type, *, marked=True, keep=True, sign_as=None, fingerprint_of=None, **facts):
         keys = self.bench.ring
@@ -131,7 +132,7 @@ def deployment(tmp_path_factory):
     log = AuditLog.open(root / "log", origin=bench.ring.origin, key=bench.ring.checkpoint_private_key())
     context = open_context(bench.ring, registry=registry, log=log, contained=False)
     with log:
-        yield Deployment(bench, registry, log, context)
+        yield Deployment(bench, registry, log, context, root)
 
 
 @pytest.fixture(scope="session")

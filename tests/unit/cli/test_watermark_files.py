@@ -108,7 +108,7 @@ def test_embed_reports_in_json_and_says_when_the_sound_stays_unmarked(place, cap
         ("anim.gif", "out.jpg", (), 64, "an animation of 3 frames"),
         ("film.mp4", "out.png", (), 64, ".png"),
         ("note.txt", "out.txt", (), 64, "text is marked while it is written"),
-        ("junk.bin", "out.png", (), 3, "no known media type"),
+        ("junk.bin", "out.png", (), 3, "unrecognised file type"),
         ("cut.png", "out.png", (), 3, "cut short"),
         ("still.png", "still.png", (), 64, "OUT is IN"),
         ("still.png", ".", (), 64, "is a directory"),

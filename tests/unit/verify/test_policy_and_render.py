@@ -215,7 +215,7 @@ def test_public_view_has_no_scores_and_no_names(outputs, deployment, report, rec
 
 def test_text_report_names_conclusion_first(report):
     lines = report_text(report).splitlines()
-    assert lines[0] == "image.png: PROVED"
+    assert lines[0] == "image.png: PROVED, by a development key"
     assert any(line.split()[:1] == ["ok"] and "log inclusion" in line for line in lines)
 
 

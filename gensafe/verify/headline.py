@@ -1,0 +1,195 @@
+"""What people ask first of a report: the verdict, did AI make it, who signed it, when, and was it changed.
+
+Everything here is taken from outcomes and evidence of the lines, never from the wording of a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from gensafe.core.types import Check, Conclusion, Outcome, VerificationReport
+
+OWN_LIST: Final = "own"  # name of the list of the installation's own roots, see ``verify.context``
+NO_TIME: Final = "no trusted time"
+NOT_SIGNED: Final = "signed by nobody on your lists"
+_PROOFS: Final = (Conclusion.PROVED, Conclusion.PROVED_BY_RECOVERY)
+
+
+class Tone(StrEnum):
+    """How a verdict is shown: its colour on a terminal and on the page."""
+
+    GOOD = "good"
+    DERIVED = "derived"
+    BAD = "bad"
+    OPEN = "open"
+
+
+class AiClaim(StrEnum):
+    """What is known about AI. Only SIGNED is proved."""
+
+    SIGNED = "signed"  # a trusted signature over these very bytes says so
+    CLAIMED = "claimed"  # a manifest says so that is changed, untrusted or not examined
+    RECORDED = "recorded"  # our mark: it carries, or was made from, an output of this service
+    LABELLED = "labelled"  # label fields, which anyone can write
+    CAPTURED = "captured"  # the manifest says that it was captured
+    NONE = "none"
+
+
+TONES: Final = {
+    Conclusion.PROVED: Tone.GOOD,
+    Conclusion.PROVED_BY_RECOVERY: Tone.GOOD,
+    Conclusion.DERIVED: Tone.DERIVED,
+    Conclusion.ALTERED: Tone.BAD,
+    Conclusion.LAYERS_DISAGREE: Tone.BAD,
+    Conclusion.TRANSPLANTED_MARK: Tone.BAD,
+    Conclusion.FOUND_UNTRUSTED: Tone.OPEN,
+    Conclusion.NOTHING_FOUND: Tone.OPEN,
+    Conclusion.UNEXAMINED: Tone.OPEN,
+    Conclusion.UNREADABLE: Tone.OPEN,
+}
+_ORIGINS: Final = {
+    AiClaim.SIGNED: "made by AI",
+    AiClaim.CLAIMED: "claims to be made by AI, not proved",
+    AiClaim.RECORDED: "carries this service's mark of AI output",
+    AiClaim.LABELLED: "labelled as made by AI, which anyone can write",
+    AiClaim.CAPTURED: "says it was captured, not made by AI",
+    AiClaim.NONE: "AI not claimed",
+}
+_CHANGES: Final = {
+    Conclusion.PROVED: "unchanged since it was signed",
+    Conclusion.PROVED_BY_RECOVERY: "credentials were removed and recovered; the content is unchanged",
+    Conclusion.DERIVED: "made from an output of this service; not shown to be unchanged",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The first look at a report. Strings may hold text from the file: escape them for where they are shown.
+
+    Args:
+        verdict: The conclusion in words; a proof by a development key says so and is never plainly "proved".
+        tone: How to show it.
+        ai, origin: Whether AI made it, as a value and in words.
+        subject, trusted_list, signer: The signer's certificate subject and the list it is on ("" = none); in words.
+        development: A development key signed it: no proof to third parties.
+        time: The trusted time of signing, RFC 3339; "" = none.
+        change: Unchanged, or why and how it was changed, or why nothing is concluded.
+    """
+
+    verdict: str
+    tone: Tone
+    ai: AiClaim
+    origin: str
+    subject: str
+    trusted_list: str
+    signer: str
+    development: bool
+    time: str
+    change: str
+
+    @property
+    def when(self) -> str:
+        """The trusted time in words."""
+        return self.time or NO_TIME
+
+
+def headline(report: VerificationReport) -> Headline:
+    """The first look at ``report``."""
+    lines = {check.name: check for check in report.checks}
+    recovered = _evidence(lines, "recovered manifest") if report.conclusion is Conclusion.PROVED_BY_RECOVERY else {}
+    trust = _evidence(lines, "signer trust")
+    proved = report.conclusion in _PROOFS
+    development = proved and (recovered or trust).get("development") is True
+    ai = _ai(report.conclusion, lines)
+    model = _text(_evidence(lines, "AI assertions"), "model") if ai in (AiClaim.SIGNED, AiClaim.CLAIMED) else ""
+    subject, trusted_list, signer = _signer(lines, recovered)
+    return Headline(
+        verdict=report.conclusion.value + (", by a development key" if development else ""),
+        tone=Tone.OPEN if development else TONES[report.conclusion],
+        ai=ai,
+        origin=_ORIGINS[ai] + (f" ({model})" if model else ""),
+        subject=subject,
+        trusted_list=trusted_list,
+        signer=signer,
+        development=development,
+        time=_time(lines, recovered),
+        change=_change(report, lines),
+    )
+
+
+def list_words(name: str) -> str:
+    """A trust list as people know it."""
+    return "this installation" if name == OWN_LIST else f"list {name}"
+
+
+def _ai(conclusion: Conclusion, lines: Mapping[str, Check]) -> AiClaim:
+    if conclusion is Conclusion.PROVED_BY_RECOVERY:
+        return AiClaim.SIGNED  # only outputs of this service have records
+    if _passed(lines, "AI assertions"):
+        return AiClaim.SIGNED if conclusion is Conclusion.PROVED else AiClaim.CLAIMED
+    if _evidence(lines, "AI assertions").get("claim") == "captured":
+        return AiClaim.CAPTURED
+    if _passed(lines, "watermark") and conclusion is not Conclusion.TRANSPLANTED_MARK:
+        return AiClaim.RECORDED
+    return AiClaim.LABELLED if _evidence(lines, "labels").get("ai") is True else AiClaim.NONE
+
+
+def _signer(lines: Mapping[str, Check], recovered: Mapping[str, Any]) -> tuple[str, str, str]:
+    """(subject, list, in words)."""
+    if recovered:
+        subject, found = _text(recovered, "signer"), _text(recovered, "trust_list")
+        where = f" ({list_words(found)})" if found else ", who is on none of your lists"
+        return subject, found, f'signed by "{_quoted(subject)}"{where}'
+    subject = _text(_evidence(lines, "claim signature"), "signer")
+    name = f'"{_quoted(subject)}"' if subject else "an unnamed signer"
+    if "claim signature" not in lines or lines["claim signature"].outcome is Outcome.ABSENT:
+        return "", "", NOT_SIGNED
+    if not _passed(lines, "claim signature") or _failed(lines, "hard binding"):
+        return subject, "", f"names {name} as signer, but the signature does not fit"
+    if _passed(lines, "signer trust"):
+        found = _text(_evidence(lines, "signer trust"), "list")
+        return subject, found, f"signed by {name} ({list_words(found)})"
+    if _failed(lines, "revocation"):
+        return subject, "", f"signed by {name}, whose certificate was revoked"
+    return subject, "", f"signed by {name}, who is on none of your lists"
+
+
+def _time(lines: Mapping[str, Check], recovered: Mapping[str, Any]) -> str:
+    if recovered:
+        return _text(recovered, "time") if recovered.get("time_trusted") is True else ""
+    trusted = _passed(lines, "time-stamp") and _passed(lines, "claim signature")
+    return _text(_evidence(lines, "time-stamp"), "time") if trusted else ""
+
+
+def _change(report: VerificationReport, lines: Mapping[str, Check]) -> str:
+    """Unchanged, or how changed: the first difference where the reader may see it."""
+    words = _CHANGES.get(report.conclusion, report.explanation)
+    difference = next((c.evidence["difference"] for c in lines.values() if c.evidence.get("difference")), ())
+    if report.conclusion in _PROOFS or isinstance(difference, str) or not difference:
+        return words
+    return f"{words} Difference: {difference[0]}" if words.endswith(".") else f"{words}; difference: {difference[0]}"
+
+
+def _evidence(lines: Mapping[str, Check], name: str) -> Mapping[str, Any]:
+    return lines[name].evidence if name in lines else {}
+
+
+def _passed(lines: Mapping[str, Check], name: str) -> bool:
+    return name in lines and lines[name].outcome is Outcome.PASS
+
+
+def _failed(lines: Mapping[str, Check], name: str) -> bool:
+    return name in lines and lines[name].outcome is Outcome.FAIL
+
+
+def _text(evidence: Mapping[str, Any], key: str) -> str:
+    value = evidence.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _quoted(subject: str) -> str:
+    """A subject that cannot end its own quotes and so add words of ours."""
+    return subject.replace('"', "'")
