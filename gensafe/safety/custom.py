@@ -23,10 +23,12 @@ from gensafe.core.hazards import CATEGORIES
 from gensafe.core.types import Finding, Span
 from gensafe.safety.normalize import Normalized, normalize
 
-WINDOW: Final = 2000
-MAX_PATTERN: Final = 500
+WINDOW: Final = 2000  # characters; bounds what a pattern of quadratic worst case costs. Chosen by eye, not measured
+MAX_PATTERN: Final = 500  # characters; far above a pattern that a person can still read. A round number, not measured
+# keywords of one category; bounds memory and the time of a reload. A round number, not measured
 MAX_TERMS: Final = 20_000
-MAX_REPEAT: Final = 64
+MAX_REPEAT: Final = 64  # the most of a {m,n}; bounds the work at one place in a text. Chosen by eye, not measured
+# texts of one category, all of them embedded when the policy is read. A round number, not measured
 MAX_EXAMPLES: Final = 500
 MAX_EXAMPLE: Final = 480  # characters: what the encoder reads at once
 _KEYS: Final = frozenset(("description", "keywords", "patterns", "examples", "but_not", "score"))

@@ -18,7 +18,7 @@ from typing import Any, Final
 from gensafe.core.errors import ConfigError, SafetyUnavailable
 from gensafe.core.textfile import read_secret
 
-MAX_ANSWER: Final = 1 << 20
+MAX_ANSWER: Final = 1 << 20  # bytes, 1 MiB: a verdict is a line, a flood is refused. A round number, not measured
 
 
 @dataclass(frozen=True, slots=True)

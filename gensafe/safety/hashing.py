@@ -15,13 +15,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-WORD_BITS: Final = 17
+WORD_BITS: Final = 17  # 131,072 rows a table; together with CHAR_BITS what the shipped weights have, so fixed by them
 CHAR_BITS: Final = WORD_BITS
-BUCKETS: Final = 2 << WORD_BITS
-MIN_GRAM: Final = 3
-MAX_GRAM: Final = 5
+BUCKETS: Final = 2 << WORD_BITS  # both tables, one after the other
+MIN_GRAM: Final = 3  # characters; as the shipped weights were trained, fixed by them
+MAX_GRAM: Final = 5  # characters; as the shipped weights were trained, fixed by them
 _TOKEN: Final = re.compile(r"[^\W_]+|[^\w\s]|_")
+# the 32-bit prime of the FNV hash (Fowler, Noll and Vo), as the base of the polynomial
 _P: Final = np.uint32(0x01000193)
+# a prime near 2^32 over the golden ratio: multiplicative hashing (Knuth, TAOCP 3, 6.4)
 _MIX: Final = np.uint32(0x9E3779B1)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gensafe.safety.hashing import BUCKETS, WORD_BITS, buckets, grams
 
-_CHARS = 1 << WORD_BITS
+_CHARS = 1 << WORD_BITS  # the first row of the character table, which follows the table of words
 
 
 def features(bucket: NDArray[np.int64], idf: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

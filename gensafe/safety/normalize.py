@@ -53,6 +53,7 @@ _LOOKALIKES: Final = {
     "ᴛ": "t", "ᴜ": "u", "ᴠ": "v", "ᴡ": "w", "ʏ": "y", "ᴢ": "z", "ø": "o", "ł": "l", "đ": "d", "ħ": "h",
 }  # fmt: skip
 
+# First and last code points of the Unicode blocks of each script (Unicode Blocks.txt), the blocks that matter here.
 _SCRIPTS: Final = (
     ("latin", 0x0041, 0x024F),
     ("latin", 0x0250, 0x02AF),

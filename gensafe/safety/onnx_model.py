@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 RESIZES: Final = ("stretch", "crop", "pad")
+# pixels a side of a model's input; bounds memory, above what published classifiers take. A round number
 MAX_SIZE: Final = 2048
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from gensafe.core.types import ACTION_ORDER, Action
 
 RULE_KEYS: Final = ("review", "block", "review_action", "block_action", "severe")
+# Scores lie in 0..1, so 1.01 is a threshold that no score reaches.
 MILDEST: Final[Mapping[str, Any]] = {"review": 1.01, "block": 1.01, "review_action": "allow", "block_action": "allow"}
 
 

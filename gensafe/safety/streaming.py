@@ -27,8 +27,8 @@ from gensafe.safety.rule import StreamParameters
 from gensafe.safety.runner import SafetyRunner
 from gensafe.safety.text import REDACTED
 
-RULE_CHARS: Final = 256
-RUN_LIMIT: Final = 4096
+RULE_CHARS: Final = 256  # an e-mail address has at most 254 (RFC 5321, a path of 256 with its brackets)
+RUN_LIMIT: Final = 4096  # characters, as ``rules.secrets.PEM_LIMIT``: an RSA key of 4096 bits has about 3,250 in PEM
 FIRST_WORDS: Final = 20  # shorter beginnings give the classifiers too little; nothing is released before anyway
 
 _CJK: Final = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"

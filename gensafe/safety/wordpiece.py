@@ -11,6 +11,7 @@ _PIECES: Final = re.compile(
     r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]|[^\W_]+|[^\w\s]|_",
 )
 MAX_WORD: Final = 100  # longer runs become [UNK], as in BERT
+# words: more than the encoder's vocabulary of 30,522; bounds memory. A round number, not measured
 CACHE: Final = 50_000
 
 

@@ -27,11 +27,11 @@ from gensafe_watermark import polar, prf
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MAC_BITS: Final = 40
-MAC_BYTES: Final = MAC_BITS // 8
-BLOCK_BITS: Final = 8 * PAYLOAD_BYTES + MAC_BITS
-CODED_BITS: Final = 512
-LIST_SIZE: Final = 8
+MAC_BITS: Final = 40  # a wrong word passes with 2^-40 for each candidate, see above; files depend on it
+MAC_BYTES: Final = MAC_BITS // 8  # bytes
+BLOCK_BITS: Final = 8 * PAYLOAD_BYTES + MAC_BITS  # 56 + 40 = 96
+CODED_BITS: Final = 512  # rate 96/512, 0.19; a power of two, as polar codes are. Files depend on it
+LIST_SIZE: Final = 8  # words kept: a trade of time for errors (Tal and Vardy, see ``polar``); not measured alone
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_BETA: Final = 2.0**0.25
-_UNREACHED: Final = np.float32(1e30)
+_BETA: Final = 2.0**0.25  # 2^(1/4): He et al. 2017
+_UNREACHED: Final = np.float32(1e30)  # a path metric that no real path reaches, finite so that sums stay finite
 
 
 class PolarList(NamedTuple):

@@ -18,7 +18,7 @@ from gensafe.core.errors import KeyError_
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-KEY_BYTES: Final = 32
+KEY_BYTES: Final = 32  # 256 bits, the output of the hash: RFC 5869 asks for no more
 _DOMAIN: Final = b"gensafe/watermark/v1"
 
 

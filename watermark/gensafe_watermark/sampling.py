@@ -24,12 +24,14 @@ from gensafe.core.errors import InvalidRequest
 from gensafe_watermark import prf
 
 KEY_IDS = 16  # what four bits of key epoch can name
-MAX_CONTEXT = 8
+MAX_CONTEXT = 8  # tokens; a longer context is lost by any edit near by, and the paper uses 2 to 4. A round number
 _PERSON = b"gensafe-gumbel"
 _M0, _M1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)  # Salmon et al. 2011, table 2
+# Weyl constants of Philox4x64: golden ratio and sqrt(3) - 1 (Salmon et al. 2011)
 _W0, _W1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
+# the lower half of 64 bits, and its width: 64 x 64 -> 128 bits by halves
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
-_ROUNDS = 10
+_ROUNDS = 10  # Philox4x64-10: Salmon et al. 2011, with a margin over the 7 that pass every test
 
 
 def check_parameters(key: bytes, h: int, key_shift: int = 0) -> None:

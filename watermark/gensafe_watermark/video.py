@@ -48,6 +48,7 @@ _SHORTEST: Final = 8  # frames
 
 _HEADS: Final = 8  # first frames of shots looked at alone: coded afresh, and marked most strongly
 _WINDOW: Final = 48  # frames the detector looks at together
+# looked at, at most, spread over the film; bounds the time for long films. Chosen for speed, not measured
 _WINDOWS: Final = 8
 _FRAMES: Final = 24  # of a window, evenly spaced
 _CHECKED: Final = 4  # frames of a segment the embedder tests itself on

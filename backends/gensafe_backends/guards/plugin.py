@@ -20,8 +20,8 @@ from gensafe_backends.guards.stream_head import StreamHead, debounced
 NAME: Final = "text_guard_local"
 VERSION: Final = "1"
 WINDOW: Final = 6000  # characters a prompt; longer texts go in windows that overlap by half
-MAX_CHARS: Final = 2_000_000
-SPAN_FROM: Final = 0.5
+MAX_CHARS: Final = 2_000_000  # characters; the same limit as in ``text_rules``: more than this is refused, never cut
+SPAN_FROM: Final = 0.5  # probability from which a window is shown: likelier than not
 DTYPES: Final = ("float32", "bfloat16", "float16")
 
 

@@ -20,8 +20,8 @@ from gensafe_backends.openai_http.media import medium, named
 from gensafe_backends.openai_http.options import Options
 from gensafe_backends.openai_http.wire import Emit, Wire, error_names
 
-FIRST_POLL_S: Final = 1.0
-SLOWEST_POLL_S: Final = 5.0
+FIRST_POLL_S: Final = 1.0  # seconds; films take minutes. Chosen by eye, not measured
+SLOWEST_POLL_S: Final = 5.0  # seconds; the most that a finished film waits to be fetched. Chosen by eye, not measured
 DELETE_S: Final = 5.0  # how long a cancelled job's deletion may take
 _ID: Final = re.compile(r"[A-Za-z0-9_.:\-]{1,200}\Z")
 

@@ -29,7 +29,8 @@ T = TypeVar("T")
 
 POLL_S: Final = 0.1  # a cancelled caller is noticed within this, and the socket closed
 MAX_RESPONSE: Final = 512 << 20  # bytes of one answer: a minute of film fits, a flood does not
-MAX_ERROR: Final = 64 << 10
+MAX_ERROR: Final = 64 << 10  # bytes of an error's body: only its names are read from it. A round number, not measured
+# too many requests (RFC 6585), bad gateway, unavailable, gateway time-out (RFC 9110)
 TRY_AGAIN: Final = frozenset({429, 502, 503, 504})
 BACKOFF_S: Final = 0.5  # doubled at every try, with up to as much again at random
 _WORD: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")  # what of an engine's error is repeated: names, never sentences

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from gensafe.core.errors import BackendError
 
 _MAGIC: Final = b"GGUF"
+# value types of docs/gguf.md (``gguf_metadata_value_type``), as formats of ``struct``
 _SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-_STRING: Final = 8
-_ARRAY: Final = 9
-F32, Q4_1, Q8_0 = 0, 3, 8
+_STRING: Final = 8  # value type of docs/gguf.md
+_ARRAY: Final = 9  # value type of docs/gguf.md
+F32, Q4_1, Q8_0 = 0, 3, 8  # tensor types of docs/gguf.md (``ggml_type``)
 _BLOCK: Final = {F32: (1, 4), Q4_1: (32, 20), Q8_0: (32, 34)}  # values and bytes of one block
 MAX_ITEMS: Final = 1 << 22  # of one array: a vocabulary has below 2^18
 

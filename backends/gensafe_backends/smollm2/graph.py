@@ -19,8 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 from gensafe_backends.smollm2.reference import rotary_table
 from gensafe_backends.smollm2.weights import Model, Packed, open_weights
 
-EXACT: Final = 0
-FAST: Final = 4
+EXACT: Final = 0  # ``accuracy_level`` of MatMulNBits, see above
+FAST: Final = 4  # ``accuracy_level`` of MatMulNBits, see above
 _MS: Final = "com.microsoft"
 _BLOCK: Final = 32  # values that share a scale, in GGUF and in MatMulNBits
 

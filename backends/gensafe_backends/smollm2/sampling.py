@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gensafe.core.types import Parameters
 
 TEMPERATURE: Final = 0.7  # of generation without a wish; the model's card uses 0.2 for chat, which repeats itself more
-TOP_P: Final = 0.95
+TOP_P: Final = 0.95  # llama.cpp's default
 HONOURED: Final = frozenset(
     {
         "temperature",

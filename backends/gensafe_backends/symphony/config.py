@@ -9,7 +9,7 @@ from typing import Any
 
 from gensafe.core.errors import ConfigError
 
-SPEC_VERSION = 1
+SPEC_VERSION = 1  # of ``model/spec.py``; raised when weights need another computation
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,7 @@ class SymphonyConfig:
             raise ConfigError(f"no model config in {directory}", field="config.json") from error
 
 
+# The shipped model: trained in about four hours on a CPU (docs/symphony-training.md). Shipped weights depend on it.
 NANO = SymphonyConfig(
     name="symphony-nano",
     dim=128,
@@ -167,6 +168,7 @@ NANO = SymphonyConfig(
     rope_pairs=(4, 2, 2),
     video_levels=(8, 8, 6, 5),
 )
+# A small model for tests; its sizes are round numbers, not measured.
 PICO = SymphonyConfig(
     name="symphony-pico",
     dim=64,

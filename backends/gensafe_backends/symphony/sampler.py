@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from gensafe.core.ports import SamplingMark
 
-_M0: Final = 0xD2511F53
-_M1: Final = 0xCD9E8D57
-_W0: Final = 0x9E3779B9
-_W1: Final = 0xBB67AE85
-_U32: Final = 0xFFFFFFFF
+_M0: Final = 0xD2511F53  # multiplier of Philox4x32: Salmon et al. 2011
+_M1: Final = 0xCD9E8D57  # multiplier of Philox4x32: Salmon et al. 2011
+_W0: Final = 0x9E3779B9  # Weyl constant, the golden ratio: Salmon et al. 2011
+_W1: Final = 0xBB67AE85  # Weyl constant, sqrt(3) - 1: Salmon et al. 2011
+_U32: Final = 0xFFFFFFFF  # mask of 32 bits
 
 
 def philox4x32(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from gensafe_backends.symphony.tokenizers.universal import UniversalTokenizer
 
 MAX_PROMPT: Final = 400  # characters; the longest prompts of training have about 120
-MAX_INPUTS: Final = 4
-_SAMPLES: Final = 1500
+MAX_INPUTS: Final = 4  # media; bounds the length of what is read. A round number, not measured
+_SAMPLES: Final = 1500  # prompts drawn to collect the words the model knows; as ``guard.words.WORLD_ITEMS``
 _SIGNS: Final = re.compile(r"[^a-z0-9 ]+")
 HELP: Final[dict[Modality, str]] = {
     Modality.TEXT: 'ask "what can you do", "tell me a story", "what is two plus three", or hand in a picture',

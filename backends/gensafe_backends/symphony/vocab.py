@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from gensafe_backends.symphony.config import SymphonyConfig
 
-CONTROL_IDS = 64
+CONTROL_IDS = 64  # 14 in use, the rest for later ones; shipped weights depend on it
+# ids in this order; weights depend on it
 PAD, BOS, EOS, SEP, USER, ASST, BOI, EOI, BOA, EOA, BOV, EOV, TICK, UNK = range(14)
 
 

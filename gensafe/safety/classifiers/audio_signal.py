@@ -31,13 +31,16 @@ VERSION: Final = "1"
 LOUD_NOTE_LUFS: Final = -9.0  # louder than any delivery standard; a half-scale tone reaches it
 LOUD_LUFS: Final = 1.0  # per full channel, louder than a sine of any frequency can be: clipped through and through
 JUMP_LU: Final = 30.0  # a bang out of near-silence
+# the loudness that is noted above: a bang that stays below it is ordinary loud sound; chosen by eye, not measured
 JUMP_TO_LUFS: Final = -9.0
+# RMS of -70 dBFS, after the absolute gate of ITU-R BS.1770 (-70 LUFS): below, nothing counts as programme
 SILENT: Final = 10 ** (-70 / 20)
-DC_NOTE: Final = 0.05
-DC_BROKEN: Final = 0.5
-CLIPPED_NOTE: Final = 0.001
-CLIPPED_BROKEN: Final = 0.25
-INFRASONIC: Final = 0.5
+DC_NOTE: Final = 0.05  # share of full scale; chosen by eye, far above a converter's offset; not measured
+DC_BROKEN: Final = 0.5  # share of full scale: half of the range is lost; chosen by eye, not measured
+CLIPPED_NOTE: Final = 0.001  # share of the samples; chosen by eye, not measured
+CLIPPED_BROKEN: Final = 0.25  # share of the samples; chosen by eye, not measured
+INFRASONIC: Final = 0.5  # share of a channel's power below 20 Hz: most of it is inaudible; chosen by eye, not measured
+# dB by which L - R exceeds L + R: the mono mix hides most of the sound; chosen by eye, not measured
 SIDE_DB: Final = 10.0
 
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 NAME: Final = "audio_text"
 VERSION: Final = "1"
-SILENT: Final = 10 ** (-50 / 20)
+SILENT: Final = 10 ** (-50 / 20)  # RMS of -50 dBFS: too faint to transcribe; chosen by eye, not measured
+# correlation at which two channels hold the same words and one is read; chosen by eye, not measured
 ALIKE: Final = 0.98
 NOT_TRANSCRIBED: Final = 0.3  # a note; a policy that demands transcription sets its threshold for "unc" below this
 

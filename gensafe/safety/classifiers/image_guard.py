@@ -33,6 +33,7 @@ from gensafe.safety.guard_endpoint import GuardEndpoint, open_endpoint
 
 NAME: Final = "image_guard"
 VERSION: Final = "1"
+# pixels; ShieldGemma 2 looks at 896 x 896 (model card); for the others a round number, not measured
 MAX_SIDE: Final = 1024
 FAMILIES: Final = ("shieldgemma2", "llama-guard", "llavaguard")
 

@@ -17,9 +17,10 @@ from gensafe.safety.signals.still import is_blank, is_noise
 
 NAME: Final = "image_signal"
 VERSION: Final = "1"
+# pixels a side: the cells that ``still.is_blank`` asks for, where noise averages out and a small shape does not
 CELL: Final = 8
-BLANK_SCORE: Final = 1.0
-NOISE_SCORE: Final = 0.6
+BLANK_SCORE: Final = 1.0  # a fact, not an estimate; blocked under the default policy
+NOISE_SCORE: Final = 0.6  # held for review under the default policy, since noise can be wanted; by eye, not measured
 ELSEWHERE_SCORE: Final = 0.2  # a blank picture somebody hands in is no failure of ours
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "image_text"
 VERSION: Final = "1"
+# white pixels around; ISO/IEC 18004 asks for 4 modules, so modules of up to 3 pixels get all of theirs
 QUIET_ZONE: Final = 12
 
 

@@ -46,8 +46,8 @@ MEMORY: Final = 4096  # pieces whose logits are kept: a stream shows the same se
 FOREIGN: Final = frozenset(("tox", "hte"))
 """What the screen was taught in other languages (GermEval, COLD); its other scores there are noise: French recipes
 were called sexual content. The passage is reported as not covered all the same."""
-SUSPECTS: Final = 2
-SUSPECTS_PER: Final = 8
+SUSPECTS: Final = 2  # sentences; chosen for speed, what fewer or more of them find was not measured
+SUSPECTS_PER: Final = 8  # sentences for each further one; chosen for speed as well, not measured
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from gensafe.safety.guard_endpoint import GuardEndpoint, open_endpoint
 NAME: Final = "text_guard"
 VERSION: Final = "1"
 WINDOW: Final = 6000  # characters a request; longer texts go in windows that overlap by half
-CONTROVERSIAL: Final = 0.6
+CONTROVERSIAL: Final = 0.6  # the guard gives no probability: between safe and unsafe; chosen by eye, not measured
 
 LLAMA_GUARD: Final[Mapping[str, str]] = {
     "S1": "vcr", "S2": "ncr", "S3": "src", "S4": "cse", "S5": "dfm", "S6": "spc", "S7": "prv", "S8": "ipv", "S9": "iwp",

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 NAME: Final = "text_language"
 VERSION: Final = "1"
 COVERED: Final = frozenset({"en"})
-PASSAGE: Final = 240
-MIN_WORDS: Final = 4
-MIN_LETTERS: Final = 16
+PASSAGE: Final = 240  # characters, about 40 English words: a short paragraph; chosen by eye, not measured
+MIN_WORDS: Final = 4  # fewer say too little about a language for n-grams; chosen by eye, not measured
+MIN_LETTERS: Final = 16  # likewise, of about four short words; chosen by eye, not measured
 MIN_HAN: Final = 6  # one Han, kana or Hangul character says as much as a few letters
-CONFIDENT: Final = 0.50
+CONFIDENT: Final = 0.50  # probability: the language found is likelier than all others together
 COVERED_AT_MOST: Final = 0.03  # of the probability, by all covered languages together
 
 # languages so close to a covered one that the identifier mixes them up; reading them as covered loses nothing
@@ -51,7 +51,7 @@ _MASK: Final = re.compile(
 )
 _STOP: Final = re.compile(r"[.!?\u0964\u061f]+[\s\"')\u00bb\u201d]+|[\n\u3002\uff01\uff1f]+")
 WORDS_CONFIDENCE: Final = 0.9  # above the policy's threshold; see language_words for when words decide
-RUN_LETTERS: Final = 10
+RUN_LETTERS: Final = 10  # longer than a name or a quoted word usually is; chosen by eye, not measured
 _LEAST_LETTERS: Final = {"greek": 3}  # single Greek letters are mathematics
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _EAST_ASIAN: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")

@@ -21,7 +21,7 @@ from gensafe.safety.rules.urls import find_urls
 NAME: Final = "text_rules"
 VERSION: Final = "1"
 MAX_CHARS: Final = 2_000_000  # more than this is refused, never cut
-MAX_SPANS: Final = 1000
+MAX_SPANS: Final = 1000  # of one finding, so that a receipt stays small; a round number, not measured
 
 
 class TextRules:

@@ -28,9 +28,9 @@ VERSION: Final = "2"
 FILE: Final = "text_screen.safetensors"
 WINDOW: Final = 700  # characters, about 120 words: longer texts are scored in windows that overlap by half
 REPORT: Final = 0.05  # scores below this are not reported
-SPAN_FROM: Final = 0.5
-MAX_SPANS: Final = 5
-MAX_CHARS: Final = 2_000_000
+SPAN_FROM: Final = 0.5  # probability from which words are shown: likelier than not
+MAX_SPANS: Final = 5  # words shown for one finding, enough for a reader to see why; chosen by eye, not measured
+MAX_CHARS: Final = 2_000_000  # characters; the same limit as in ``text_rules``: more than this is refused, never cut
 SEXUAL: Final = ("sxc", "src")
 CONJUNCTION: Final = 0.98  # the score of a rule, not of a model: see gensafe.safety.minors
 

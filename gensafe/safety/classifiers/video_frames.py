@@ -40,8 +40,8 @@ from gensafe.safety.signals.subliminal import find_runs
 
 NAME: Final = "video_frames"
 VERSION: Final = "1"
-MAX_READ: Final = 240
-MAX_SIDE: Final = 960
+MAX_READ: Final = 240  # frames; bounds the time for one clip, which is refused above it. Chosen for speed, not measured
+MAX_SIDE: Final = 960  # pixels; what the symbol and nudity networks shrink a picture to as well
 FURTHER: Final = "image_likeness,audio_likeness,image_nudity"
 
 

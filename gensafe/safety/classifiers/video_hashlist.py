@@ -28,11 +28,11 @@ from gensafe.safety.signals.print_lists import read_video_lists
 
 NAME: Final = "video_hashlist"
 VERSION: Final = "1"
-LISTED_SHARE: Final = 0.8
+LISTED_SHARE: Final = 0.8  # share of the listed clip's frames, 0..1: the vPDQ rule above (Meta, ThreatExchange)
 STEP_S: Final = 0.25  # of the clip that is looked up; lists hold a frame a second
-LISTED_STEP_S: Final = 1.0
-MAX_FRAMES: Final = 2400
-MAX_SIDE: Final = 512
+LISTED_STEP_S: Final = 1.0  # a frame a second: vPDQ's own rate of sampling
+MAX_FRAMES: Final = 2400  # at four a second: clips of ten minutes; a round number, not measured
+MAX_SIDE: Final = 512  # pixels; PDQ itself reduces a picture to 64 x 64, so nothing it sees is lost
 
 
 class VideoHashlist:

@@ -30,7 +30,7 @@ from gensafe.safety.signals.subliminal import Insertion, find_insertions
 
 NAME: Final = "video_signal"
 VERSION: Final = "1"
-MAX_RANGES: Final = 50
+MAX_RANGES: Final = 50  # of one finding, so that a receipt stays small; a round number, not measured
 
 
 class VideoSignal:

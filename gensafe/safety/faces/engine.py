@@ -27,9 +27,10 @@ SIZES: Final = (
     416,
     640,
 )  # longer side at which the picture is looked at: large faces at one, smaller ones at the other
-MIN_SCORE: Final = 0.5
-OVERLAP: Final = 0.3
-_CELL: Final = 32
+MIN_SCORE: Final = 0.5  # probability, 0..1; face-api.js' default for this network (``scoreThreshold``)
+OVERLAP: Final = 0.3  # intersection over union above which two boxes are one face; chosen by eye, not measured
+_CELL: Final = 32  # pixels a cell: the network halves its input five times
+# mean RGB of the pictures it was trained on; in face-api.js, and a part of the network
 _MEAN: Final = np.array([117.001, 114.697, 97.404], np.float32)
 _ANCHORS: Final = np.array(  # width and height of the five shapes, in cells
     [[1.603231, 2.094468], [6.041143, 7.080126], [2.882459, 3.518061], [4.266906, 5.178857], [9.041765, 10.66308]]

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 TARBALL: Final = "4496790efc9bdc6f3e85a826a8e482c1fa1e9db4b3d18c095e98cc0c73cfb12f"
 FOLDER: Final = "package/dist/models/mobilenet_v2_mid/"
-SHARDS: Final = 2
-SIDE: Final = 224
+SHARDS: Final = 2  # files of weights in nsfwjs 4.3.0, by their names ("group1-shard1of2")
+SIDE: Final = 224  # pixels: the model's input in nsfwjs 4.3.0
 _BARE_KEY: Final = re.compile(r"([{,])([A-Za-z_$][\w$]*):")  # the minifier took the quotes from the keys
 _BARE_NUMBER: Final = re.compile(r"(?<=[:\[,])(-?)\.(\d)")  # and the noughts before the points
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')

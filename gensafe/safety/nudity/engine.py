@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WEIGHTS: Final = "640f44663d45307627a8db4330990e057461662888ad200d52b7d62f4b8056b2"
 CLASSES: Final = ("drawing", "hentai", "neutral", "porn", "sexy")  # order of the outputs: nsfw_classes.js
-SIDE: Final = 224
+SIDE: Final = 224  # pixels: the input of the graph that ``build`` writes
 MAX_SIDE: Final = 960  # larger pictures are averaged down first: sampled points would skip most of their pixels
 
 

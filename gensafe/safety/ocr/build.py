@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 SOURCES: Final = {"detect": "ch_PP-OCRv4_det_infer.onnx", "read": "ch_PP-OCRv4_rec_infer.onnx"}
+# smaller tensors (biases, scales) stay in 32 bits: they save no space. Chosen by eye, not measured
 _MIN_VALUES: Final = 256
 
 

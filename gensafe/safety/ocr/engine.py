@@ -25,12 +25,14 @@ WEIGHTS: Final = {
 }
 MIN_SIDE: Final = 512  # small pictures are enlarged to this shorter side, but at most twofold
 MAX_SIDE: Final = 1280  # larger ones are read in overlapping tiles of this side, never shrunk
+# pixels that two tiles share: a line up to this tall is whole in one of them. Chosen by eye, not measured
 OVERLAP: Final = 160
-LINE_HEIGHT: Final = 48
-MAX_LINE: Final = 1600
+LINE_HEIGHT: Final = 48  # pixels: the input height of the PP-OCRv4 recogniser
+MAX_LINE: Final = 1600  # pixels, 33 times the height; longer lines are squeezed. Chosen for memory, not measured
+# mean probability of the letters, 0..1: lower readings are mostly texture. Chosen by eye, not measured
 MIN_SCORE: Final = 0.6
-SURE_SCORE: Final = 0.85
-BATCH: Final = 8
+SURE_SCORE: Final = 0.85  # below, a line is read again upside down; chosen by eye, not measured
+BATCH: Final = 8  # lines read at once, a trade of memory for time; not measured
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-MAP_THRESHOLD: Final = 0.3
-BOX_THRESHOLD: Final = 0.5
-UNCLIP: Final = 1.6
-MIN_SIDE: Final = 3.0
-MAX_BOXES: Final = 300
+MAP_THRESHOLD: Final = 0.3  # probability; PaddleOCR's default (``det_db_thresh``)
+BOX_THRESHOLD: Final = 0.5  # mean probability in a box; RapidOCR's default for these models (``box_thresh``)
+UNCLIP: Final = 1.6  # growth of a box: area times this over perimeter; RapidOCR's default (``unclip_ratio``)
+MIN_SIDE: Final = 3.0  # pixels of the map; PaddleOCR's ``min_size``
+MAX_BOXES: Final = 300  # of one tile, so that a picture full of texture ends; a round number, not measured
 
 
 def boxes_from_map(probability: NDArray[np.float32]) -> list[NDArray[np.float32]]:

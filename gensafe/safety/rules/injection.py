@@ -17,6 +17,7 @@ from gensafe.safety.rules.hit import Hit
 _EARLIER = r"(?:previous|prior|preceding|above|earlier|former|foregoing|initial|original|existing|current|your|my|these|those|the|any|all|other|said)"
 _ORDERS = r"(?:instructions?|directions?|directives?|prompts?|guidelines?|rules?|orders?|commands?|programming|training|constraints?|restrictions?|safeguards?|safety (?:rules|guidelines|protocols|measures)|polic(?:y|ies)|filters?)"
 _SKIP = r"(?: \w{1,15}){0,3}?"
+# The scores (0..1) say how specific each shape is; set by hand, not fitted.
 _PHRASES: Final[tuple[tuple[str, float, str], ...]] = (
     (
         "override",

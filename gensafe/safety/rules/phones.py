@@ -54,10 +54,10 @@ _CUE: Final = re.compile(
     re.IGNORECASE,
 )
 _BEFORE: Final = 48  # characters in which a cue stands
-_NEAR_BEFORE: Final = 40
-_NEAR_AFTER: Final = 15
+_NEAR_BEFORE: Final = 40  # characters; a shorter reach than _BEFORE, for weaker words. Chosen by eye, not measured
+_NEAR_AFTER: Final = 15  # characters; "(office)" or "is my cell" fits. Chosen by eye, not measured
 _SIGNS: Final = tuple("=<>*/+$€£%^")
-_LEAST: Final = 7
+_LEAST: Final = 7  # digits: a subscriber number of the North American plan without its area code
 _MOST: Final = 15  # E.164
 
 

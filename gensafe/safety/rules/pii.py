@@ -33,8 +33,9 @@ _CARD_WORDS: Final = re.compile(
     r"(?i)\b(?:(?:credit|debit|bank|payment) ?cards?|card (?:no|number)|visa|master ?card|maestro)\b"
 )
 _CARD_BEFORE: Final = 40  # characters before a number in which such a word vouches for an issuer that is not known
-_MIN_CARD: Final = 12
-_MAX_CARD: Final = 19
+_MIN_CARD: Final = 12  # digits: the shortest card numbers in use (Maestro); ISO/IEC 7812 sets no lower bound of its own
+_MAX_CARD: Final = 19  # digits: ISO/IEC 7812-1
+# Characters of an IBAN by country: the IBAN registry of SWIFT (ISO 13616).
 _IBAN_LENGTH: Final = {
     "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "BY": 28,
     "CH": 21, "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "DO": 28, "EE": 20, "EG": 29, "ES": 24, "FI": 18,
@@ -45,6 +46,7 @@ _IBAN_LENGTH: Final = {
     "SI": 19, "SK": 24, "SM": 27, "ST": 25, "SV": 28, "TL": 23, "TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24,
     "XK": 20,
 }  # fmt: skip
+# characters before (half as many after) in which a word says what a number is; chosen by eye, not measured
 _CONTEXT: Final = 60
 
 

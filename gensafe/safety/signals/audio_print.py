@@ -18,19 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-RATE: Final = 5120
-HOP: Final = 160
+RATE: Final = 5120  # Hz; near the 5 kHz of the paper, and a whole number of hops a second (32)
+HOP: Final = 160  # samples: 31 ms where the paper has 11.6, so that lists are about a third as long
 FRAMES_A_SECOND: Final = RATE / HOP
-_FRAME: Final = 2048
-_BANDS: Final = 33
-_BAND_HZ: Final = (300.0, 2000.0)
-_SILENT_DB: Final = -60.0
+_FRAME: Final = 2048  # samples, 0.4 s: near the paper's 0.37 s, as a power of two
+_BANDS: Final = 33  # one more than the 32 bits of a sub-fingerprint: the paper
+_BAND_HZ: Final = (300.0, 2000.0)  # Hz: the paper
+_SILENT_DB: Final = -60.0  # dB, below it no code is made: silence would match silence. Chosen by eye, not measured
 CONFIRM: Final = 96  # sub-fingerprints that are compared at a time: 3 s
 SHORTEST: Final = 48  # a listed recording shorter than 3 s is compared whole, down to 1.5 s
 WRONG_BITS: Final = 0.28  # unrelated recordings: 0.5; see docs/safety-media.md
-EDGE_BITS: Final = 0.28
-_SECOND: Final = 32
-_CANDIDATES: Final = 20
+EDGE_BITS: Final = 0.28  # share of wrong bits over one second, as WRONG_BITS over three
+_SECOND: Final = 32  # sub-fingerprints: FRAMES_A_SECOND
+_CANDIDATES: Final = 20  # alignments that are confirmed, the most voted for; bounds the time of a look-up. Not measured
 
 
 @dataclass(frozen=True, slots=True)

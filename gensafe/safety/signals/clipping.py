@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-RAIL: Final = 0.999
-MIN_RUN: Final = 3
+RAIL: Final = 0.999  # share of full scale; 1.0 less the rounding of a coder or of 10 bits. Chosen by eye, not measured
+MIN_RUN: Final = 3  # samples: a sine near full scale has one or two at its peak. Chosen by eye, not measured
 
 
 def clipped_share(samples: NDArray[np.float32]) -> float:

@@ -26,17 +26,17 @@ from numpy.typing import NDArray
 
 from gensafe.safety.signals.light import LINEAR, luminance
 
-WIDTH: Final = 96
-HEIGHT: Final = 54
-AREA_SHARE: Final = 0.25
-LUMINANCE_STEP: Final = 0.10
-DARK_BELOW: Final = 0.80
-RED_STEP: Final = 20.0
-RED_SATURATION: Final = 0.8
-FAIL_ABOVE: Final = 6
-EXTENDED_FROM: Final = 4
-EXTENDED_S: Final = 4
-EXTENDED_WINDOW_S: Final = 5
+WIDTH: Final = 96  # cells; step 1
+HEIGHT: Final = 54  # cells; step 1
+AREA_SHARE: Final = 0.25  # of a 10 degree field: WCAG 2.2 SC 2.3.1 and BT.1702-3; step 3
+LUMINANCE_STEP: Final = 0.10  # relative luminance, 0..1: WCAG 2.2, "general flash"; step 2
+DARK_BELOW: Final = 0.80  # relative luminance of the darker state: WCAG 2.2, "general flash"; step 2
+RED_STEP: Final = 20.0  # of (R - G - B) * 320: WCAG 2.2, "red flash"; step 2
+RED_SATURATION: Final = 0.8  # R / (R + G + B): WCAG 2.2, "red flash"; step 2
+FAIL_ABOVE: Final = 6  # transitions a second, two for a flash: WCAG 2.2 allows three flashes; step 3
+EXTENDED_FROM: Final = 4  # transitions a second: the extended failure as the IRIS analyser logs it; step 4
+EXTENDED_S: Final = 4  # seconds: likewise; step 4
+EXTENDED_WINDOW_S: Final = 5  # seconds: likewise; step 4
 
 
 class FlashResult(IntEnum):

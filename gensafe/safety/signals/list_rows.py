@@ -26,6 +26,7 @@ _CELL: Final = re.compile(r"[^\s,;:|=\"'<>()\[\]\ufeff\u200b\u200e\u200f\u2060]+
 _HEADING: Final = frozenset(
     ("hash", "pdq", "pdq_hash", "hash_pdq", "pdqhash", "hash_value", "indicator", "signal", "signal_value", "value")
 )
+# hex digits: 4 bits each, MD5 128 bits (RFC 1321), SHA-1 160, SHA-512 512 (FIPS 180-4), PhotoDNA 144 bytes
 _OTHER: Final = {32: "as of MD5", 40: "as of SHA-1", 128: "as of SHA-512", 288: "as of PhotoDNA"}
 _SHOWN: Final = 24  # characters of a bad cell in a message: enough to find it
 

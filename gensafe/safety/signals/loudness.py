@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly, sosfilt
 
-_BLOCK_S: Final = 0.4
-_ABSOLUTE_GATE: Final = -70.0
-_RELATIVE_GATE: Final = -10.0
+_BLOCK_S: Final = 0.4  # seconds of a gating block, three quarters overlapped: BS.1770-5
+_ABSOLUTE_GATE: Final = -70.0  # LUFS: BS.1770-5
+_RELATIVE_GATE: Final = -10.0  # LU below the mean of what passes the absolute gate: BS.1770-5
 
 
 @dataclass(frozen=True, slots=True)

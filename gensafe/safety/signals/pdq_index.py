@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from gensafe.safety.signals.hashlist import ListEntry
 
-MATCH_BITS: Final = 31
-QUALITY_MIN: Final = 50
-_CHUNKS: Final = 16
+MATCH_BITS: Final = 31  # of 256: the authors' advice, see above
+QUALITY_MIN: Final = 50  # of 100: the authors' advice, see above
+_CHUNKS: Final = 16  # of 16 bits each: 31 wrong bits leave one or none in some chunk (two in each would be 32)
 _SCAN_BELOW: Final = 20_000  # a plain scan is as fast as the index up to here
 _BLOCK: Final = 1 << 21  # comparisons at a time: what they need stays within a few megabytes
+# a chunk itself and the 16 that differ from it in one bit
 _NEIGHBOURS: Final = np.concatenate([[0], 1 << np.arange(16)]).astype(np.uint16)
 
 

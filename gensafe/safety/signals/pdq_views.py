@@ -27,9 +27,9 @@ from gensafe.media.shrink import brightness, shrink, shrink_grey
 CROPS: Final = tuple(round(0.025 * i, 3) for i in range(1, 9))  # share of each side cut off in all: 2.5 % .. 20 %
 CROP_BITS: Final = 47  # the nearest of 200 unrelated photographs to any of these views was 74 bits away
 _CUTS: Final = (0.0, 0.025, 0.05, 0.075, 0.1)  # shares cut off one edge that are tried; two edges together: up to 10 %
-_MIDDLE: Final = 0.1
+_MIDDLE: Final = 0.1  # of each side: what a crop of up to 10 % may have cut off, see step 2
 _GRID: Final = 256  # the picture is squashed to this side first: four points for each that PDQ samples
-_SAMPLES: Final = 64
+_SAMPLES: Final = 64  # points a side that PDQ samples
 _SIGNS: Final = (-1.0) ** np.arange(1, 17)  # mirroring changes the sign of every other cosine coefficient
 
 

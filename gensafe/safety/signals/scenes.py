@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 CUT: Final = 0.12  # mean difference of brightness, 0..1, between neighbours at a cut
 NEW_CELLS: Final = 24.0  # levels by which a cell must differ to count as changed
-SAME_SHARE: Final = 0.02
-NEW_SHARE: Final = 0.25
+SAME_SHARE: Final = 0.02  # of the cells: up to this two frames show the same; chosen by eye, not measured
+NEW_SHARE: Final = 0.25  # of the cells: a quarter of the picture has changed; chosen by eye, not measured
 
 
 def scene_starts(small: NDArray[np.uint8]) -> list[int]:

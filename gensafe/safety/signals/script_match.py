@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from gensafe.core.errors import InvalidRequest, SafetyUnavailable
 from gensafe.core.types import TimeRange
 
-RATE: Final = 16_000
+RATE: Final = 16_000  # Hz: what PocketSphinx' English acoustic model was trained on
 PRICE: Final = 1e-40  # of not following the script once; see benchmarks.media_safety.scripts
 LEAST_PHONES: Final = 3  # of other speech
 MAX_WORDS: Final = 60  # a grammar of n words has about 240 n arcs
-_FRAMES_A_SECOND: Final = 100
+_FRAMES_A_SECOND: Final = 100  # PocketSphinx' default (``frate``)
 _PHONES: Final = (
     "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH".split()
 )

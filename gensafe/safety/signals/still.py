@@ -7,10 +7,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+# of 255, the span of a channel over the cells, for a coder's ripple; chosen by eye, not measured
 BLANK_LEVELS: Final = 6.0
+# white noise has 0, photographs and drawings lie above 0.7 (see ``neighbour_correlation``)
 NOISE_CORRELATION: Final = 0.1
+# levels of 255: fainter noise is film grain on a plain ground; chosen by eye, not measured
 NOISE_DEVIATION: Final = 20.0
-FROZEN_LEVELS: Final = 0.5
+FROZEN_LEVELS: Final = 0.5  # of 255, mean difference: below one level nothing moved; chosen by eye, not measured
 
 
 def is_blank(small: NDArray[np.uint8]) -> bool:

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from gensafe.safety.signals.light import LINEAR
 
-MAX_RUN: Final = 3
+MAX_RUN: Final = 3  # frames: at 24 a second these are the 0.13 s of MAX_S
 MAX_S: Final = 0.13  # longer than this is seen by everyone
 MIN_CHANGE: Final = 0.06  # mean of sqrt-linear differences
+# the clip's usual step; by eye, with no false find in the 9.6 minutes of docs/safety-media.md
 TIMES_MEDIAN: Final = 6.0
-TIMES_OUTER: Final = 2.5
+TIMES_OUTER: Final = 2.5  # the difference of the neighbours to each other; by eye, likewise
 
 
 PLAIN_RANGE: Final = 12  # levels of 255 over the whole frame; black and white come out of a coder within 4
@@ -32,7 +33,7 @@ SAME_RESIDUAL: Final = 0.12  # largest local difference (99.5 % of cells) to the
 FAINT: Final = 0.03  # as much is left of the scene in a frame that a flash has whited out; no word can be read in it
 MIN_VARIANCE: Final = 1e-3  # of the three colours together: below, there is no scene to recognise
 MAX_DIP: Final = 0.05  # by which a tone curve may fall: coding noise in levels that few cells have
-_BINS: Final = 32
+_BINS: Final = 32  # levels of a tone curve: enough for its shape, with many cells in each. Chosen by eye, not measured
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from gensafe.core.errors import ConfigError, SafetyUnavailable
 
-RATE: Final = 16_000
-_BLOCK_S: Final = 30
+RATE: Final = 16_000  # Hz: what PocketSphinx' English acoustic model was trained on
+_BLOCK_S: Final = 30  # seconds decoded at a time: bounds memory, but may cut a word. A round number, not measured
 
 
 @dataclass(frozen=True, slots=True)

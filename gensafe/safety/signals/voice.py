@@ -15,20 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-RATE: Final = 16_000
-_FRAME: Final = 512
-_HOP: Final = 160
-_SIZE: Final = 1024
+RATE: Final = 16_000  # Hz: the usual rate of speech processing
+_FRAME: Final = 512  # samples, 32 ms: the usual length for speech, two periods of the lowest pitch (70 Hz)
+_HOP: Final = 160  # samples, 10 ms: the usual step for speech
+_SIZE: Final = 1024  # of the Fourier transform: the frame, padded twofold
 _WINDOW: Final = 100  # frames: one second
-_STEP: Final = 50
+_STEP: Final = 50  # frames, half of _WINDOW
 _PITCH: Final = (RATE // 400, RATE // 70)  # periods in samples
 _VOICED: Final = 0.6  # height of the autocorrelation at the period
 _FLOOR_DB: Final = 60.0  # level differences are seen down to this far below the loudest frame
-_BLOCK: Final = 4096
+_BLOCK: Final = 4096  # frames at a time; bounds memory, never changes the result
 MIN_DYNAMICS_DB: Final = 20.0  # 90th over 10th percentile of the level within a second
 MIN_LOW_SHARE: Final = 0.38  # frames below half of the mean power
 MIN_MOVEMENT: Final = 0.45  # deviation of the logarithm of the spectral centroid
 MIN_GLIDE: Final = 0.05  # median change of pitch from frame to frame in voiced parts, semitones
+# of the frames: speech has voiced and unvoiced sounds; chosen by eye, see the card for what it finds
 VOICED_SHARE: Final = (0.2, 0.97)
 
 

@@ -49,9 +49,9 @@ FIRST_LOOK: Final = 0.5  # probability from which a window is looked at again
 SECOND_LOOKS: Final = 12  # windows looked at again in each size, at most: the likeliest
 # Twice the odds of the highest score that each had on 100 photographs kept for this (benchmarks.media_safety.symbols).
 MIN_SCORES: Final = (0.786, 0.9911, 0.9983)
-WINDOW: Final = 48
-STEP: Final = 8
-SHIFT: Final = 3
+WINDOW: Final = 48  # pixels: what the shipped network sees, fixed by its training
+STEP: Final = 8  # pixels between windows: the network halves its input three times
+SHIFT: Final = 3  # pixels, a little under half a STEP: the second look covers what lies between two windows
 INNER: Final = 0.8  # of a window: what a symbol fills
 
 

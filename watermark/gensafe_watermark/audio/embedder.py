@@ -15,7 +15,7 @@ from gensafe_watermark.audio.transform import StreamResampler, forward, inverse,
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PHASES: Final = 2 * BLOCK_CHIPS
+PHASES: Final = 2 * BLOCK_CHIPS  # a block and its negation: the period of the pattern
 _DECAY: Final = 0.1  # loudness memory per block: 10 dB per 1.92 s
 
 

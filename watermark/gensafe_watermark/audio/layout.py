@@ -23,14 +23,17 @@ MEDIUM: Final = "audio"
 SCHEME: Final = "audio-chips-1"
 RATE: Final = 16_000  # the working rate; every input is brought to it
 FRAME: Final = 512  # 32 ms: short enough for speech, 31 Hz per bin
-HOP: Final = FRAME // 2
-CHIP_HOPS: Final = 2
+HOP: Final = FRAME // 2  # samples: half a frame, at which squared root-Hann windows add up to one
+CHIP_HOPS: Final = 2  # 32 ms a chip, a whole frame. Part of the scheme: files that are marked depend on it
 CHIP: Final = CHIP_HOPS * HOP  # samples
-BLOCK_CHIPS: Final = 60
+BLOCK_CHIPS: Final = 60  # 1.92 s: clips of two seconds hold one. Part of the scheme; chosen by trial on the tuned clips
 BLOCK: Final = BLOCK_CHIPS * CHIP  # samples; 1.92 s
+# 3,600 chips with BLOCK_CHIPS, about 5.6 for a coded bit. Part of the scheme; chosen by trial on the tuned clips
 BANDS: Final = 60
 LOW_HZ: Final = 312.5  # under it a telephone passes nothing
+# Hz; low-rate coders keep little above it. Part of the scheme; chosen by trial on the tuned clips
 HIGH_HZ: Final = 6000.0
+# one chip in five is for synchronisation. Part of the scheme; chosen by trial on the tuned clips
 _SYNC_SHARE: Final = 5
 _WARP_BINS: Final = 22.0  # bands widen above 22 bins (690 Hz), as the ear's do
 

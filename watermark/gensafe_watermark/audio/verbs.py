@@ -17,12 +17,12 @@ from gensafe_watermark.audio.transform import to_working_rate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MIN_RATE: Final = 8_000
-MAX_RATE: Final = 384_000
-MAX_CHANNELS: Final = 32
+MIN_RATE: Final = 8_000  # Hz: a telephone; lower ones lose most of the band of ``layout``
+MAX_RATE: Final = 384_000  # Hz: above the rates in use (192 kHz at most, rarely 384)
+MAX_CHANNELS: Final = 32  # more than any loudspeaker layout in use (22.2 has 24); a round number
 _PHASED_FROM: Final = 4 * BLOCK  # shorter clips begin with a whole block
-_STRENGTHENING: Final = 1.4
-_TRIES: Final = 4
+_STRENGTHENING: Final = 1.4  # 2.9 dB for each new try; chosen by eye, not measured
+_TRIES: Final = 4  # at most 1.4 ** 3, 8.8 dB, stronger than asked for; chosen by eye, not measured
 _DOUBT: Final = 0.5  # margin asked of a fresh mark, so that a codec may cost it something
 _LOUDEST: Final = 100.0  # float files may overshoot full scale, but not by 40 dB
 

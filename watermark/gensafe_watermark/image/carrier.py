@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 
 RADIUS: Final = 20  # highest frequency, cycles per tile
 _INNER: Final = 6.0  # below this the picture itself drowns the mark, and the eye sees mottling
-_OUTER: Final = 20.2
+_OUTER: Final = 20.2  # cycles per tile: RADIUS and a little, so that the four points of that radius are in
+# cycles per tile, the middle of the band; chosen like COMB_LINES, marked files depend on it
 COMB_BAND: Final = (7.0, 15.0)
-COMB_LINES: Final = 24
-COMB_POWER: Final = 0.33
-VARIANTS: Final = 2
-ORIENTATIONS: Final = 8
-GRID: Final = 2 * RADIUS + 1
+COMB_LINES: Final = 24  # chosen by trial on the tuning pictures (docs/watermark-image.md); marked files depend on it
+COMB_POWER: Final = 0.33  # share of the mark's power; chosen like COMB_LINES, not measured alone
+VARIANTS: Final = 2  # more take longer to search; with two an average shows no single comb. Marked files depend on it
+ORIENTATIONS: Final = 8  # quarter turns, and those mirrored: the symmetries of a square
+GRID: Final = 2 * RADIUS + 1  # both signs of every frequency, and 0
 _SHIFTS: Final = 128  # resolution of the search over tile phases
 _PHASES: Final = np.arange(_SHIFTS) / _SHIFTS
 _MOST_PER_LINE: Final = 4.0  # noise deviations: no single line of the picture's own may make a comb
@@ -53,6 +54,7 @@ FREQUENCIES: Final = _half_plane()
 """(F, 2) integer (kx, ky) of one half plane; the other half is the conjugate."""
 MAGNITUDE: Final = np.hypot(FREQUENCIES[:, 0], FREQUENCIES[:, 1])
 
+# A soft low-pass at 11 cycles per tile; chosen by trial on the tuning pictures, not measured alone.
 _WHAT_BLUR_LEAVES: Final = (1 / (1 + (MAGNITUDE / 11) ** 4)).astype(np.float32)
 
 ROUGHNESS: Final = 1.25 * 4 * np.pi**2 * (COMB_BAND[0] ** 2 + COMB_BAND[1] ** 2) / 4

@@ -23,18 +23,21 @@ if TYPE_CHECKING:
 
 _SEARCH_TILES: Final = 8  # the search works best on a tighter high-pass than reading does
 _SMALLEST_TILE: Final = 31.0  # pixels: the comb's finest line then spans 2.2
+# maps kept from one search; more cost time. Chosen by trial on the tuning pictures (docs/watermark-image.md)
 _CANDIDATES: Final = 6
-_CROPS: Final = 16
-_FOLLOWED: Final = 2
+_CROPS: Final = 16  # scales kept where only the scale is unknown, which is cheap to try; chosen likewise
+_FOLLOWED: Final = 2  # leads of one search; chosen likewise, for speed
 _CLEAR: Final = 6.0  # comb score that is followed at once; lower ones wait, because most lead nowhere
-_LEFT: Final = 3
-_BLOCKS: Final = 5
-_ORDERS: Final = (1, 1, 1, 2, 2, 2, 3)
-_REFINED: Final = (1, 2, 2, 3)
+_LEFT: Final = 3  # leads that are followed at the end; chosen likewise, for speed
+_BLOCKS: Final = 5  # a side: 25 places, more than the 10 terms of a cubic map need; chosen likewise
+_ORDERS: Final = (1, 1, 1, 2, 2, 2, 3)  # of the map, pass by pass: affine first (``geometry._TERMS``); chosen likewise
+_REFINED: Final = (1, 2, 2, 3)  # likewise, for all blocks together
 _AS_GOOD: Final = 0.93  # a map of one parameter follows less of the noise: it may score a little less
+# 0.4 % up and down, more than the 0.25 % of ``search._SCALE_STEP``; chosen likewise
 _SCALES: Final = 1 + 0.0008 * np.arange(-5, 6)
-_PROMISING: Final = 5.5
-_WHOLE: Final = (0.5, 0.5, 1.0)
+_PROMISING: Final = 5.5  # comb score, between WORTH_DECODING (3.5) and _CLEAR; chosen likewise, for speed
+_WHOLE: Final = (0.5, 0.5, 1.0)  # see Window
+# the middle and the corners, 60 % of the sides; as many as the time allows
 _WINDOWS: Final = tuple((x, y, 0.6) for x, y in ((0.5, 0.5), (0.0, 0.0), (1.0, 1.0), (1.0, 0.0), (0.0, 1.0)))
 Window = tuple[float, float, float]
 """Position across and down (0..1) and share of the sides."""

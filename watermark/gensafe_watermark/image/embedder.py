@@ -35,18 +35,18 @@ _PARTS: Final = 4  # the picture is read in so many parts each way
 _CROPPED: Final = 3  # of them a side of the darkened, recoded part that is checked
 _PIECE: Final = 2  # and of the piece that nothing else happened to
 _WANTED_CROPPED: Final = 0.68  # soft-bit mean / deviation; decoding needs 0.55, and search and chance take their share
-_WANTED_PIECE: Final = 0.66
+_WANTED_PIECE: Final = 0.66  # as _WANTED_CROPPED; a little less, since nothing else happened to this piece
 _FALLS: Final = 1.15  # the margin's growth with the strength is a little under proportional: its inverse exponent
 _NEAR: Final = 1.2  # a second look is taken where the first asks for more than this factor up or down
 _LIKELY: Final = 0.9  # the factor that is looked at first, unless pieces ask for more
-_TRIED: Final = np.linspace(0.3, 2.0, 18)
-_WANTED_WHOLE: Final = 0.7
+_TRIED: Final = np.linspace(0.3, 2.0, 18)  # factors of the strength, in steps of 0.1, over the range of _GAIN
+_WANTED_WHOLE: Final = 0.7  # soft-bit mean / deviation, a little over the 0.55 that decoding needs; as _WANTED_CROPPED
 LEAST: Final = 0.6  # what the whole must reach after the same at the highest strength, or the picture is refused
 MOST_RAISE: Final = 1.38  # 2.8 dB; of a film
-_MOST_SATURATED: Final = 0.8
-_PULL: Final = 0.8
+_MOST_SATURATED: Final = 0.8  # share of pixels at black or white, which can hardly change; chosen by eye, not measured
+_PULL: Final = 0.8  # 0..1, how far power moves towards bits the picture opposes; by trial, not measured alone
 _PULL_STILL: Final = 0.5  # what a crop keeps is not what the whole picture was measured to add
-_GAIN: Final = (0.3, 2.0)
+_GAIN: Final = (0.3, 2.0)  # bounds of one bit's amplitude; by trial on the tuning pictures, not measured alone
 
 
 @dataclass(frozen=True, slots=True)

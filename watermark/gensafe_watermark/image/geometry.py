@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 _CELLS: Final = 128  # per tile side when folding: the finest wave spans almost seven
 _REACH: Final = 0.11  # how far, in tiles, a block may lie from where the map puts it
-_STEPS: Final = 23
-_NEWTON: Final = 6
-_TERMS: Final = {1: 3, 2: 6, 3: 10}
+_STEPS: Final = 23  # places tried along each axis: 0.01 tile apart, a fifth of the finest wave
+_NEWTON: Final = 6  # steps; the maps are close to linear, so that it converges. Chosen by eye, not measured
+_TERMS: Final = {1: 3, 2: 6, 3: 10}  # monomials in two variables up to each order: (n + 1)(n + 2) / 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from typing import Final
 MIN_SIDE: Final = 96
 """Pictures whose short side is under this are refused."""
 
+# (short side up to, tiles along it): by trial on the tuning pictures; marked files depend on it
 _PICTURE: Final = ((200, 1), (300, 2), (720, 4), (1 << 30, 6))
 _FILM: Final = ((200, 1), (300, 2), (720, 3), (1 << 30, 6))  # wider waves: coders of films drop fine detail first
 _WORKING_SIDE: Final = 400  # the detector reduces larger pictures by a whole factor towards this short side

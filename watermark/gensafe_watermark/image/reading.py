@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_TRIED_PER_GRID: Final = 2
+_TRIED_PER_GRID: Final = 2  # the best two: a wrong turn or mirror may win by chance; chosen for speed, not measured
 _BEST_FRAMES: Final = 8  # one in so many: about what a coder predicts from nothing, or little
 CAUTION: Final = 0.77
 """What a comb score counts for before presence is claimed: pictures marked under another key have heavier tails than
 Gaussian noise. Brings the 1e-6 of the bound to that of the tail fitted to wrong keys (docs/watermark-image.md)."""
 _EVIDENT: Final = 6.0  # comb score that hardly any unmarked picture reaches
 _LONG_LIST: Final = 32  # times the usual number of candidates
-_LONG_TRIES: Final = 3
+_LONG_TRIES: Final = 3  # words that get the longer list; chosen for speed, not measured
 WORTH_DECODING: Final = 3.5  # comb score under which no payload was ever read; saves time, never counts as evidence
 
 

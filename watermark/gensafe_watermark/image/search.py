@@ -20,13 +20,14 @@ from gensafe_watermark.image.spectrum import HIGHEST, MOVES, Power, climb
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# 0.75 % of a frequency; by trial on the tuning pictures (docs/watermark-image.md), not measured alone
 _LOG_STEP: Final = 0.0075
-_ANGLE_STEP: Final = np.pi / 480
+_ANGLE_STEP: Final = np.pi / 480  # radians, 0.375 degrees: across a circle about as far as _LOG_STEP along its radius
 _ASPECT: Final = 0.36  # largest |log(sx / sy)|
 _BEND: Final = 0.027  # step of general linear maps: half of it moves a line of a window by less than its width
 _STRETCHES: Final = _BEND * np.arange(-3, 10)  # perspective inside a picture's own canvas makes things smaller
 _SHEAR: Final = 0.09  # the most, for a square; a wide picture's uprights lean further than its level lines
-_SCALE_STEP: Final = 0.0025
+_SCALE_STEP: Final = 0.0025  # 0.25 %; finer, as one axis alone is searched; by trial, not measured alone
 _FEW: Final = 4  # candidates kept of each layout and orientation, before they climb
 
 

@@ -26,6 +26,7 @@ _JPEG_LUMA: Final = np.array(
 )
 
 
+# the 8 x 8 transform of JPEG (ITU-T T.81, A.3.3)
 _DCT: Final = np.asarray(fft.dct(np.eye(8), axis=0, norm="ortho"), np.float32)
 
 

@@ -13,7 +13,7 @@ from gensafe_watermark.image import carrier as tiles
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_PAD: Final = 2
+_PAD: Final = 2  # zero-padding: without it lines between two bins would lose over half of their power
 _CAP: Final = 8.0  # times the mean: no single line of the picture may decide
 _SMOOTH: Final = 0.9  # padded bins, so that the hypothesis grid may be coarse
 HIGHEST: Final = 0.47  # cycles per pixel

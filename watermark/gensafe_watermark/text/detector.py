@@ -15,11 +15,12 @@ from gensafe_watermark.sampling import KEY_IDS, GumbelMark, check_parameters
 from gensafe_watermark.text import statistics
 from gensafe_watermark.text.common import NO_PASSAGES, SHIPPED_CONTEXT, Passages, check, shipped
 
+# scored tokens, doubling: a marked passage fills half of one; p-values pay for their number. By eye
 WINDOWS = (64, 128, 256)
-P_PRESENT = 1e-6
+P_PRESENT = 1e-6  # the bound on a false claim that all GenSafe marks share (docs/watermark-text.md)
 BITS_PER_TOKEN = 1.3  # of the bundled model's stories, 1.23 to 1.43 for nine in ten (benchmarks.watermark.text)
-MAX_TOKENS = 1_000_000
-_MAX_TOKEN_ID = 1 << 40
+MAX_TOKENS = 1_000_000  # far beyond a book; bounds time and memory. A round number, not measured
+_MAX_TOKEN_ID = 1 << 40  # beyond any vocabulary, and far below the 64 bits of a counter
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from gensafe_watermark.sampling import KEY_IDS, check_parameters, context_key, s
 from gensafe_watermark.text.common import NO_PASSAGES, Passages, check
 from gensafe_watermark.text.pairs import score_all
 
-REJECT_BELOW = 0.01
-MIN_TEXTS = 100
+REJECT_BELOW = 0.01  # p-value of the Kolmogorov-Smirnov test: one good key in a hundred is refused for nothing
+MIN_TEXTS = 100  # the test sees a distance of about 0.16 at 1 % with so many (1.63 / sqrt(n))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from gensafe.core.types import Detection, MarkLevel
 from gensafe_watermark import statistics
 
 LEAST_TOKENS: Final = 200  # scored tokens under which no answer is given but "present"
-_RADEMACHER: Final = 3.18
+_RADEMACHER: Final = 3.18  # constant of Pinelis' bound, see above
 _WEIGHTS: Final = (10.0, 1.0)  # of the first and last tournament layer, linear between, as the paper's weighted mean
 
 

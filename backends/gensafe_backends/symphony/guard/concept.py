@@ -17,8 +17,8 @@ from gensafe_backends.symphony.vocab import ModalityId
 
 FORMAT: Final = "gensafe-concept-1"
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-MAX_TERMS: Final = 200
-MAX_EXAMPLES: Final = 500
+MAX_TERMS: Final = 200  # bounds the time of a check. A round number, not measured
+MAX_EXAMPLES: Final = 500  # bounds a concept's file and the time to learn it. A round number, not measured
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ CELL: Final = 8  # pixels: finer differences are noise, JPEG and watermarks
 # (over the whole medium, in its worst patch): root mean square errors in grey levels; of log band levels for sound.
 # Measured by benchmarks.symphony.guard: the world's own media lie well below, everything else well above.
 PICTURE: Final = (6.0, 22.0)
-FILM: Final = (16.0, 45.0)
-SOUND: Final = (0.20, 0.27)
+FILM: Final = (16.0, 45.0)  # as PICTURE
+SOUND: Final = (0.20, 0.27)  # as PICTURE, in log band levels
 SIDES: Final = (128, 512)  # a picture is read at 256 x 256: in a larger one something small could hide
 SLACK: Final = 0.02  # of the length of a sound or film
 

@@ -38,7 +38,7 @@ VERSION: Final = "1"
 FOUND_FROM: Final = 0.1  # probability; benchmarks.symphony.guard measures misses and false alarms at this value
 SCORES: Final = (0.6, 0.85)  # of findings, from barely to surely: all of it is "review" under the default policy
 OUTSIDE: Final = 0.3  # score of "unc": noted by the default policy, held by one that lowers the threshold
-MAX_CHARS: Final = 2_000_000
+MAX_CHARS: Final = 2_000_000  # characters; the same limit as in ``text_rules``: more than this is refused, never cut
 DEFAULT_STAGES: Final = "input,output,standalone"
 UNITS: Final = {
     Modality.TEXT: "characters",

@@ -23,8 +23,8 @@ from gensafe_backends.symphony.world.clip import sample_clip
 from gensafe_backends.symphony.world.sound import sample_sound
 
 Term = tuple[str, ...]
-LONGEST: Final = 4
-WORLD_SEED: Final = 77
+LONGEST: Final = 4  # words; see above
+WORLD_SEED: Final = 77  # arbitrary; fixed, so that the frequencies are always the same
 WORLD_ITEMS: Final = 1500  # of each kind: prompts with their descriptions
 SURE: Final = 0.98  # of the prompts with a term, how many must describe the same thing for the term to mean it
 SEEN: Final = 5  # such prompts at least

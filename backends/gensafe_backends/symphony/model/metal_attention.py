@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Array = Any  # mx.array
 
-LANES: Final = 32
+LANES: Final = 32  # threads of a SIMD group on Apple's GPUs
 INPUTS: Final = ("q", "keys", "values", "beta", "seen", "gate", "place")
 # E, GROUP, MODALITIES and LANES are template arguments; place is (capacity, index, window). -1e30 and not infinity:
 # Metal's fast arithmetic may assume that there is none.

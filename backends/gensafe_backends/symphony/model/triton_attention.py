@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-BLOCK = 64
+BLOCK = 64  # keys at a time: a page of the cache (PAGE in symphony.c)
 
 
 @triton.jit  # type: ignore[untyped-decorator]

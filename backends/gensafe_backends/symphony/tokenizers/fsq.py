@@ -11,7 +11,7 @@ from math import atanh
 import numpy as np
 from numpy.typing import NDArray
 
-EPS = 1e-3
+EPS = 1e-3  # keeps the outermost level reachable by a bounded function: as in the paper's listing
 
 
 def bound_constants(levels: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
-FFT = 512
-HOP = 125
-BINS = FFT // 2 + 1
-BANDS = 64
+FFT = 512  # samples, 32 ms at 16 kHz: the usual length for speech. Shipped weights depend on it
+HOP = 125  # samples: 128 frames a second, about a quarter of a frame. Shipped weights depend on it
+BINS = FFT // 2 + 1  # of a real transform
+BANDS = 64  # equal on the mel scale; chosen by eye, not measured. Shipped weights depend on it
 FLOOR = 1e-4  # a sine of amplitude 1 has magnitude 1; -80 dB is silence
 
 

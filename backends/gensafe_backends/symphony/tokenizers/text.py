@@ -10,8 +10,8 @@ from itertools import pairwise
 from gensafe.core.errors import ConfigError, InvalidRequest
 
 _PIECES = re.compile(r" ?[A-Za-z]+| ?[0-9]| ?[^\sA-Za-z0-9]+|\s+")
-BYTES = 256
-CACHED_PIECES = 4096
+BYTES = 256  # values of a byte: the first ids
+CACHED_PIECES = 4096  # bounds memory. A round number, not measured
 
 
 def pieces(text: str) -> list[str]:

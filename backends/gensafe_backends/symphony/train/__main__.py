@@ -28,7 +28,7 @@ from gensafe_backends.symphony.train.tokenizers import train_tokenizer
 from gensafe_backends.symphony.train.trainer import Trainer, TrainSettings
 from gensafe_backends.symphony.weights import load_model, weights_digest
 
-KEEP_SECONDS = 180.0
+KEEP_SECONDS = 180.0  # what a crash loses at most; a round number, not measured
 
 
 def report(line: str) -> None:

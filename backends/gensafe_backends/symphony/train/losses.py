@@ -17,7 +17,7 @@ from gensafe_backends.symphony.config import SymphonyConfig
 from gensafe_backends.symphony.model.torch_model import PackedRows, SymphonyModel
 from gensafe_backends.symphony.vocab import MODALITIES, vocabulary
 
-Z_LOSS = 1e-4
+Z_LOSS = 1e-4  # PaLM (Chowdhery et al., arXiv 2204.02311, section 5)
 
 
 @dataclass(frozen=True, slots=True)

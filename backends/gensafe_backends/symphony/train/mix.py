@@ -46,6 +46,7 @@ class Phase:
     shares: tuple[float, ...] = ()
 
 
+# Shares set by hand; later phases lean to what lagged before. Other shares were not measured.
 FIRST = Phase(
     0,
     {

@@ -23,7 +23,7 @@ from gensafe_backends.symphony.train.mix import phase_at
 from gensafe_backends.symphony.train.tasks import ROW
 from gensafe_backends.symphony.vocab import ModalityId
 
-BALANCE_WEIGHT = 0.01
+BALANCE_WEIGHT = 0.01  # the order of Switch Transformers' 1e-2 (Fedus et al., arXiv 2101.03961, section 2.2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from gensafe_backends.symphony.world.render import coverage, paper
 from gensafe_backends.symphony.world.scene import COLOURS, PAPER, SHAPES
 
+# 1.5 s of 128 x 128 pixels, sound at 16 kHz: drawn by hand, small enough for CPUs
 FRAMES, FPS, SIDE, RADIUS, RATE = 12, 8, 128, 14, 16000
 NEAR, FAR = 16, 112  # centres at the walls
 LANES: dict[str, int] = {"first": 32, "centre": 64, "last": 96}  # top/left, middle, bottom/right
 MOTIONS = ("right", "left", "up", "down", "bounce across", "bounce up")
-STARTS = (16, 48, 80)
+STARTS = (16, 48, 80)  # pixels, where a bounce begins: by hand, multiples of 16 so that both walls are met exactly
 FRAME_SAMPLES = RATE // FPS
 
 

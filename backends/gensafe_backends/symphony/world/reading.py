@@ -55,6 +55,7 @@ from gensafe_backends.symphony.world.speech import SPOKEN, WORD_SAMPLES
 
 Pixels = NDArray[np.uint8]
 FAR_PICTURE: Final = 30.0  # grey levels RMS over the whole picture; readings of clean pictures lie below 3
+# grey levels RMS of pooled frames, lower than FAR_PICTURE as pooling smooths; by eye, not measured
 FAR_FILM: Final = 12.0
 FAR_SOUND: Final = 0.55  # of the log band levels' scale
 
@@ -142,7 +143,7 @@ def _render(scene: Scene) -> NDArray[np.float32]:
 
 # --- films -----------------------------------------------------------------------------------------------------------
 
-_POOL: Final = 8
+_POOL: Final = 8  # pixels a side averaged before films are compared, for speed; not measured
 
 
 def _pooled(frames: Pixels) -> NDArray[np.float32]:

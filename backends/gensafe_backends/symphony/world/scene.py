@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+# sRGB, 0..255; picked by eye to look well together and to be told apart.
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (206, 52, 48),
     "orange": (236, 140, 40),
@@ -20,8 +21,8 @@ PLACES = (
     "left", "middle", "right",
     "bottom left", "bottom", "bottom right",
 )  # fmt: skip
-PAPER = (245, 242, 234)
-INK = (58, 60, 66)
+PAPER = (245, 242, 234)  # sRGB, 0..255; a warm white, by eye
+INK = (58, 60, 66)  # sRGB, 0..255; a soft black, by eye
 SIDE = 256  # pixels of a picture
 CELL = 32  # pixels of a picture patch; every block of numbers, words and charts fills whole patches
 
@@ -77,6 +78,7 @@ class Bars:
 
 
 Scene: TypeAlias = Board | Sign | Bars
+# columns of patches, 0..7, in which so many bars stand evenly
 BAR_COLUMNS: dict[int, tuple[int, ...]] = {2: (2, 5), 3: (1, 3, 5), 4: (0, 2, 4, 6)}
 BAR_BASE_ROW = 7  # the row of patches below the bars
 

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from gensafe_backends.symphony.world.speech import RATE, SPOKEN, WORD_SAMPLES, say
 
-SAMPLES = 32000
-NOTE_SAMPLES = 4000
+SAMPLES = 32000  # two seconds at 16 kHz: four words
+NOTE_SAMPLES = 4000  # a quarter of a second: eight notes fill a sound
+# Hz: C5 to B5 in equal temperament, A5 = 880.
 NOTES: dict[str, float] = {
     "do": 523.25, "re": 587.33, "mi": 659.26, "fa": 698.46, "sol": 783.99, "la": 880.0, "ti": 987.77,
 }  # fmt: skip
-DTMF_ROWS, DTMF_COLUMNS = (697.0, 770.0, 852.0, 941.0), (1209.0, 1336.0, 1477.0)
-BEEPS: dict[str, float] = {"low": 440.0, "": 880.0, "high": 1320.0}
-BEEP_SPACING, BEEP_SAMPLES = 6000, 2500
+DTMF_ROWS, DTMF_COLUMNS = (697.0, 770.0, 852.0, 941.0), (1209.0, 1336.0, 1477.0)  # Hz: ITU-T Q.23
+BEEPS: dict[str, float] = {"low": 440.0, "": 880.0, "high": 1320.0}  # Hz: A4, A5 and E6, an octave and a fifth apart
+BEEP_SPACING, BEEP_SAMPLES = 6000, 2500  # 0.375 s apart, 0.156 s long: five fit into a sound, by hand
 
 Kind = Literal["words", "melody", "dial", "beeps"]
 
@@ -31,6 +32,7 @@ class Sound:
     items: tuple[str, ...]
 
 
+# items that fit into the two seconds of a sound
 LIMITS: dict[str, int] = {"words": 4, "melody": 8, "dial": 7, "beeps": 5}
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-RATE = 16000
+RATE = 16000  # Hz: the usual rate of speech processing
 FRAME = 20  # 1.25 ms: finer steps than one pitch period, or the filters click
 _PER_TARGET = 4  # frames per 5 ms of a phoneme table
-WORD_SAMPLES = 8000
+WORD_SAMPLES = 8000  # half a second: a quarter of a sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Phone:
     wide: float = 1.0  # bandwidth factor: nasals and murmurs are damped
 
 
+# Formants in Hz and lengths in ms of American English, set by hand; not measured.
 PHONES: dict[str, Phone] = {
     "IY": Phone((310, 2250, 2950), 190, end=(280, 2350, 3050)),
     "IH": Phone((400, 1980, 2550), 90),

@@ -26,7 +26,7 @@ SOURCE: Final = Path(__file__).with_name("symphony.c")
 ABI: Final = 7  # of the structs in symphony.c
 _BASE: Final = ("-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC")
 _TUNING: Final = (("-march=native",), ("-mcpu=native",), ())  # the first the compiler takes
-_TIMEOUT_S: Final = 120
+_TIMEOUT_S: Final = 120  # seconds; generous for one file of C on a busy machine. A round number, not measured
 
 
 def cache_directory() -> Path:

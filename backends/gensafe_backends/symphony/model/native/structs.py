@@ -10,7 +10,7 @@ from gensafe_backends.symphony.vocab import MODALITIES
 if TYPE_CHECKING:
     pass
 
-PANEL: Final = 16
+PANEL: Final = 16  # rows of a packed matrix side by side: PANEL in symphony.c
 MAX_BATCH: Final = 256  # rows of a pass: MOST in symphony.c
 POINTER = ctypes.c_void_p
 INTEGER = ctypes.c_int64
