@@ -104,7 +104,7 @@ def export_jsonl(
         ExportInvalid: the target is not free (field "directory"), or ``previous`` is not of this log.
         PluginError: a view broke its contract.
         SigningFailed: no time-stamp could be had.
-        LogCorrupt: the log does not hold.
+        LogCorrupt: the log is not valid.
         OSError: the bundle cannot be written.
     """
     head = parse_checkpoint(log.checkpoint())

@@ -118,7 +118,7 @@ class AuditLog(LogReader):
 
     @property
     def verifier_key(self) -> str:
-        """The log's public key as a vkey, the thing to hand to auditors out of band."""
+        """The log's public key as a vkey, to be given to auditors separately from the export."""
         return NoteKey(self._origin, self._key.public_key()).vkey
 
     def append(self, entry: Mapping[str, object]) -> Appended:

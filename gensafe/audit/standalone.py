@@ -12,7 +12,7 @@ whoever made the folder could arrange. It cannot show that what was logged is wh
 Nothing in the folder is trusted: only regular files are opened, every read has a bound, and whatever cannot be read is
 a finding that names the file.
 
-Exit status: 0 holds, 1 does not hold, 2 consistent but origin not established (or a file was not examined), 3 not a
+Exit status: 0 valid, 1 not valid, 2 consistent but origin not established (or a file was not examined), 3 not a
 readable bundle, 64 usage, 74 the answer could not be written.
 """
 
@@ -70,7 +70,7 @@ HEX = re.compile(r"[0-9a-f]{64}")
 
 
 class Defect(Exception):
-    """The export does not hold; ``code`` names the defect."""
+    """The export is not valid; ``code`` names the defect."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -126,7 +126,7 @@ class Report:
 
     @property
     def status(self) -> int:
-        """The exit status: 0 holds, 1 does not hold, 2 consistent only, 3 not a readable bundle."""
+        """The exit status: 0 valid, 1 not valid, 2 consistent only, 3 not a readable bundle."""
         if self.unreadable:
             return 3
         if self.findings:
@@ -139,12 +139,12 @@ class Report:
         if self.unreadable:
             return f"not a readable bundle: {self.unreadable}"
         if not self.ok:
-            return f"does not hold: {', '.join(dict.fromkeys(code for code, _ in self.findings))}"
+            return f"not valid: {', '.join(dict.fromkeys(code for code, _ in self.findings))}"
         if not self.origin_established:
             return "consistent, origin not established"
         if self.unexamined:
             return f"consistent, signed by {self.origin}, but not examined: {', '.join(self.unexamined)}"
-        return f"holds, signed by {self.origin}"
+        return f"valid, signed by {self.origin}"
 
     @property
     def range_text(self) -> str:
@@ -515,7 +515,7 @@ class Lines:
 
 
 class Records:
-    """JSON lines, one ahead: ``value`` and ``data`` of the line at hand, ``data`` None at the end.
+    """JSON lines, one ahead: ``value`` and ``data`` of the current line, ``data`` None at the end.
 
     A line that is no canonical JSON object is a finding; its ``value`` is empty, and reading goes on.
     """
@@ -1586,11 +1586,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run as a command; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="standalone.py",
-        description="Check a GenSafe audit export alone. Exit: 0 holds, signed under the given key; 1 does not hold; "
+        description="Check a GenSafe audit export alone. Exit codes: 0 valid, signed under the given key; 1 not valid; "
         "2 consistent, origin not established; 3 not a readable bundle; 64 usage.",
     )
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--log-key", type=Path, help="the log's public key: vkey, PEM or hex; got out of band")
+    parser.add_argument(
+        "--log-key", type=Path, help="the log's public key: vkey, PEM or hex; obtained separately from the export"
+    )
     parser.add_argument("--previous", type=Path, help="an earlier export that this one must continue")
     parser.add_argument("--json", action="store_true")
     try:

@@ -60,7 +60,7 @@ def parse_path(path: str) -> TilePath:
 
 
 def tiles_for(size: int, start: int = 0) -> list[TilePath]:
-    """Tiles and bundles a tree of ``size`` leaves has that a tree of ``start`` leaves had not, partial ones last."""
+    """Tiles and bundles added when the tree grows from ``start`` to ``size`` leaves; partial ones last."""
     full: list[TilePath] = []
     partial: list[TilePath] = []
     level = 0

@@ -1,6 +1,6 @@
 """``gensafe audit``: export, verify, prove, fsck, report, checkpoint, publish.
 
-Exit status: 0 done or holds · 1 failed or does not hold · 2 nothing found (prove), or consistent and origin not
+Exit status: 0 done or valid · 1 failed or not valid · 2 nothing found (prove), or consistent and origin not
 established (verify) · 3 unreadable · 64 usage.
 """
 
@@ -37,19 +37,21 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "audit",
         help="export, prove and check the log",
-        description="The tamper-evident log. Exit: 0 done or holds, 1 failed or does not hold, 2 nothing found "
-        "(prove) or consistent but origin not established (verify), 3 unreadable, 64 usage.",
+        description="The tamper-evident log. Exit codes: 0 done or valid, 1 failed or not valid, 2 nothing found "
+        "(prove) or consistent but origin not established (verify), 3 unreadable, 64 usage error.",
     )
     verbs = parser.add_subparsers(dest="audit_command", required=True, metavar="COMMAND")
 
-    export = verbs.add_parser("export", help="write a bundle that an auditor can check alone")
+    export = verbs.add_parser("export", help="write a bundle that an auditor can check independently")
     installed = sorted({"jsonl", *(plugin.name for plugin in plugins.list_plugins("gensafe.exporters"))})
     export.add_argument(
         "--format", action="append", choices=installed, dest="formats", help="a view beside the entries, which are "
         "always written; may be repeated (default: jsonl, the entries alone)",
     )  # fmt: skip
-    export.add_argument("--from", dest="start", metavar="TIME", help="first time included, e.g. 2026-11-01 (UTC)")
-    export.add_argument("--to", dest="end", metavar="TIME", help="first time no longer included")
+    export.add_argument(
+        "--from", dest="start", metavar="TIME", help="start of the period (inclusive), as 2026-11-01 (UTC)"
+    )
+    export.add_argument("--to", dest="end", metavar="TIME", help="end of the period (exclusive)")
     export.add_argument(
         "--tenant", type=_tenant, metavar="NAME", help="disclose only this tenant; others stay as hashes"
     )
@@ -63,19 +65,20 @@ def add_parser(commands: Commands) -> None:
 
     verify = verbs.add_parser(
         "verify",
-        help="check an export alone",
-        description="Check an export alone. Exit: 0 holds, signed under the given key; 1 does not hold; 2 consistent, "
-        "origin not established (no key given, or a file was not examined); 3 not a readable bundle; 64 usage.",
+        help="check an export on its own",
+        description="Check an export on its own. Exit codes: 0 valid, signed under the given key; 1 not valid; "
+        "2 consistent, origin not established (no key given, or a file was not examined); 3 not a readable bundle; "
+        "64 usage error.",
     )
-    verify.add_argument("directory", type=Path)
+    verify.add_argument("directory", type=Path, metavar="DIR", help="the export")
     verify.add_argument(
-        "--log-key", type=Path, metavar="FILE", help="the log's public key, obtained by another way than the export: "
+        "--log-key", type=Path, metavar="FILE", help="the log's public key, obtained separately from the export: "
         "what `gensafe audit checkpoint` printed, a verifier key, PEM or 64 hex digits",
     )  # fmt: skip
     verify.add_argument("--previous", type=Path, metavar="DIR", help="an earlier export that this one must continue")
 
     prove = verbs.add_parser("prove", help="write the .tlog-proof of one output")
-    prove.add_argument("id", help="record id, request id, output digest, or log index")
+    prove.add_argument("id", metavar="ID", help="record id, request id, output digest, or log index")
     prove.add_argument("-o", "--out", type=Path, metavar="FILE")
 
     verbs.add_parser("fsck", help="rebuild the whole tree from the entries and compare")
@@ -218,7 +221,7 @@ def _fsck(args: argparse.Namespace) -> int:
     data = {"ok": report.ok, "origin": report.origin, "size": report.size, "pruned": report.pruned}
     data |= {"root": report.root, "signed": report.signed, "findings": list(report.findings)}
     data["clock_corrections"] = list(report.corrections)
-    lines = [f"{report.origin}: {report.size} entries, {'sound' if report.ok else 'does not hold'}"]
+    lines = [f"{report.origin}: {report.size} entries, {'OK' if report.ok else 'not OK'}"]
     lines += [f"  note: the clock was put right at entry {index}" for index in report.corrections]
     lines += [f"  FAIL {finding}" for finding in report.findings]
     _say(args, data, "\n".join(lines))
@@ -292,13 +295,13 @@ def time_stamper(choice: str, ring: KeyRing | None, config: Config) -> Callable[
     if choice == "own":
         credential = ring.tsa_credential() if ring else None
         if credential is None:
-            raise InvalidRequest("this key ring has no time-stamp authority", field="stamp", fix="give its address")
+            raise InvalidRequest("this key ring has no time-stamp authority", field="--stamp", fix="give its address")
         return LocalTimeStamper(credential.key, credential.chain, SystemClock()).stamp
     urls = config.signing.time_stamp if choice == "signing" else tuple(choice.replace(",", " ").split())
     lists = read_trust_lists(Path(config.data_dir), TIME_STAMPS)
     outside = outside_time_stamper(config, urls, lambda: b"".join(each.pem for each in lists))
     if outside is None:
-        raise InvalidRequest("[signing] time_stamp names no authority", field="stamp", fix="give an address")
+        raise InvalidRequest("[signing] time_stamp names no authority", field="--stamp", fix="give an address")
     return outside.stamp
 
 

@@ -84,7 +84,7 @@ def _private_key(path: Path) -> Any:  # noqa: ANN401 - Ed25519PrivateKey; import
     try:
         return Ed25519PrivateKey.from_private_bytes(path.read_bytes())
     except ValueError:
-        raise InvalidRequest(f"{path.name} does not hold a key", field="state") from None
+        raise InvalidRequest(f"{path.name} is not a key file", field="--state") from None
 
 
 def _read(path: Path) -> str:

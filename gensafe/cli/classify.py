@@ -18,17 +18,19 @@ def add_parser(commands: Commands) -> None:
         "classify",
         help="judge a file or a text under the policy",
         description="Judge one file or text; of a file every track, subtitle and frame. "
-        "Exit: 0 allowed, 2 blocked or held for review, 3 unreadable or refused, 64 usage.",
+        "Exit codes: 0 allowed, 2 blocked or held for review, 3 unreadable or refused, 64 usage error.",
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("file", nargs="?", metavar="FILE")
     what.add_argument("--text", metavar="STR")
     parser.add_argument("--policy", metavar="FILE", help="TOML policy (default: the built-in one)")
-    parser.add_argument("--script", metavar="TEXT", help="what a sound should say: is it spoken so, word for word?")
+    parser.add_argument(
+        "--script", metavar="TEXT", help="the words an audio file should say: are they spoken, word for word?"
+    )
     parser.add_argument(
         "--picture",
         metavar="OUT.png",
-        help="draw the verdict: boxes on the picture, spans on the waveform, findings under a film strip",
+        help="draw the verdict: boxes on the image, spans on the waveform, findings under the video frames",
     )
     parser.add_argument("--json", action="store_true")
 
@@ -55,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
             return Exit.UNREADABLE
     main = parts[0].media
     if args.picture and (main is None or isinstance(main, Text)):
-        raise InvalidRequest("a verdict on a text has no picture", field="--picture")
+        raise InvalidRequest("a verdict on a text cannot be drawn", field="--picture")
     if args.script is not None and not isinstance(main, Audio):
-        raise InvalidRequest("is compared with a sound", field="--script")
+        raise InvalidRequest("applies to audio only", field="--script")
     try:
         verdict = judge_parts(SafetyRunner.from_policy(policy), parts, Stage.STANDALONE)
     except GensafeError as error:

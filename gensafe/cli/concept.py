@@ -1,4 +1,4 @@
-"""``gensafe concept``: register what shall be found in any medium, from words and a few examples."""
+"""``gensafe concept``: register something to look for in any medium, from words and a few examples."""
 
 from __future__ import annotations
 
@@ -39,22 +39,24 @@ def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "concept",
-        help="register what shall be found, from words and a few examples",
+        help="register something to look for, from words and a few examples",
         description="Concepts for the classifiers text_concepts, image_concepts, audio_concepts and video_concepts, "
-        "which read with the model that ships and so know its small world only. Exit: 0 (test: nothing found), "
-        "2 found, 3 a file cannot be read or (test) lies outside the world, 64 usage.",
+        "which use the built-in model and so know only what it was trained on. Exit codes: 0 (test: nothing found), "
+        "2 found, 3 a file cannot be read or (test) is unlike what the model knows, 64 usage error.",
     )
     parser.add_argument("--weights", default="", metavar="DIR", help="a model bundle (default: the one that ships)")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     register = actions.add_parser("register", help="make a concept file")
     register.add_argument("file", metavar="FILE.json", help="kept with what the model reads in the examples")
     register.add_argument("--name", default="", help="a to z, 0 to 9, _ and - (default: the file's)")
-    register.add_argument("--word", action="append", default=[], metavar="WORDS", help="one to four words that say it")
+    register.add_argument("--word", action="append", default=[], metavar="WORDS", help="one to four words that name it")
     register.add_argument("--like", action="append", default=[], metavar="FILE", help="an example, of any medium")
     register.add_argument(
         "--unlike", action="append", default=[], metavar="FILE", help="an example of what is not meant"
     )
-    show = actions.add_parser("show", help="say what concepts go by, and how much of the world they would stop")
+    show = actions.add_parser(
+        "show", help="show what concepts are found by, and the share of the model's own test items they would stop"
+    )
     show.add_argument("files", nargs="+", metavar="FILE.json")
     renew = actions.add_parser("renew", help="learn concepts again after the model's weights have changed")
     renew.add_argument("files", nargs="+", metavar="FILE.json")
@@ -143,12 +145,12 @@ def _tell(told: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
             say(f"  {key}: {', '.join(each[key])}")
         if each["words the model lacks"]:
             lacks = ", ".join(each["words the model lacks"])
-            note(f"  the model knows no such word, so it is found in texts only: {lacks}")
+            note(f"  the model does not know this word, so it is found in texts only: {lacks}")
         for key in ("examples", "counter-examples"):
             if each[key]:
                 say(f"  {key}: " + ", ".join(f"{n} {medium}" for medium, n in each[key].items()))
         shares = ", ".join(f"{rate:.1%} of {medium}" for medium, rate in each["share of the world"].items())
-        say(f"  would stop of the world's own items: {shares}")
+        say(f"  share of the model's own test items it would stop: {shares}")
 
 
 def _medium(name: str) -> Media:

@@ -35,7 +35,7 @@ def add_parser(commands: Commands) -> None:
         "doctor",
         help="look for gaps in this installation",
         description="Examine configuration, keys, plugins, policy coverage and the sandbox. Changes nothing. "
-        "Exit: 0 no gap, 1 gaps, 64 configuration.",
+        "Exit codes: 0 no gap, 1 gaps, 64 configuration error.",
     )
     add_config_arguments(parser)
     parser.add_argument("--json", action="store_true")

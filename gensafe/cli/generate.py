@@ -39,7 +39,7 @@ def add_parser(commands: Commands) -> None:
         "generate",
         help="generate one output, checked, marked, signed and logged",
         description="Generate one output. Without --server the same chain runs in this process. "
-        "Exit: 0 written, 2 blocked by policy or held for review, 1 failed, 64 usage.",
+        "Exit codes: 0 written, 1 failed, 2 blocked by policy or held for review, 64 usage error.",
     )
     parser.add_argument("prompt", metavar="PROMPT")
     parser.add_argument("--modality", required=True, choices=[m.value for m in Modality])
@@ -51,7 +51,7 @@ def add_parser(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="a picture, sound, clip or text to go with the prompt",
+        help="an image, audio, video or text file to go with the prompt",
     )
     parser.add_argument("--model", default="", help="model name (default: chosen by what is asked for)")
     parser.add_argument("--system", default="", metavar="TEXT", help="system message of a conversation")

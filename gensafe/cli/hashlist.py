@@ -1,4 +1,4 @@
-"""``gensafe hashlist``: put files one holds on a block list, so that copies are found."""
+"""``gensafe hashlist``: add files to a block list, so that copies are found."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "hashlist",
-        help="put files you hold on a block list",
-        description="Append the fingerprints of pictures, sounds and clips to a list that image_hashlist, "
-        "audio_hashlist and video_hashlist read. Pictures get ten hashes, so that crops are found too. The files "
-        "themselves are not kept. Exit: 0, 3 a file cannot be read or is too plain to be told from others, 64 usage.",
+        help="add files to a block list",
+        description="Append the fingerprints of images, audio and videos to a list that image_hashlist, "
+        "audio_hashlist and video_hashlist read. Images get ten hashes, so that crops are found too. The files "
+        "themselves are not kept. Exit codes: 0 success, 3 a file cannot be read or is too plain to be distinguished "
+        "from others, 64 usage error.",
     )
     parser.add_argument("list", metavar="LIST.jsonl", help="made if it does not exist")
     parser.add_argument("files", nargs="+", metavar="FILE")
@@ -55,7 +56,7 @@ def listing_rows(item: Media, label: str) -> list[dict[str, str]]:
     """The lines for one medium, see ``gensafe.safety.signals.print_lists``.
 
     Raises:
-        MediaError: a text, or a medium too plain or too short to be told from others.
+        MediaError: a text, or a medium too plain or too short to be distinguished from others.
     """
     from gensafe.safety.classifiers.video_hashlist import frame_hashes
     from gensafe.safety.signals.audio_print import SHORTEST, audio_print
@@ -64,12 +65,12 @@ def listing_rows(item: Media, label: str) -> list[dict[str, str]]:
 
     if isinstance(item, Image):
         if pdq(item.pixels)[1] < QUALITY_MIN:
-            raise MediaError("too plain a picture: others would match it")
+            raise MediaError("the image is too plain: others would match it")
         return [{"type": "HASH_PDQ", "id": label, "indicator": h} for h in listing_hashes(item.pixels)]
     if isinstance(item, Audio):
         codes = audio_print(item.samples.mean(axis=0), item.rate)
         if (codes != 0).sum() < SHORTEST:
-            raise MediaError("too short or too quiet a sound: others would match it")
+            raise MediaError("the audio is too short or too quiet: others would match it")
         return [{"type": "HASH_AUDIO", "id": label, "indicator": codes.astype(">u4").tobytes().hex()}]
     if isinstance(item, Video):
         frames = frame_hashes(item)

@@ -18,11 +18,12 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "keys",
         help="make, list, rotate and revoke keys",
-        description="Manage the four separate keys. GENSAFE_KEY_PASSPHRASE seals them at rest. "
-        "Exit: 0, 1 failed, 64 usage.",
+        description="Manage the five separate keys: claim, tsa, checkpoint, watermark and kek (docs/keys.md). "
+        "GENSAFE_KEY_PASSPHRASE encrypts them at rest. "
+        "Exit codes: 0 success, 1 failed, 64 usage error.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, summary in (("init", "make what is missing"), ("list", "list every key this installation ever had")):
+    for name, summary in (("init", "create missing keys"), ("list", "list every key this installation ever had")):
         verb = verbs.add_parser(name, help=summary)
         add_config_arguments(verb)
         verb.add_argument("--json", action="store_true")
@@ -30,15 +31,17 @@ def add_parser(commands: Commands) -> None:
     rotate.add_argument("role", choices=["claim", "tsa", "checkpoint", "watermark", "kek"])
     rotate.add_argument("--yes", action="store_true", help="do not ask before a step that cannot be taken back")
     add_config_arguments(rotate)
-    revoke = verbs.add_parser("revoke", help="withdraw a key for ever")
-    revoke.add_argument("key_id")
+    revoke = verbs.add_parser("revoke", help="withdraw a key permanently")
+    revoke.add_argument("key_id", metavar="KEY_ID", help="as gensafe keys list shows it")
     revoke.add_argument("--reason", required=True)
     add_config_arguments(revoke)
     imported = verbs.add_parser("import", help="install a claim key that your CA certified")
     for option in ("--chain", "--root"):
         imported.add_argument(option, required=True, metavar="PEM")
-    imported.add_argument("--key", metavar="PEM", help="left out where a signer ([signing] provider) holds the key")
+    imported.add_argument("--key", metavar="PEM", help="leave out where a signer ([signing] provider) has the key")
     add_config_arguments(imported)
+    for each in (rotate, revoke, imported):
+        each.add_argument("--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -82,6 +85,9 @@ def run(args: argparse.Namespace) -> int:
             "imported",
         )
     index = log_key_change(config, ring, changed, event)
+    if args.json:
+        print_json({"event": event, "key": asdict(changed), "log_index": index})
+        return Exit.OK
     say(f"{event} {changed.role} {changed.key_id}; logged as entry {index}")
     return Exit.OK
 

@@ -25,7 +25,7 @@ def add_parser(commands: Commands) -> None:
         help="take in reports of misuse",
         description="Log that misuse of an output was reported. The words are kept sealed under a key of their own and "
         "can be erased (privacy erase --subject misuse:TICKET); the log gets a commitment to them. "
-        "Exit: 0 logged, 1 failed, 64 usage or no such record.",
+        "Exit codes: 0 logged, 1 failed, 64 usage error or no such record.",
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     report = verbs.add_parser("report", help="log a report")

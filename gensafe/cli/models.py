@@ -14,7 +14,7 @@ def add_parser(commands: Commands) -> None:
         "models",
         help="list models of the configured engines",
         description="List models: which engine serves each, what it takes and gives, and which mark its texts carry. "
-        "Exit: 0, 1 an engine is unusable.",
+        "Exit codes: 0 success, 1 an engine is unusable.",
     )
     add_config_arguments(parser)
     parser.add_argument("--json", action="store_true")

@@ -1,4 +1,4 @@
-"""Have something logged: by this command if nothing holds the log, else by the running server."""
+"""Have something logged: by this command if no process has the log open, else by the running server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def have_done(
     """Place an order and wait until it is carried out.
 
     Raises:
-        LogUnavailable: no server carried it out in time; it will be, by the next process that holds the log.
+        LogUnavailable: no server carried it out in time; it will be, by the next process that opens the log.
         RegistryError: it was refused.
     """
     from gensafe.pipeline.orders import carry_out_orders
@@ -34,8 +34,10 @@ def have_done(
     end = time.monotonic() + WAIT_S
     while (result := registry.orders.get(order_id).result) is None:
         if time.monotonic() > end:
-            fix = "start the server, or run the command again when nothing holds the log"
-            raise LogUnavailable(f"not done yet: the log is held and nobody carried out order {order_id}", fix=fix)
+            fix = "start the server, or run the command again when no other process has the log open"
+            raise LogUnavailable(
+                f"not done yet: another process has the log open and did not carry out order {order_id}", fix=fix
+            )
         time.sleep(POLL_S)
     if "error" in result:
         raise RegistryError(str(result["error"]), fix=str(result.get("fix", "")))

@@ -35,7 +35,7 @@ class Place:
             return None
 
     def writer(self, ring: KeyRing | None) -> AuditLog | None:
-        """The log for writing; None where a server holds it, or there is no key or no log."""
+        """The log for writing; None where a server has it open, or there is no key or no log."""
         if ring is None or not self.log.is_dir():
             return None
         try:

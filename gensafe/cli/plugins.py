@@ -12,7 +12,7 @@ from gensafe.core.plugins import GROUPS, list_plugins
 def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = commands.add_parser(
-        "plugins", help="list plugins without loading them", description="List installed plugins. Exit: 0."
+        "plugins", help="list plugins without loading them", description="List installed plugins. Exit code: 0."
     )
     parser.add_argument("--group", choices=GROUPS)
     parser.add_argument("--json", action="store_true")

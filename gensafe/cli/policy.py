@@ -14,7 +14,7 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "policy",
         help="check, compare and explain safety policies",
-        description="Exit: check 0 good, 1 it has weaknesses; diff 0 the same, 1 different; 64 not a policy.",
+        description="Exit codes: check 0 good, 1 it has weaknesses; diff 0 the same, 1 different; 64 not a policy.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     check = actions.add_parser("check", help="read a policy, load its classifiers, list weaknesses")

@@ -1,6 +1,6 @@
 """``gensafe privacy``: erase what is stored about a subject, prune old entries, legal holds; each leaves an entry.
 
-Exit status: 0 done · 1 failed or refused by a hold · 64 usage.
+Exit status: 0 done · 1 failed or refused because of a legal hold · 64 usage.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ def add_parser(commands: Commands) -> None:
         help="erase what is stored about a subject; legal holds",
         description="Erase a subject's prompts, commitment keys and sealed copies by destroying its key. Each act is "
         "logged: by the running server within seconds, or by this command if none runs; only prune needs the server "
-        "stopped. Exit: 0 done, 1 failed, nothing found or refused by a hold, 64 usage.",
+        "stopped. Exit codes: 0 done, 1 failed, nothing found or refused because of a legal hold, 64 usage error.",
     )
     verbs = parser.add_subparsers(dest="privacy_command", required=True, metavar="COMMAND")
     erase = verbs.add_parser("erase", help="destroy a subject's key and everything sealed under it")
     erase.add_argument("--subject", required=True, help="as the operator names it, e.g. a user or tenant id")
     erase.add_argument("--reason", choices=REASONS, default=REASONS[0], help="is logged for good: no words of your own")
     erase.add_argument("--dry-run", action="store_true", help="say what would be erased, and erase nothing")
-    prune = verbs.add_parser("prune", help="forget the contents of old log entries; hashes and proofs stay")
+    prune = verbs.add_parser("prune", help="delete the contents of old log entries; hashes and proofs remain")
     prune.add_argument("--before", required=True, metavar="TIME", help="e.g. 2026-01-01 (UTC)")
     prune.add_argument("--reason", choices=REASONS, default="retention", help="is logged for good")
     place_hold = verbs.add_parser("hold", help="place a legal hold: nothing in its scope is erased or pruned")
-    place_hold.add_argument("hold_id")
+    place_hold.add_argument("hold_id", metavar="HOLD", help="a name for the legal hold")
     place_hold.add_argument("--scope", required=True, help="all, tenant:<tenant> or subject:<subject>")
     lift = verbs.add_parser("release", help="lift a legal hold")
-    lift.add_argument("hold_id")
-    verbs.add_parser("holds", help="list the holds in force")
+    lift.add_argument("hold_id", metavar="HOLD", help="as gensafe privacy holds shows it")
+    verbs.add_parser("holds", help="list the legal holds in force")
     for verb in verbs.choices.values():
         add_config_arguments(verb)
         verb.add_argument("--json", action="store_true", help="print one JSON object")
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     with Registry.open(where.data_dir / "registry", kek=kek, readonly=args.privacy_command == "holds") as registry:
         if args.privacy_command == "holds":
             held = [{"hold_id": h.hold_id, "scope": h.scope, "created_ms": h.created_ms} for h in registry.holds()]
-            _say(args, {"holds": held}, "\n".join(f"{h['hold_id']}  {h['scope']}" for h in held) or "no holds")
+            _say(args, {"holds": held}, "\n".join(f"{h['hold_id']}  {h['scope']}" for h in held) or "no legal holds")
             return Exit.OK
         if args.privacy_command == "prune":
             log = where.writer(ring)
@@ -105,8 +105,8 @@ def _prune(args: argparse.Namespace, registry: Registry, log: AuditLog) -> int:
     from gensafe.cli.audit import parse_time
 
     holds = registry.holds()
-    if holds:  # a bundle holds entries of many tenants, so any hold keeps all of them
-        raise RegistryError(f"legal hold {holds[0].hold_id} forbids pruning", fix="release the hold first")
+    if holds:  # a bundle has entries of many tenants, so any legal hold keeps all of them
+        raise RegistryError(f"legal hold {holds[0].hold_id} forbids pruning", fix="release the legal hold first")
     done = prune_before(log, parse_time(args.before) or 0, args.reason)
     data = {"erased": {"entries": done.entries, "before_index": done.before_index}, "log_index": done.log_index}
     logged = f"; logged as entry {done.log_index}" if done.entries else ""

@@ -1,4 +1,4 @@
-"""``gensafe review``: list, show, release and reject outputs that policy holds for a person.
+"""``gensafe review``: list, show, release and reject outputs that policy withholds for a person's decision.
 
 Exit status: 0 done · 1 failed, or decided but not carried out yet · 64 usage, unknown id or already decided.
 """
@@ -30,17 +30,17 @@ def add_parser(commands: Commands) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "review",
-        help="list and decide held outputs",
+        help="list and decide outputs held for review",
         description="A released output is marked, signed and logged like any other: by the running server within "
         "seconds, or by this command if none runs. A rejected one is destroyed. Both decisions are logged. "
-        "Exit: 0 done, 1 failed or not carried out yet, 64 usage, unknown id or already decided.",
+        "Exit codes: 0 done, 1 failed or not carried out yet, 64 usage error, unknown id or already decided.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="outputs that wait for a decision")
+    listing = actions.add_parser("list", help="list outputs with a pending decision")
     listing.add_argument("--all", action="store_true", help="decided ones as well")
     show = actions.add_parser("show", help="what is known about one; with -o a marked copy, which is logged")
-    release = actions.add_parser("release", help="let an output out")
-    reject = actions.add_parser("reject", help="keep an output in and destroy it")
+    release = actions.add_parser("release", help="release an output")
+    reject = actions.add_parser("reject", help="withhold an output and destroy it")
     for each in (show, release, reject):
         each.add_argument("id", metavar="ID")
     for each in (release, reject):
@@ -81,7 +81,7 @@ def _list(args: argparse.Namespace, registry: Registry) -> int:
         state = item.decision or "waiting"
         say(f"{item.review_id}  {iso(item.held_ms)}  {item.tenant}  {item.modality}  {state}  {_causes(item)}")
     if not items:
-        note("nothing waits")
+        note("no pending outputs")
     return Exit.OK
 
 
@@ -161,7 +161,7 @@ def _decide(args: argparse.Namespace, config: Config, registry: Registry) -> int
 
 
 def _carried_out(config: Config, registry: Registry, item: HeldOutput, wait_s: float) -> HeldOutput:
-    """Carry the decision out here, or wait for the server that holds the log."""
+    """Carry the decision out here, or wait for the server that has the log open."""
     from gensafe.pipeline import open_chain
 
     try:

@@ -20,7 +20,7 @@ def add_parser(commands: Commands) -> None:
         help="run the gRPC server",
         description="Run the gRPC server until SIGTERM or Ctrl-C. Prints 'ready ADDRESS' once it answers. "
         "Limits, quotas and health: docs/serving.md. "
-        "Exit: 0 drained and stopped, 1 failed, 64 configuration, 70 stopped while a part hung.",
+        "Exit codes: 0 drained and stopped, 1 failed, 64 configuration error, 70 stopped while a part hung.",
     )
     add_config_arguments(parser)
     parser.add_argument("--listen", metavar="HOST:PORT", help="gRPC address (default 127.0.0.1:50051; port 0 = any)")

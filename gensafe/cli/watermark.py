@@ -23,9 +23,9 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "watermark",
         help="embed or detect a watermark",
-        description="Embed or detect an invisible watermark in a picture (animated ones too), sound or film. "
+        description="Embed or detect an invisible watermark in an image (animated or not), audio or video. "
         "test-keys says which key ids of the text mark may be used. "
-        "Exit: 0 embedded, found or all usable, 2 nothing found, 1 failed, 3 unreadable, 64 usage.",
+        "Exit codes: 0 embedded, found or all usable, 1 failed, 2 nothing found, 3 unreadable, 64 usage error.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     embed = verbs.add_parser(
@@ -33,7 +33,7 @@ def add_parser(commands: Commands) -> None:
         help="write a marked copy",
         description="Write a marked copy, once its mark has been read back from the encoded bytes; otherwise nothing. "
         "The suffix of OUT picks the container: .png .jpg .webp (animations: .png .webp .gif), .wav .mp3 .flac .ogg, "
-        ".mp4 .webm. The copy holds what is seen and heard: the first picture and sound track, 8 bits in sRGB; no "
+        ".mp4 .webm. The copy contains what is seen and heard: the first image and audio track, 8 bits in sRGB; no "
         "metadata, no Content Credentials.",
     )
     embed.add_argument("input", metavar="IN")
@@ -44,8 +44,8 @@ def add_parser(commands: Commands) -> None:
     detect = verbs.add_parser(
         "detect",
         help="look for a mark",
-        description="Look for a mark under one key: record (payload read), present, none, or undecidable. A picture "
-        "is searched as a frame of a film too, and a film as an animated picture.",
+        description="Look for a mark under one key: record (payload read), present, none, or undecidable. An image "
+        "is searched as a frame of a video too, and a video as an animation.",
     )
     detect.add_argument("input", metavar="FILE")
     detect.add_argument("--json", action="store_true")
@@ -103,7 +103,7 @@ def _detect(args: argparse.Namespace) -> int:
 
 
 def _search(decoded: Media, animated: bool, key: bytes) -> Detection:
-    """Ask the medium's own scheme; where it finds nothing, a picture may be a film's frame, a film an animation.
+    """Ask the medium's own scheme; where it finds nothing, an image may be a frame of a video, a video an animation.
 
     Two schemes asked: the p-value is doubled (union bound).
     """

@@ -3,9 +3,9 @@
 Procedure, as the chain's own (gensafe.marking.runner):
 
 1. everything that can be wrong with the arguments, before anything slow
-2. decode; of an animated picture every frame
+2. decode; of an animation every frame
 3. mark, encode, decode those bytes and look for the payload
-4. if it is not there: once more with more strength; then give up
+4. if it is not found: once more with more strength; then give up
 5. write all or nothing
 """
 
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     # 5. write
     write_file(target, out, "OUT")
     if isinstance(decoded, Video) and isinstance(marked, Video) and marked.audio and marked.audio is decoded.audio:
-        note("the sound track is too short or too quiet for a mark of its own; the frames carry it")
+        note("the audio track is too short or too quiet for a mark of its own; the frames carry it")
     if args.json:
         print_json({"output": str(target), "scheme": scheme.scheme, "payload": payload.hex(), "strength": strength})
     else:
@@ -89,7 +89,7 @@ def _check_places(source: Path, target: Path) -> None:
 
 
 def _transparent(data: bytes, target: Path) -> Animation | None:
-    """A single picture with transparency, where the target can keep it; elsewhere it is laid on white."""
+    """A single image with transparency, where the target can keep it; elsewhere it is laid on white."""
     from gensafe.media.animations import decode_animation
 
     if target.suffix.lower() not in (".png", ".webp", ""):
@@ -148,7 +148,7 @@ def _refuse_pages(data: bytes, modality: Modality) -> None:
 
     if modality is Modality.IMAGE and (pages := frame_count(data, media.sniff(data))) > 1:
         raise InvalidRequest(
-            f"{pages} pictures in one file, and only one can be written", field="IN", fix="split the file first"
+            f"{pages} images in one file, and only one can be written", field="IN", fix="split the file first"
         )
 
 

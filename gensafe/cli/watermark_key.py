@@ -37,5 +37,5 @@ def read_key(path: Path) -> bytes:
     except ValueError:
         key = b""
     if len(key) != KEY_BYTES:
-        raise InvalidRequest(f"{path} holds no key", field="--key", fix="32 bytes, raw or as 64 hex digits")
+        raise InvalidRequest(f"{path} is not a watermark key", field="--key", fix="32 bytes, raw or as 64 hex digits")
     return key

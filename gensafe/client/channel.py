@@ -90,7 +90,7 @@ def metadata(options: ClientOptions) -> tuple[tuple[str, str], ...]:
         return ()
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigError(
-            "holds a space, a line break or a character outside ASCII",
+            "contains a space, a line break or a character outside ASCII",
             field="api_key",
             fix="is there a newline at its end?",
         )

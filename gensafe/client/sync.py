@@ -87,7 +87,7 @@ class Client:
 
         Raises:
             Blocked: policy stopped it.
-            HeldForReview: a person must see it first; the same call with this request id tells how it went.
+            HeldForReview: a person must see it first; repeat the request id to get the outcome.
             GensafeError: whatever the server raised.
         """
         assembler = Assembler()

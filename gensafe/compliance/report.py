@@ -52,7 +52,7 @@ class Report:
         if not self.integrity:
             found.append("The log was not rebuilt for this report; its integrity is not stated.")
         elif not self.integrity["sound"]:
-            found.append("The log does not hold: " + "; ".join(self.integrity["findings"][:5]))
+            found.append("The log is not valid: " + "; ".join(self.integrity["findings"][:5]))
         elif self.integrity["signed"] is None:
             found.append("No log key was given: who signed the log was not judged.")
         if self.evidence.outputs and self.evidence.environments.get("production", 0) < self.evidence.outputs:
@@ -72,10 +72,10 @@ class Report:
             return "not checked"
         known = {
             True: "its checkpoints are signed by the given keys",
-            False: "a signature does not hold",
+            False: "a signature is not valid",
             None: "signatures were not judged",
         }
-        sound = "sound" if self.integrity["sound"] else "does not hold: " + "; ".join(self.integrity["findings"])
+        sound = "OK" if self.integrity["sound"] else "not valid: " + "; ".join(self.integrity["findings"])
         size, pruned, root = (self.integrity[name] for name in ("size", "pruned", "root"))
         return (
             f"{size:,} entries ({pruned:,} pruned) rebuilt to root {root}: {sound}; {known[self.integrity['signed']]}."

@@ -30,7 +30,7 @@ GensafeError                    every error carries a stable ``reason`` and, whe
 ├── AuditError
 │   ├── LogCorrupt              stored entries and hashes disagree
 │   ├── LogUnavailable          the log cannot take an entry durably
-│   └── ExportInvalid           an export bundle does not hold
+│   └── ExportInvalid           an export bundle is not valid
 ├── RegistryError               registry and log or request do not fit together
 │   └── RegistryUnavailable     the registry cannot be read or written now
 ├── VerificationError           a verification policy is not met
@@ -51,7 +51,7 @@ class GensafeError(Exception):
     """Base of all errors a user may see.
 
     Args:
-        message: One sentence for a person, without a trailing full stop needed.
+        message: One sentence, no trailing period.
         field: The request or configuration field at fault, if one is.
         fix: What the caller can do about it.
     """
@@ -261,7 +261,7 @@ class LogUnavailable(AuditError):
 
 
 class ExportInvalid(AuditError):
-    """An export bundle does not hold."""
+    """An export bundle is not valid."""
 
     reason = "EXPORT_INVALID"
 

@@ -7,7 +7,8 @@
 | ``Watermarker`` | gensafe.watermarks   | ``create(options: Mapping[str, str]) -> Watermarker``  |
 | ``Exporter``    | gensafe.exporters    | ``create(options: Mapping[str, str]) -> Exporter``     |
 
-Every method may raise only ``gensafe.core.errors`` types; callers convert strays at the port and fail closed.
+Every method may raise only ``gensafe.core.errors`` types; callers convert unexpected exceptions to the
+port's own error (BackendError, ClassifierError, ...) and fail closed.
 """
 
 from __future__ import annotations

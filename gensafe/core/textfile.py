@@ -99,7 +99,7 @@ def read_secret(path: str | Path, field: str | None, *, error: type[GensafeError
     """
     key = read_text(path, field, largest=MAX_SECRET_BYTES, error=error).strip()
     if not key or not key.isascii() or not key.isprintable():
-        reason = "is empty" if not key else "holds more than one line of printable ASCII characters"
+        reason = "is empty" if not key else "contains more than one line of printable ASCII characters"
         raise error(f"the key file {path} {reason}", field=field)
     return key
 

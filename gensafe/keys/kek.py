@@ -45,7 +45,7 @@ class KeyEncryptionKey:
         name = wrapped[:_ID_BYTES].decode("ascii", "replace")
         key = self._keys.get(name)
         if key is None:
-            raise KeyError_("the secret was wrapped under a key that this key ring does not hold")
+            raise KeyError_("the secret was wrapped under a key that is not in this key ring")
         nonce, body = wrapped[_ID_BYTES : _ID_BYTES + _NONCE_BYTES], wrapped[_ID_BYTES + _NONCE_BYTES :]
         try:
             return key.decrypt(nonce, body, context)

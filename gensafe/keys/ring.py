@@ -257,7 +257,7 @@ class KeyRing:
             return self._make(role)
 
     def revoke(self, key_id: str, reason: str) -> KeyInfo:
-        """Withdraw a key for ever. An active key is replaced at once where the ring can make one itself.
+        """Withdraw a key permanently. An active key is replaced at once where the ring can make one itself.
 
         Raises:
             KeyError_: no such key, or already revoked.

@@ -95,8 +95,8 @@ class Marker:
     def _mark_text(self, judged: Judged, media: Text, tokenizer: TextTokenizer | None) -> Marked:
         """Text was marked, if at all, while it was sampled; here the mark is looked for again in the final text.
 
-        A held text may be released after the key was rotated, so the key is that of its admission; a medium, marked
-        only now, takes the present one.
+        A held text may be released after the key was rotated, so the key is that of its admission; media are marked
+        at release, with the current key.
         """
         record, epoch = judged.draft.record, judged.admission.key_epoch
         labelled, visible = _visible(judged, media)

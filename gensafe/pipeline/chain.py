@@ -30,7 +30,7 @@ def coverage_of(runner: SafetyRunner) -> entries.Coverage:
 
 log = logging.getLogger("gensafe.pipeline")
 
-CLOSE_WAIT_S = 20.0  # a cancelled attempt ends at its next step; the longest is one encoding of a film, seconds
+CLOSE_WAIT_S = 20.0  # a cancelled attempt ends at its next step; the longest is one encoding of a video, seconds
 
 FAULT_POINTS = (
     "claimed",  # the request id is taken, nothing is judged

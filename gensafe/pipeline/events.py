@@ -47,7 +47,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A person must see the output first: it waits, sealed. Asking again under the same request id tells how it went.
+    """A person must see the output first: it waits, sealed. Repeat the request id to get the outcome.
 
     ``retract_from`` >= 0 asks to take back streamed text from that character on.
     """

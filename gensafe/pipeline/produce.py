@@ -88,12 +88,12 @@ def produce(
 
 
 def _judged_media(admission: Admission, draft: Draft, safety: SafetyRunner) -> Judged | ForReview:
-    if draft.script:  # the words of a sound, as the engine knows them: no recogniser hears them better
+    if draft.script:  # the words of the audio, as the engine knows them: no recogniser hears them better
         said = safety.judge(Text(draft.script), Stage.OUTPUT)
         if said.for_review:
             return ForReview(Judged(admission, draft, said))
-        if not said.releasable or said.action is Action.REDACT:  # words cannot be taken out of a finished sound
-            raise SafetyBlocked("the words of the sound were stopped", said)
+        if not said.releasable or said.action is Action.REDACT:  # words cannot be taken out of finished audio
+            raise SafetyBlocked("the words of the audio were stopped", said)
     verdict = safety.judge(draft.media, Stage.OUTPUT)
     if verdict.releasable and verdict.action is Action.REDACT and not verdict.monitor_only:
         draft = replace(draft, media=_redacted(draft.media, verdict))

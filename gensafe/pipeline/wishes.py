@@ -41,7 +41,7 @@ def check_wishes(request: GenerationRequest) -> None:
                 raise InvalidRequest("is not a name", field=field, fix=f"at most {MAX_WORD_CHARS} letters or digits")
     if len(wishes.stop) > MAX_STOPS or any(not s or len(s) > MAX_STOP_CHARS for s in wishes.stop):
         fix = f"at most {MAX_STOPS}, each of 1 to {MAX_STOP_CHARS} characters"
-        raise InvalidRequest("holds too many or unusable strings", field="parameters.stop", fix=fix)
+        raise InvalidRequest("has too many or unusable strings", field="parameters.stop", fix=fix)
     if wishes.json_schema:
         _check_schema(wishes.json_schema)
     _check_messages(request)
@@ -59,7 +59,7 @@ def _check_schema(text: str) -> None:
 
 def _check_messages(request: GenerationRequest) -> None:
     if len(request.messages) > MAX_MESSAGES:
-        raise InvalidRequest(f"holds {len(request.messages)}", field="messages", fix=f"at most {MAX_MESSAGES}")
+        raise InvalidRequest(f"has {len(request.messages)} entries", field="messages", fix=f"at most {MAX_MESSAGES}")
     for number, message in enumerate(request.messages):
         if not message.text.strip():
             raise InvalidRequest("is empty", field=f"messages[{number}].text")

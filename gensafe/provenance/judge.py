@@ -40,7 +40,7 @@ REVOKED: Final = "signingCredential.revoked"
 NOT_REVOKED: Final = "signingCredential.notRevoked"
 UNKNOWN_REVOCATION: Final = "signingCredential.revocationUnknown"
 _BROKEN_STAMP: Final = ("timeStamp.mismatch",)
-"""A time-stamp that is not of this signature: the library shrugs, we take it for tampering."""
+"""A time-stamp that is not of this signature: c2pa-rs reports it as informational; we treat it as tampering."""
 _UNBOUND: Final = (
     "assertion.dataHash.mismatch",
     "assertion.bmffHash.mismatch",

@@ -1,4 +1,4 @@
-"""Was the signer's certificate revoked? Asked of what is at hand: CRL files, and the OCSP response in the manifest.
+"""Was the signer's certificate revoked? Asked of what is available: CRL files, and the OCSP response in the manifest.
 
 Nothing is fetched (RFC 5280 section 6.3, RFC 6960 sections 3.2 and 4.2.2.2):
 
@@ -143,7 +143,7 @@ def _ask_list(
         return None
     source = f"the revocation list {item.name!r}"
     if issuer is None:
-        return RevocationAnswer(source, None, "the issuer's certificate is not at hand to check it with")
+        return RevocationAnswer(source, None, "the issuer's certificate is not available to check it with")
     try:
         genuine = loaded.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]
     except (TypeError, ValueError, UnsupportedAlgorithm, InvalidSignature):
@@ -179,7 +179,7 @@ def _ask_staple(
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
             return RevocationAnswer(STAPLE, None, "the responder refused to answer")
         if issuer is None:
-            return RevocationAnswer(STAPLE, None, "the issuer's certificate is not at hand to check it with")
+            return RevocationAnswer(STAPLE, None, "the issuer's certificate is not available to check it with")
         if not any(_signed(response, c) for c in _responders(response, issuer, at)):
             return RevocationAnswer(STAPLE, None, "it is not signed by the issuer or its responder")
         single = next((s for s in response.responses if _is_about(s, leaf, issuer)), None)

@@ -131,7 +131,7 @@ def stream_of(table: Mapping[str, Any]) -> StreamParameters:
         number_of(value, f"stream.{key}", *limits[key])
     found = StreamParameters(**table)
     if found.hold_back_words > found.shortest_window - 2 * found.step_words:
-        # otherwise a word could leave after fewer than two windows had seen it together with what is held back
+        # guarantees two scored windows per released word
         raise ConfigError("must be at most 3/4 window_words - 2 step_words", field="stream.hold_back_words")
     return found
 

@@ -8,7 +8,7 @@ released one. Evidence that needs more context than a window can only be seen by
 
 A window begins where the one before began until it would be longer than ``window_words``; then its beginning moves on
 by a quarter. So most of what a window shows to a classifier that remembers pieces was scored before, and benign
-streams are looked at from fewer sides than under a sliding window (each look is a chance for a false alarm).
+streams are scored in fewer windows than under a sliding window (each scored window can raise a false alarm).
 
 A rule's match may straddle pushes: an unbroken run of characters and an open PEM block are never cut, up to
 ``RUN_LIMIT`` characters, and at least ``RULE_CHARS`` characters (the longest ordinary rule match) are held back.
@@ -190,7 +190,7 @@ class StreamGate:
     def _sentence_bound(self) -> int:
         """In words: the last place with ``hold_back_sentences`` sentence ends behind it, all of them scored.
 
-        At most a shortest window back, so that a text without sentence ends is not held for ever.
+        At most a shortest window back, so that a text without sentence ends is not held back permanently.
         """
         count, end = self._parameters.hold_back_sentences, self._ends[-1]
         if count == 0:

@@ -32,7 +32,7 @@ def problem_of(name: str) -> str:
         return "begins or ends with a space"
     bad = next((c for c in name if c != " " and unicodedata.category(c)[0] in _UNSEEN), "")
     if bad:
-        return f"holds the character U+{ord(bad):04X}, which cannot be seen"
+        return f"contains the character U+{ord(bad):04X}, which cannot be seen"
     if not unicodedata.is_normalized("NFC", name):
         return "is not in Unicode form NFC, so that two names could look the same"
     return ""

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Final
 
 VERIFY_SECONDS: Final = 300.0
-"""A film of the default limits is searched in less on one core (docs/watermark-image.md); a server gives less."""
+"""A video of the default limits is searched in less on one core (docs/watermark-image.md); a server gives less."""
 OUT_OF_TIME: Final = "not examined: out of time"
 
 

@@ -1,4 +1,4 @@
-"""One line per layer: each function looks at what was found and words one ``Line``. Nothing is decided here."""
+"""One ``Line`` per layer, with its outcome. The conclusion is drawn in ``conclusion``."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         Conclusion.LAYERS_DISAGREE,
-        "the log's proof for the record does not hold",
+        "the log's proof for the record is not valid",
         "The record of this file and the tamper-evident log contradict each other.",
         lambda f: f.log is LogFact.FAIL,
     ),

@@ -36,7 +36,7 @@ class VerifyContext:
         records: The registry.
         log: The log.
         limits: Bounds on what is decoded.
-        contained: Parse in a worker process (the default). Switch off only for bytes of one's own making.
+        contained: Parse in a worker process (the default). Switch off only for bytes that you made yourself.
     """
 
     trust: TrustStore = field(default_factory=TrustStore)

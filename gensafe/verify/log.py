@@ -1,4 +1,4 @@
-"""The log as the verifier's witness: inclusion proof, checkpoint signature, and what the entry says."""
+"""Log proof for a record: inclusion proof, checkpoint signature, and what the entry says."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class AuditLogProver:
         """Check a ``.tlog-proof`` that somebody else presents for ``record``.
 
         Raises:
-            AuditError: it does not hold, or is for another entry.
+            AuditError: it is not valid, or is for another entry.
         """
         proof = parse_tlog_proof(receipt)
         if proof.index != record.log_index or proof.checkpoint.origin != self._origin:

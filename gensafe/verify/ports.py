@@ -35,7 +35,7 @@ class LogProver(Protocol):
         """Fetch and check the proof.
 
         Raises:
-            AuditError: the proof does not hold, or the entry says something else than the record.
+            AuditError: the proof is not valid, or the entry says something else than the record.
             LogUnavailable: the log cannot be read at all.
         """
 
@@ -46,7 +46,7 @@ class LogProver(Protocol):
         """Check such a file.
 
         Raises:
-            AuditError: it does not hold.
+            AuditError: it is not valid.
         """
 
 

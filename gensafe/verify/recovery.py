@@ -104,7 +104,7 @@ def ask_log(found: Inspection, match: Match | None, context: VerifyContext, budg
     except LogUnavailable as error:
         return LogAnswer(LogFact.UNKNOWN, both(Outcome.ERROR, error.message), layers=Layers.UNREAD)
     except AuditError as error:
-        not_proved = Line(checkpoint_name, Outcome.ABSENT, "the proof does not hold")
+        not_proved = Line(checkpoint_name, Outcome.ABSENT, "the proof is not valid")
         return LogAnswer(LogFact.FAIL, (Line(proof_name, Outcome.FAIL, error.message), not_proved))
     owner = {"index": proof.index, "tree_size": proof.tree_size, "leaf_hash": proof.leaf_hash}
     note = "; the entry's text was removed by retention" if proof.pruned else ""

@@ -162,9 +162,9 @@ def _remarks(
         remarks.append(Remark(alike, Audience.OWNER))
     outcomes = {line.name: line.outcome for line in lines}
     if not broken and outcomes["ingredients"] is Outcome.FAIL:
-        remarks.append(Remark("Something it was made from carries credentials that do not hold."))
+        remarks.append(Remark("Something it was made from carries credentials that are not valid."))
     if not broken and outcomes["time-stamp"] is Outcome.FAIL:
-        remarks.append(Remark("Its time-stamp does not hold: when it was signed is not shown."))
+        remarks.append(Remark("Its time-stamp is not valid: when it was signed is not shown."))
     if outcomes["labels"] is Outcome.PASS and found.reading is None and not mark.found and match is None:
         remarks.append(Remark("Its label fields say how it was made; anyone can write or remove those."))
     if found.container is not Container.OK and found.problem:

@@ -18,9 +18,9 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "demo",
         help="everything on embedded defaults, end to end",
-        description="Start a server, generate a text, an image, a sound and a video through it, verify them untouched, "
+        description="Start a server, generate text, image, audio and video through it, verify them untouched, "
         "stripped and re-encoded, and damaged; export and check the log. Writes the files, report.json and index.html. "
-        "Exit: 0 every expectation held, 1 one did not, 64 usage.",
+        "Exit codes: 0 every expectation was met, 1 one was not, 64 usage error.",
     )
     parser.add_argument("--out", default="demo-out", metavar="DIR", help="where to write (default: demo-out)")
     parser.add_argument("--json", action="store_true", help="print the report")
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(report, indent=2, sort_keys=True))
     else:
         say()
-        say(f"{len(report['expectations']) - len(failed)} of {len(report['expectations'])} expectations held")
+        say(f"{len(report['expectations']) - len(failed)} of {len(report['expectations'])} expectations met")
         say(f"look at {out / 'index.html'}")
         say(f"check a file yourself: gensafe verify {out / 'image.png'} --data-dir {out / 'data'}")
     for expectation in failed:

@@ -25,7 +25,7 @@ def render(report: dict[str, Any]) -> str:
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
         f"<title>GenSafe demo</title><style>{STYLE}</style><main>",
-        f"<h1>GenSafe demo: {held} of {len(report['expectations'])} expectations held</h1>",
+        f"<h1>GenSafe demo: {held} of {len(report['expectations'])} expectations met</h1>",
         f"<p>Version {_e(report['gensafe'])}, {_e(report['seconds'])} s. Signed with development keys, made for this demo: "
         "they prove nothing to third parties. Everything below can be repeated with <code>gensafe verify</code>.</p>",
         *(_output(o) for o in report["outputs"]),

@@ -17,7 +17,7 @@ from gensafe.compliance.regimes.common import (
 )
 
 _SECONDARY: Final = (
-    "Read in digests of the Official Journal text, the Guidelines and the Code, not in the PDFs themselves."
+    "Read in summaries of the Official Journal text, the Guidelines and the Code, not in the PDFs themselves."
 )
 
 EU: Final = Regime(

@@ -18,7 +18,7 @@ from gensafe.compliance.regimes.common import (
     reviews,
 )
 
-_FROM_MEMORY: Final = "Control numbers are from general knowledge of the standard; its text was not at hand."
+_FROM_MEMORY: Final = "Control numbers are from general knowledge of the standard; its text was not available."
 
 ISO_42001: Final = Regime(
     key="iso-42001",

@@ -87,7 +87,7 @@ class Draft:
 
     media: Media
     record: GenerationRecord
-    script: str = ""  # the words that a sound says, where the engine knows them; judged like a text
+    script: str = ""  # the words that audio says, where the engine knows them; judged like a text
 
 
 # events a backend yields, in order: any number of Progress / TextDelta, then exactly one Draft

@@ -50,7 +50,7 @@ class Audio:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Video:
-    """Frames: uint8 (n, H, W, 3) sRGB at a constant ``fps``, with an optional sound track starting at time 0."""
+    """Frames: uint8 (n, H, W, 3) sRGB at a constant ``fps``, with an optional audio track starting at time 0."""
 
     frames: NDArray[np.uint8]
     fps: float

@@ -51,11 +51,11 @@ class Parameters:
     steps: int | None = None  # of denoising
     guidance: float | None = None  # scale of classifier-free guidance
     negative_prompt: str = ""
-    # sound
+    # audio
     voice: str = ""
     speed: float | None = None  # 1 = as the voice speaks by itself
     language: str = ""  # BCP 47
-    # sound and video
+    # audio and video
     seconds: float | None = None
     fps: float | None = None
     # what an operator allows through to one engine, by its own names

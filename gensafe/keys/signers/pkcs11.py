@@ -61,7 +61,7 @@ class Token:
         """Sign ``data``; raw r||s for ECDSA.
 
         Raises:
-            SigningFailed: the token refused, or is not there.
+            SigningFailed: the token refused, or is not present.
         """
         with self._lock:
             signature: bytes = self._guarded(lambda: self._sign(data, algorithm))

@@ -52,7 +52,7 @@ def fingerprint_text(text: str) -> dict[str, str]:
 
 @cache
 def _permutations() -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Multiply-shift hashing (Dietzfelbinger et al. 1997): odd factors and offsets, fixed for ever."""
+    """Multiply-shift hashing (Dietzfelbinger et al. 1997): odd factors and offsets, fixed permanently."""
     stream = hashlib.shake_256(b"gensafe minhash-128 v1").digest(16 * _COUNT)
     values = np.frombuffer(stream, ">u8").astype(np.uint64)
     return values[:_COUNT] | np.uint64(1), values[_COUNT:]

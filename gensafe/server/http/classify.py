@@ -1,10 +1,10 @@
-"""``/classify``: what the classifiers would say about a file, as a picture and a table. For callers with a key only.
+"""``/classify``: what the classifiers would say about a file, as an image and a table. For callers with a key only.
 
 A classifier that answers strangers tells them when they have got past it, so these routes exist only where the
 configuration asks for them, and every request needs an API key with the role ``classify``: as the password of HTTP
 Basic, which browsers ask for by themselves, or as a bearer token.
 
-The page's picture is fetched by a second request. It waits in memory for it: a few pictures, a few minutes, under
+The page's image is fetched by a second request. It waits in memory for it: a few images, a few minutes, under
 names that cannot be guessed and only for the tenant that they were made for.
 """
 
@@ -59,7 +59,7 @@ class Classifying:
 
 @dataclass(slots=True)
 class _Pictures:
-    """Verdict pictures that wait for the browser: at most KEPT, each for at most KEPT_S seconds."""
+    """Verdict images that wait for the browser: at most KEPT, each for at most KEPT_S seconds."""
 
     clock: Callable[[], float]
     _waiting: OrderedDict[str, tuple[float, str, bytes]] = field(default_factory=OrderedDict)
@@ -147,7 +147,7 @@ def _problem(message: str, status: int, *, wants_json: bool) -> Response:
 
 
 def _judge(runner: SafetyRunner, data: bytes) -> tuple[Verdict, bytes]:
-    """The verdict over every part of a file, and its picture as PNG (empty for a text).
+    """The verdict over every part of a file, and its image as PNG (empty for a text).
 
     Raises:
         MediaError: it cannot be read within the limits.

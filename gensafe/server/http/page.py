@@ -48,7 +48,7 @@ _LIMITS: Final = (
 )
 _FORM: Final = """<form id="form" method="post" action="/verify" enctype="multipart/form-data">
 <div id="drop" class="drop">
-<label for="file">Picture, sound, video or text file</label>
+<label for="file">Image, audio, video or text file</label>
 <input id="file" name="file" type="file" required aria-describedby="hint">
 <p id="hint">You can also drop a file here. It is checked in memory and not kept.</p>
 </div>

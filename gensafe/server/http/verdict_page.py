@@ -1,4 +1,4 @@
-"""The page of ``/classify``: the verdict picture, one row for each decision, and what was examined."""
+"""The page of ``/classify``: the verdict image, one row for each decision, and what was examined."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _HEADLINES: Final = {
 }
 _FORM: Final = """<form id="form" method="post" action="/classify" enctype="multipart/form-data">
 <div id="drop" class="drop">
-<label for="file">Picture, sound, video or text file</label>
+<label for="file">Image, audio, video or text file</label>
 <input id="file" name="file" type="file" required aria-describedby="hint">
-<p id="hint">You can also drop a file here. It is judged in memory and not logged; its verdict picture is kept for five
+<p id="hint">You can also drop a file here. It is judged in memory and not logged; its verdict image is kept for five
 minutes, for this page only.</p>
 </div>
 <button type="submit">Show the verdict</button>
@@ -56,7 +56,7 @@ def result(verdict: Verdict, name: str, picture: str) -> str:
     Args:
         verdict: Over the whole file.
         name: Of the file, as it was sent; "" = none.
-        picture: Path of the verdict picture; "" = a text, which has none.
+        picture: Path of the verdict image; "" = a text, which has none.
     """
     headline = "This could not be examined in full and would be blocked" if verdict.errors else _headline(verdict)
     tone = "bad" if verdict.errors else _TONES[verdict.action]
@@ -74,8 +74,8 @@ def result(verdict: Verdict, name: str, picture: str) -> str:
 
 
 def described(verdict: Verdict) -> str:
-    """The verdict in one paragraph: what the picture says to those who cannot see it."""
-    words = [f"Verdict picture: {verdict.action.value}."]
+    """The verdict in one paragraph: what the image says to those who cannot see it."""
+    words = [f"Verdict image: {verdict.action.value}."]
     words += [f"Not examined: {error}." for error in verdict.errors]
     for decision in verdict.decisions:
         found = decision.finding

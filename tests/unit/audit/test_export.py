@@ -269,7 +269,7 @@ def test_export_then_verify_on_the_command_line(data_dir: Path, tmp_path: Path, 
     assert command("export", "--format", "csv", "--format", "ocsf", "-o", out, "--data-dir", data_dir, "--json") == 0
     assert json.loads(capsys.readouterr().out)["signed"] is True
     assert command("verify", out, "--log-key", tmp_path / "log.vkey") == 0
-    assert "holds, signed by" in capsys.readouterr().out
+    assert "valid, signed by" in capsys.readouterr().out
     assert command("verify", out) == 2
     assert "origin not established" in capsys.readouterr().out
     with AuditLog.open_readonly(data_dir / "log") as log:

@@ -80,7 +80,7 @@ def test_what_cannot_be_done_is_said(files, capsys, tmp_path):
     status, _, err = concept(capsys, "show", files["one"])
     assert (status, "is not UTF-8" in err) == (64, True)
     status, _, err = concept(capsys, "register", files["concept"], "--word", "zebra")
-    assert (status, "no such word" in err and "zebra" in err) == (0, True)
+    assert (status, "does not know this word" in err and "zebra" in err) == (0, True)
     status, _, err = concept(capsys, "register", files["concept"], "--word", "star")
     assert (status, err) == (0, "")
     status, _, err = concept(capsys, "test", files["concept"])

@@ -128,7 +128,7 @@ def test_refusals_say_what_and_leave_nothing(place, capsys, source, target, more
 def test_a_bad_payload_and_a_bad_key(place, capsys):
     assert embed(place, "still.png", "out.png", payload="12") == 64 and "14 hex digits" in capsys.readouterr().err
     (place / "key").write_text("too short")
-    assert embed(place, "still.png", "out.png") == 64 and "holds no key" in capsys.readouterr().err
+    assert embed(place, "still.png", "out.png") == 64 and "is not a watermark key" in capsys.readouterr().err
     (place / "key").unlink()
     assert embed(place, "still.png", "out.png") == 64 and "--key: cannot read" in capsys.readouterr().err
 

@@ -346,4 +346,4 @@ def test_a_broken_ingredient_is_said_beside_the_proof(samples, deployment, outpu
     data, _ = deployment.bench.sign(samples.image("PNG"), "image/png", inputs=inputs, soft_binding_alg="")
     report = verify_bytes(data, name="x", context=bare)
     assert report.conclusion is Conclusion.PROVED and outcome(report, "ingredients") is Outcome.FAIL
-    assert "made from carries credentials that do not hold" in report.explanation
+    assert "made from carries credentials that are not valid" in report.explanation

@@ -103,7 +103,7 @@ class TorchEngine:
             with plain torch.
 
     Raises:
-        BackendUnavailable: torch is not installed, or the device is not there.
+        BackendUnavailable: torch is not installed, or the device is not available.
     """
 
     name = "torch"

@@ -61,7 +61,7 @@ def _read_speech(call: Call, fields: Fields) -> GenerationRequest:
         ),
     )
     fields.refuse("is not supported", instructions=("",))
-    fields.refuse("sound leaves as one signed file", stream_format=("audio",))
+    fields.refuse("audio is returned as one signed file", stream_format=("audio",))
     fields.end()
     return wanted
 
@@ -86,7 +86,7 @@ def _without_a_voice_nobody_has(call: Call, wanted: GenerationRequest) -> Genera
 
 
 async def create_transcription(call: Call) -> Response:
-    """Write down what is said in a recording, where an engine reads sound; judged and logged like any text."""
+    """Write down what is said in a recording, where an engine reads audio; judged and logged like any text."""
     call.prompt_param = "file"
     call.params |= {"inputs": "file"}
     fields, files = await read_form(call.request, call.max_bytes)
@@ -110,7 +110,7 @@ async def create_transcription(call: Call) -> Response:
     fields.refuse("is not supported", timestamp_granularities=(), known_speaker_references=(), stream=(False, "false"))
     fields.end()
     if not any(Modality.AUDIO in e.can.inputs and Modality.TEXT in e.can.outputs for e in call.front.chain.engines):
-        raise InvalidRequest("no engine of this server reads sound", field="model", fix="configure one")
+        raise InvalidRequest("no engine of this server reads audio", field="model", fix="configure one")
     released = await call.whole(wanted)
     text = visible_text(released)
     if kind == "text":

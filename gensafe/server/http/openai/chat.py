@@ -77,7 +77,7 @@ def _read(call: Call, fields: Fields) -> tuple[GenerationRequest, bool, bool]:
     fields.refuse("log probabilities are not given", logprobs=(False,), top_logprobs=(0,))
     fields.refuse("tools are not supported", tools=([],), functions=([],), tool_choice=("none", "auto"))
     fields.refuse("tools are not supported", function_call=("none", "auto"), parallel_tool_calls=(True, False))
-    fields.refuse("only text is made here; for sound use /v1/audio/speech", modalities=(["text"],), audio=())
+    fields.refuse("only text is made here; for audio use /v1/audio/speech", modalities=(["text"],), audio=())
     fields.refuse("is not supported", logit_bias=({},), prediction=(), web_search_options=(), moderation=())
     fields.refuse("is not supported", reasoning_effort=("none",), verbosity=("medium",))
     fields.ignore(*IGNORED)

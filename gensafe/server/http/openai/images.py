@@ -22,12 +22,12 @@ _TYPES: Final = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 
 async def create_image(call: Call) -> Response:
-    """Draw a picture."""
+    """Generate an image."""
     return await _draw(call, await call.json(), ())
 
 
 async def edit_image(call: Call) -> Response:
-    """Draw a picture from pictures; as a form, or as JSON with ``data:`` URLs."""
+    """Generate an image from images; as a form, or as JSON with ``data:`` URLs."""
     fields, files = await read_form(call.request, call.max_bytes)
     pictures = (*files.pop("image", []), *_from_json(fields))
     if "mask" in files:
@@ -53,7 +53,7 @@ def _from_json(fields: Fields) -> list[InputMedia]:
         if not isinstance(item, dict):
             raise InvalidRequest("must be an object", field=where)
         one = Fields(item, where)
-        one.refuse("files are not kept here; send the picture itself", file_id=())
+        one.refuse("files are not kept here; send the image itself", file_id=())
         found.append(from_data_url(one.needed("image_url"), one.path("image_url")))
         one.end()
     return found
@@ -100,10 +100,10 @@ def _read(call: Call, fields: Fields, inputs: tuple[InputMedia, ...]) -> tuple[G
         ),
     )
     fields.refuse("the engine's own is used", quality=("auto", "standard"), style=(), output_compression=(100, "100"))
-    fields.refuse("pictures are opaque here", background=("auto", "opaque"))
+    fields.refuse("images are opaque here", background=("auto", "opaque"))
     fields.refuse("the policy of this service applies", moderation=("auto",))
     fields.refuse(
-        "no part of a picture leaves before its log entry",
+        "no part of an image leaves before its log entry",
         stream=(False, "false"),
         partial_images=(0, "0"),
     )

@@ -1,4 +1,4 @@
-"""Conversations: messages with text, pictures and sound into a prompt, earlier messages and inputs."""
+"""Conversations: messages with text, images and audio into a prompt, earlier messages and inputs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read_conversation(items: Any, where: str = "messages", instructions: str = "
         if kind != "message":
             fields.wrong("type", f"{kind[:40]!r} is not supported", fix="send messages only")
         fields.ignore("name", "id", "status", "phase")
-        fields.refuse("tools and generated sound are not supported", refusal=(), audio=(), annotations=([],))
+        fields.refuse("tools and generated audio are not supported", refusal=(), audio=(), annotations=([],))
         fields.refuse("tools are not supported", tool_calls=([],), function_call=(), tool_call_id=())
         role = _ROLES.get(fields.text("role"))
         if role is None:
@@ -101,7 +101,7 @@ def _picture(part: Fields, kind: str) -> InputMedia:
         place, name = table, "url"
     url = place.needed(name)
     place.choice("detail", ("auto", "low", "high", "original"))
-    place.refuse("files are not kept here; send the picture itself", file_id=())
+    place.refuse("files are not kept here; send the image itself", file_id=())
     place.end()
     return from_data_url(url, place.path(name))
 

@@ -38,7 +38,7 @@ TABLE: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 async def create_moderation(call: Call) -> Response:
-    """Judge texts and pictures without generating."""
+    """Judge texts and images without generating."""
     fields = await call.json()
     call.params |= {"media": "input"}
     items = _items(fields)

@@ -1,4 +1,4 @@
-"""``POST /v1/responses``: text and pictures in, text out; whole or as events."""
+"""``POST /v1/responses``: text and images in, text out; whole or as events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/v1/videos``: films take long, so they are jobs: start, ask, fetch, delete."""
+"""``/v1/videos``: videos take long, so they are jobs: start, ask, fetch, delete."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _STATES: Final = {
 
 
 async def create_video(call: Call) -> Response:
-    """Start a film."""
+    """Start a video job."""
     call.params |= {"inputs": "input_reference", "media_type": "output_format"}
     fields, files = await read_form(call.request, call.max_bytes)
     wanted = _read(call, fields, files)
@@ -102,7 +102,7 @@ def _reference(fields: Fields) -> list[InputMedia]:
 
 
 async def list_videos(call: Call) -> Response:
-    """The tenant's films that this process knows of, newest first."""
+    """The tenant's videos that this process knows of, newest first."""
     query = call.request.query_params
     limit, order, after = query.get("limit", "20"), query.get("order", "desc"), query.get("after", "")
     if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:4]) <= MAX_LISTED):
@@ -131,12 +131,12 @@ async def list_videos(call: Call) -> Response:
 
 
 async def get_video(call: Call) -> Response:
-    """How a film stands."""
+    """The state of a video job."""
     return JSONResponse(await _video(call), headers={"openai-poll-after-ms": str(POLL_MS)})
 
 
 async def get_content(call: Call) -> Response:
-    """The signed film."""
+    """The signed video."""
     variant = call.request.query_params.get("variant", "video")
     if variant != "video":
         raise InvalidRequest("only the video itself is kept", field="variant", fix="leave it out")
@@ -148,7 +148,7 @@ async def get_content(call: Call) -> Response:
 
 
 async def delete_video(call: Call) -> Response:
-    """Stop it, and no longer list it. The record of a finished film stays: the log says that it was released."""
+    """Stop it, and no longer list it. The record of a finished video remains: the log says that it was released."""
     shown = await _video(call)
     job = call.front.generation.find(call.identity.tenant, _request_id(call))
     if job is not None:
@@ -225,7 +225,7 @@ def _percent(job: Job) -> int:
 
 
 def _of_intent(intent: Intent) -> dict[str, Any]:
-    """A film of an earlier process, as far as the registry knows it."""
+    """A video of an earlier process, as far as the registry knows it."""
     waits = intent.state in (IntentState.OPEN, IntentState.HELD)
     done = intent.state is IntentState.RELEASED
     error = None if waits or done else {"code": intent.state.value, "message": f"the request was {intent.state.value}"}
