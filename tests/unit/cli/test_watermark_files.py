@@ -96,7 +96,7 @@ def test_embed_reports_in_json_and_says_when_the_sound_stays_unmarked(place, cap
     (place / "film.mp4").write_bytes(film(sound=True))
     assert embed(place, "film.mp4", "out.webm", "--json") == 0
     said = capsys.readouterr()
-    assert json.loads(said.out)["payload"] == PAYLOAD and "sound track is too short" in said.err
+    assert json.loads(said.out)["payload"] == PAYLOAD and "audio track is too short" in said.err
 
 
 @pytest.mark.parametrize(
