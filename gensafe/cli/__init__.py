@@ -17,6 +17,7 @@ COMMANDS = {
     "serve": "run the gRPC server",
     "generate": "generate one output, checked, marked, signed and logged",
     "verify": "say what can be proved about files",
+    "inspect": "show what is in a file's manifest, labels and container",
     "classify": "judge a file or a text under the policy",
     "hashlist": "add files to a block list",
     "concept": "register something to look for, from words and a few examples",

@@ -80,6 +80,7 @@ def inspect_plain(
         "remote_url": found.remote_url,
         "manifest_seen": found.manifest_seen,
         "labels": None if found.labels is None else dict(found.labels),
+        "notes": found.notes,
     }
 
 

@@ -22,6 +22,7 @@ from gensafe.core.types import Media
 from gensafe.media.fingerprint import fingerprint
 from gensafe.media.labels import read_labels
 from gensafe.media.limits import LIMITS, Limits
+from gensafe.media.oddities import oddities
 from gensafe.provenance import ManifestReading, RemoteManifest, TrustStore, containers, read_asset, read_store
 from gensafe.verify.conclusion import Container
 from gensafe.verify.structure import is_truncated
@@ -45,6 +46,7 @@ class Inspection:
     remote_url: str = ""  # where the file says its manifest is; never fetched
     manifest_seen: bool = False  # a manifest store stands in the container, readable or not
     labels: Mapping[str, Any] | None = field(default_factory=dict)  # ``media.labels.read_labels``; None = not readable
+    notes: tuple[str, ...] = ()  # ``media.oddities``: what is odd about a file that can be read all the same
 
 
 def inspect(
@@ -89,6 +91,7 @@ def inspect(
         remote_url=remote_url,
         manifest_seen=reading is not None or bool(containers.locate(data)),
         labels=_labels(data, media_type),
+        notes=oddities(data) if container is Container.OK else (),
     )
 
 

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 
 from gensafe.core.config import ServerConfig
-from gensafe.core.errors import GensafeError, Unauthenticated
+from gensafe.core.errors import GensafeError, InvalidRequest, Unauthenticated
 from gensafe.core.types.caller import Everything, Scope
 from gensafe.server.api_keys import ApiKeys
 from gensafe.server.http import classify, openai, page, sbr
@@ -77,15 +77,14 @@ def create_app(
             name, data = await read_upload(request, max_bytes)
         except Unauthenticated as error:
             return unauthenticated(error.message)
+        except InvalidRequest as error:
+            return (
+                JSONResponse({"error": error.message}, 400)
+                if wants_json
+                else HTMLResponse(page.form(error.message, links=links), 400)
+            )
         except ClientDisconnect:
             return Response(status_code=400)
-        if data is None:
-            problem = "choose a file first"
-            return (
-                JSONResponse({"error": problem}, 400)
-                if wants_json
-                else HTMLResponse(page.form(problem, links=links), 400)
-            )
         shown = await offload(verify_bytes, data, name=name, context=context, scope=scope)
         if wants_json:
             return JSONResponse(report_dict(shown))

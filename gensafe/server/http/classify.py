@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from gensafe.core.errors import MediaError, Unauthenticated
+from gensafe.core.errors import InvalidRequest, MediaError, Unauthenticated
 from gensafe.core.types import Stage, Text, Verdict
 from gensafe.media import encode, read_parts_untrusted
 from gensafe.media.verdict_picture import draw_verdict
@@ -98,10 +98,10 @@ def routes(classifying: Classifying, max_bytes: int, limits: Limits) -> list[Rou
             return JSONResponse({"error": "too many requests"}, 429, {"Retry-After": str(int(wait) + 1)})
         try:
             name, data = await read_upload(request, max_bytes)
+        except InvalidRequest as error:
+            return _problem(error.message, 400, wants_json=wants_json)
         except ClientDisconnect:
             return Response(status_code=400)
-        if data is None:
-            return _problem("choose a file first", 400, wants_json=wants_json)
         limits.take("classifications", identity.tenant)
         try:
             runner = classifying.runner(identity.tenant)

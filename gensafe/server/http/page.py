@@ -6,20 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gensafe.core.types import Check, Conclusion, Outcome, VerificationReport
+from gensafe.verify.headline import Headline, headline
 from gensafe.verify.render import escape_html
 
-_TONES: Final = {
-    Conclusion.PROVED: "good",
-    Conclusion.PROVED_BY_RECOVERY: "good",
-    Conclusion.DERIVED: "derived",
-    Conclusion.ALTERED: "bad",
-    Conclusion.LAYERS_DISAGREE: "bad",
-    Conclusion.TRANSPLANTED_MARK: "bad",
-    Conclusion.FOUND_UNTRUSTED: "open",
-    Conclusion.NOTHING_FOUND: "open",
-    Conclusion.UNEXAMINED: "open",
-    Conclusion.UNREADABLE: "open",
-}
 _HEADLINES: Final = {
     Conclusion.PROVED: "Proved: unchanged since a trusted signer signed it",
     Conclusion.PROVED_BY_RECOVERY: "Proved by recovery: its credentials were removed, found again, and fit it exactly",
@@ -46,6 +35,7 @@ _LIMITS: Final = (
     "Marks can be removed by someone who tries hard enough, and are lost in strong editing.",
     "Signatures by development keys prove nothing to third parties.",
 )
+_INPUTS: Final = {"text/plain": "a text (prompt)", "application/octet-stream": "data (such as a model)"}
 _FORM: Final = """<form id="form" method="post" action="/verify" enctype="multipart/form-data">
 <div id="drop" class="drop">
 <label for="file">Image, audio, video or text file</label>
@@ -69,14 +59,13 @@ def form(problem: str = "", *, links: bool = False) -> str:
 
 def result(report: VerificationReport, *, links: bool = False) -> str:
     """The page with a verdict; ``links`` as for ``form``."""
-    tone, headline = _TONES[report.conclusion], _HEADLINES[report.conclusion]
-    proved = report.conclusion is Conclusion.PROVED
-    if proved and _evidence(report, "signer trust").get("development") is True:
-        tone, headline = "open", headline + _DEVELOPMENT
+    first = headline(report)
+    title = _HEADLINES[report.conclusion] + (_DEVELOPMENT if first.development else "")
+    unread = report.conclusion is Conclusion.UNREADABLE
     name = f'<p class="file">{escape_html(report.name)}</p>' if report.name else ""
     verdict = (
-        f'<section class="verdict {tone}" aria-labelledby="verdict"><h1 id="verdict">{headline}</h1>'
-        f"{name}<p>{escape_html(report.explanation, 600)}</p>{_origin(report)}</section>"
+        f'<section class="verdict {first.tone}" aria-labelledby="verdict"><h1 id="verdict">{title}</h1>'
+        f"{name}{'' if unread else _facts(first)}<p>{escape_html(report.explanation, 600)}</p></section>"
     )
     rows = "".join(_row(check) for check in report.checks)
     layers = (
@@ -86,19 +75,19 @@ def result(report: VerificationReport, *, links: bool = False) -> str:
         f"<tbody>{rows}</tbody></table>"
     )
     body = f"{verdict}{_chain(report)}{_recovered(report)}{layers}{_limits()}<h2>Another file</h2>{_FORM}{_link(links)}"
-    return frame(headline, body)
+    return frame(title, body)
 
 
-def _origin(report: VerificationReport) -> str:
-    """Whether AI made it, by whom it is signed and when: what people ask first."""
-    lines = {check.name: check for check in report.checks}
-    shown = [
-        (title, lines[name].summary)
-        for title, name in (("Origin", "AI assertions"), ("Signature", "claim signature"), ("Time", "time-stamp"))
-        if name in lines and lines[name].outcome is Outcome.PASS
-    ]
-    rows = "".join(f"<dt>{title}</dt><dd>{escape_html(text)}</dd>" for title, text in shown)
-    return f"<dl>{rows}</dl>" if rows else ""
+def _facts(first: Headline) -> str:
+    """Whether AI made it, by whom it is signed, when, and how it was changed: what people ask first."""
+    facts = (
+        ("Made by AI", first.origin),
+        ("Signed by", first.signer),
+        ("When", first.when),
+        ("Changed", first.change),
+    )
+    rows = "".join(f"<dt>{title}</dt><dd>{escape_html(text, 600)}</dd>" for title, text in facts)
+    return f"<dl>{rows}</dl>"
 
 
 def _row(check: Check) -> str:
@@ -122,7 +111,7 @@ def _chain(report: VerificationReport) -> str:
     for position, item in enumerate(shown):
         y = 8 + 44 * position
         state = str(item.get("state", ""))
-        text, below = escape_html(f"{item.get('title') or item.get('media_type') or 'input'}", 34), escape_html(state)
+        text, below = escape_html(_input_name(item), 34), escape_html(state)
         words.append(f"{text} ({below})")
         parts.append(
             f'<rect class="box {"broken" if state == "invalid" else ""}" x="4" y="{y}" width="270" height="36" rx="6"/>'
@@ -139,6 +128,13 @@ def _chain(report: VerificationReport) -> str:
         f'<h2>What it was made from</h2><svg class="chain" viewBox="0 0 500 {height}" role="img" '
         f'aria-label="Made from: {", ".join(words)}">{"".join(parts)}</svg>{more}'
     )
+
+
+def _input_name(item: Mapping[str, Any]) -> str:
+    """Title where it may be read; else what an input of this type usually is (C2PA 2.4, relationship inputTo)."""
+    media_type = str(item.get("media_type") or "")
+    usual = _INPUTS.get(media_type, "") if item.get("relationship") == "inputTo" else ""
+    return str(item.get("title") or usual or media_type or "input")
 
 
 def _recovered(report: VerificationReport) -> str:

@@ -16,9 +16,9 @@ def test_an_edited_answer_is_recognised_and_the_edit_is_shown(tmp_path, capsys):
     words[1] = "surely"
     edited.write_text(" ".join(words), encoding="utf-8")
     capsys.readouterr()
-    assert main(["verify", str(stripped), *where]) == 0
+    assert main(["verify", "-v", str(stripped), *where]) == 0
     assert "fits this content exactly" in capsys.readouterr().out
-    assert main(["verify", str(edited), *where]) == 2
+    assert main(["verify", "-v", str(edited), *where]) == 2
     shown = capsys.readouterr().out
     assert "resembles" in shown
     assert "% of the words are those of the recorded text; 1 sentence of" in shown

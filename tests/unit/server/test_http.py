@@ -246,3 +246,30 @@ async def test_paths_of_before_lead_to_the_prefix(deployment, outputs):
         assert followed.status_code == 200 and followed.headers["content-type"] == "application/c2pa"
         posted = await client.post("/v1/matches/byContent", content=outputs["image"].data, follow_redirects=True)
         assert posted.json()["matches"]
+
+
+@pytest.mark.asyncio
+async def test_the_page_begins_with_what_people_ask_first(deployment, outputs, copy):
+    """Before: AI, signer and time were rows 9, 3 and 7, and a proof by a development key was said last."""
+    async with client_for(deployment.context) as client:
+        for data, facts in (
+            (outputs["image"].data, ("made by AI (", "this installation", "unchanged since it was signed")),
+            (copy, ("carries this service&#x27;s mark", "signed by nobody on your lists", "no trusted time")),
+        ):
+            shown = (await client.post("/verify", files={"file": ("f", data)})).text
+            first = shown[: shown.index("<h2>Layers")]
+            assert all(fact in first for fact in facts), first
+        proved = (await client.post("/verify", files={"file": ("f", outputs["image"].data)})).text
+        assert 'class="verdict open"' in proved and "development key" in proved[: proved.index("<dl>")]
+
+
+@pytest.mark.asyncio
+async def test_several_files_at_once_are_refused_in_words(deployment, copy):
+    """Before: "choose a file first"."""
+    async with client_for(deployment.context) as client:
+        for count in (2, 5):
+            files = [("file", (f"{n}.jpg", copy)) for n in range(count)]
+            answer = await client.post("/verify", files=files)
+            assert answer.status_code == 400 and "one file at a time" in answer.text
+        nothing = await client.post("/verify", files={"file": ("x", b"")})
+        assert nothing.status_code == 400 and "choose a file first" in nothing.text

@@ -15,6 +15,10 @@
   }
   drop.addEventListener("drop", (event) => {
     if (!event.dataTransfer || event.dataTransfer.files.length === 0) return;
+    if (event.dataTransfer.files.length > 1) {
+      status.textContent = "One file at a time, please: drop the files one after the other.";
+      return;
+    }
     file.files = event.dataTransfer.files;
     form.requestSubmit();
   });
