@@ -55,6 +55,11 @@ class LogReader:
         """The newest signed checkpoint; covers every acknowledged entry."""
         return self._head().checkpoint
 
+    @property
+    def checkpoint_ms(self) -> int:
+        """When the newest checkpoint was made, milliseconds of Unix time."""
+        return self._head().time_ms
+
     def raw(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int, bytes | None]]:
         """Rows (index, time_ms, leaf data) of [start, stop); data is None where retention pruned it.
 

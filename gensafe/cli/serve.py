@@ -8,9 +8,12 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from gensafe.cli.common import Commands, Exit, add_config_arguments, note, read_config, say
+from gensafe.cli.common import Commands, Exit, add_config_arguments, read_config, say
+
+log = logging.getLogger("gensafe.server")
 
 
 def add_parser(commands: Commands) -> None:
@@ -32,17 +35,19 @@ def run(args: argparse.Namespace) -> int:
     """Serve."""
     from gensafe.pipeline import open_chain
     from gensafe.provenance.trust_lists import TrustFolder
+    from gensafe.server import logs
     from gensafe.server.app import Addresses, serve
     from gensafe.server.listen import claim
+    from gensafe.server.metrics import Metrics
     from gensafe.verify import open_context
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     config = read_config(args, listen=args.listen, http=args.http)
+    logs.configure(config.server)
     http_socket = claim(config)  # before models are loaded
 
     def ready(addresses: Addresses) -> None:
         if config.environment == "development":
-            note("development keys: signatures made here prove nothing to third parties")
+            log.warning("development keys: signatures made here prove nothing to third parties")
         say(f"ready {addresses.grpc}" + (f" {addresses.http}" if addresses.http else ""))
         sys.stdout.flush()
 
@@ -52,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
         if point == crash_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    chain = open_chain(config, fault_point=fault_point)
+    metrics = Metrics(tenants=config.server.metrics_tenants)
+    chain = open_chain(config, fault_point=fault_point, observe=metrics.observe)
     chain.engines.warm()
     context = open_context(
         chain.keys,
@@ -61,5 +67,6 @@ def run(args: argparse.Namespace) -> int:
         tokenizers=chain.engines.tokenizers,
         folder=TrustFolder(Path(config.data_dir)),
     )
-    asyncio.run(serve(chain, context, ready, http_socket))
+    context = replace(context, observe=metrics.observe)
+    asyncio.run(serve(chain, context, ready, http_socket, metrics))
     return Exit.OK

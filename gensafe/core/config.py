@@ -82,6 +82,10 @@ class ServerConfig:
     upload_memory_bytes: int = in_range(256 << 20, 1 << 20, 1 << 46)  # all unfinished uploads together
     delivery_memory_bytes: int = in_range(512 << 20, 1 << 20, 1 << 46)  # all outputs on their way to a reader together
     reflection: bool = True
+    # --- what operators see; docs/observability.md ---
+    metrics_tenants: bool = False  # names of tenants in metrics and access lines
+    log_format: str = "text"  # text | json: one line each on standard error
+    log_level: str = "info"  # debug | info | warning | error
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _LOCAL_NAMES: Final = ("localhost", "localhost.")  # RFC 6761 section 6.3: always this machine
 NO_TIME_STAMP: Final = "none"  # written in signing.time_stamp: nobody outside stamps, on purpose
+LOG_FORMATS: Final = ("text", "json")
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 _OID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 _OLD_IPV4: Final = re.compile(r"[0-9a-fx.]+")  # "127.1", "0x7f.1", "0": what system resolvers read as IPv4 too
 
@@ -62,6 +64,11 @@ def check_config(config: Config) -> None:
     if server.http_classify:
         _check_http_classify(server)
     trusted_proxies(server)
+    for key, choices in (("log_format", LOG_FORMATS), ("log_level", LOG_LEVELS)):
+        if getattr(server, key) not in choices:
+            raise ConfigError(
+                f"{getattr(server, key)!r} is not known", field=f"server.{key}", fix=f"one of: {', '.join(choices)}"
+            )
     if server.upload_memory_bytes < server.max_request_bytes:
         raise ConfigError(
             "is smaller than one request may be",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,10 +22,14 @@ RETRY_S: Final = 2.0  # what a caller is told to wait when the queue is full
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """``ok``: the last thing that is known of an engine is that it works. ``reason``: why not."""
+    """``ok``: the last thing that is known of an engine is that it works. ``reason``: why not.
+
+    ``since``: when it failed, on ``time.monotonic``.
+    """
 
     ok: bool = True
     reason: str = ""
+    since: float = 0.0
 
 
 @dataclass(slots=True)
@@ -66,7 +71,7 @@ class Engine:
                     yield _whole(event)
                 self.health = Health()
             except BackendUnavailable as error:
-                self.health = Health(False, error.message)
+                self.health = Health(False, error.message, time.monotonic())
                 raise
             except GensafeError:
                 raise

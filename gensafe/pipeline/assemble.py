@@ -13,6 +13,7 @@ from gensafe.core import plugins
 from gensafe.core.clock import SystemClock
 from gensafe.core.config import Config
 from gensafe.core.errors import GensafeError
+from gensafe.core.observer import Observer, unobserved
 from gensafe.core.ports import SamplingWatermark, TextTokenizer, Watermarker
 from gensafe.core.storage import make_private_folder
 from gensafe.core.types import Modality
@@ -35,7 +36,9 @@ logger = logging.getLogger("gensafe.pipeline")
 PASSPHRASE_VARIABLE = "GENSAFE_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable, not a secret
 
 
-def open_chain(config: Config, *, fault_point: Callable[[str], None] = no_fault) -> Chain:
+def open_chain(
+    config: Config, *, fault_point: Callable[[str], None] = no_fault, observe: Observer = unobserved
+) -> Chain:
     """Open everything, recover from a crash, and log what this process runs with.
 
     Raises:
@@ -47,6 +50,7 @@ def open_chain(config: Config, *, fault_point: Callable[[str], None] = no_fault)
     engines = open_engines(config)
     policy_path = Path(config.safety.policy) if config.safety.policy else None
     policy = PolicyFile(policy_path, config.safety.timeout_s, environment=config.environment)
+    policy.health.observe = observe
     signing = Signing(config, keys, clock)
     registry = open_registry(keys, data_dir)
     log = AuditLog.open(
@@ -80,6 +84,7 @@ def open_chain(config: Config, *, fault_point: Callable[[str], None] = no_fault)
         signing=signing,
         ledger=Ledger(log, registry),
         fault_point=fault_point,
+        observe=observe,
     )
     try:
         check_agreement(log, registry)

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from gensafe.audit import AuditLog, entries
 from gensafe.core.config import Config
+from gensafe.core.observer import Observer, unobserved
 from gensafe.core.ports import Clock
 from gensafe.engines import Engines
 from gensafe.keys import KeyRing
@@ -66,6 +67,7 @@ class Chain:
     signing: Signing
     ledger: Ledger
     fault_point: Callable[[str], None] = no_fault
+    observe: Observer = unobserved
 
     def safety(self, tenant: str) -> SafetyRunner:
         """The policy in force for a tenant. Taken once per request: it is judged under one policy throughout."""

@@ -175,6 +175,11 @@ class Ledger:
         """Whether the registry does not have a record's ending yet."""
         return record_id in self._owed
 
+    @property
+    def owing(self) -> int:
+        """How many endings the registry does not have yet."""
+        return len(self._owed)
+
     def settle(self, key: RequestKey | None = None) -> int:
         """Write what the registry is owed, of one request or of all; returns how many endings it is still owed."""
         for record_id, ending in list(self._owed.items()):

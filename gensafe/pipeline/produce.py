@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from gensafe.core.errors import (
     SafetyBlocked,
     UnsupportedMedia,
 )
+from gensafe.core.observer import EngineRan, StageRan, Stopwatch
 from gensafe.core.types import (
     Action,
     Admission,
@@ -61,9 +63,21 @@ def produce(
         Cancelled, DeadlineExceeded: the caller is gone or out of patience.
         BackendError: generation failed, also by anything a backend should not have raised.
     """
+    begin, generating = time.perf_counter(), Stopwatch()
+    try:
+        return (yield from _produce(chain, admission, safety, control, generating))
+    finally:
+        modality, all_of_it = admission.request.modality.value, time.perf_counter() - begin
+        chain.observe(StageRan("generate", modality, generating.seconds))
+        chain.observe(StageRan("judge", modality, max(0.0, all_of_it - generating.seconds)))
+
+
+def _produce(
+    chain: Chain, admission: Admission, safety: SafetyRunner, control: CallControl, generating: Stopwatch
+) -> Generator[Progress | ReleasedText, None, Judged | ForReview]:
     draft: Draft | None = None
     text = _GatedText(StreamGate(safety, stage=Stage.OUTPUT))
-    for event in _events(chain, admission, control):
+    for event in generating.over(_events(chain, admission, control)):
         control.check()
         match event:
             case Progress():
@@ -188,7 +202,15 @@ def _run(
 ) -> Iterator[Progress | TextDelta | Draft]:
     wants_mark = job.modality is Modality.TEXT and engine.can.sampling_marks
     mark = chain.marker.sampling_mark(admission.key_epoch) if wants_mark else None
-    yield from engine.generate(job, mark, control.cancelled)
+    watch, result = Stopwatch(), "cancelled"
+    try:
+        yield from watch.over(engine.generate(job, mark, control.cancelled))
+        result = "ok"
+    except GensafeError as error:
+        result = "cancelled" if control.cancelled() else error.reason
+        raise
+    finally:
+        chain.observe(EngineRan(engine.name, result, watch.seconds))
 
 
 def _can_serve(engine: Engine, admission: Admission) -> bool:

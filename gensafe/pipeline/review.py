@@ -18,6 +18,7 @@ from typing import Any
 from gensafe.audit import entries
 from gensafe.core.digest import sha256
 from gensafe.core.errors import GensafeError, LogUnavailable, RegistryError
+from gensafe.core.observer import RequestEnded
 from gensafe.core.types import Judged, Review
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Held, Released, Stopped
@@ -150,16 +151,23 @@ def _release(chain: Chain, item: HeldOutput) -> None:
         _fail(chain, item, error.reason if isinstance(error, GensafeError) else "INTERNAL")
         return
     record(chain, signed)
+    _tell(chain, item, "review_released", bytes_released=len(signed.data))
 
 
 def _reject(chain: Chain, item: HeldOutput) -> None:
     held = _held_entry(chain, item)
     chain.ledger.rejected(_attempt(item, held), held, _review(chain, item))
+    _tell(chain, item, "review_rejected")
 
 
 def _fail(chain: Chain, item: HeldOutput, reason: str) -> None:
     attempt = _attempt(item, _held_entry(chain, item))
     chain.ledger.ended(attempt, entries.FAILED, reason=reason, step=Step.REVIEW)
+    _tell(chain, item, "review_failed", reason)
+
+
+def _tell(chain: Chain, item: HeldOutput, outcome: str, reason: str = "", bytes_released: int = 0) -> None:
+    chain.observe(RequestEnded(item.modality.value, outcome, reason, item.key.tenant, bytes_released))
 
 
 def _attempt(item: HeldOutput, held: Mapping[str, Any]) -> Attempt:

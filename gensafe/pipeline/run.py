@@ -20,9 +20,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from gensafe.audit import entries
 from gensafe.core.errors import Cancelled, DeadlineExceeded, GensafeError, SafetyBlocked
+from gensafe.core.observer import timed
 from gensafe.core.types import Admission, GenerationRequest, Judged, Marked, Progress, Text
 from gensafe.pipeline.admit import Claimed, admit, check, claim
 from gensafe.pipeline.chain import Chain
@@ -32,6 +34,7 @@ from gensafe.pipeline.ledger import Attempt, Step
 from gensafe.pipeline.produce import ForReview, produce
 from gensafe.pipeline.replay import replay
 from gensafe.pipeline.review import held_event, hold
+from gensafe.pipeline.watched import watched
 from gensafe.registry import Intent, IntentState
 
 log = logging.getLogger("gensafe.pipeline")
@@ -53,10 +56,10 @@ def run(chain: Chain, request: GenerationRequest, control: CallControl) -> Itera
         GensafeError: see the steps. A policy stop is not an error: it ends the run with ``Stopped``.
     """
     with chain.ledger.running():
-        yield from _run(chain, request, control)
+        yield from watched(chain.observe, request, _run(chain, request, control))
 
 
-def _run(chain: Chain, request: GenerationRequest, control: CallControl) -> Iterator[PipelineEvent]:
+def _run(chain: Chain, request: GenerationRequest, control: CallControl) -> Generator[PipelineEvent, None, None]:
     checked = check(chain, request)  # 1.
     chain.ledger.settle(request.key)  # an earlier attempt may have ended in the log only
     claimed = claim(chain, request, checked)  # 2.
@@ -66,9 +69,11 @@ def _run(chain: Chain, request: GenerationRequest, control: CallControl) -> Iter
         return
     safety = chain.safety(request.tenant)
     course = _Course()
+    stage = partial(timed, chain.observe, modality=request.modality.value)
     try:
         chain.fault_point("claimed")
-        admission = course.admission = admit(chain, claimed, safety)  # 3. 4.
+        with stage("admit"):
+            admission = course.admission = admit(chain, claimed, safety)  # 3. 4.
         yield Accepted(request.request_id, admission.record_id, admission.intent_index, checked.job.seed)
         course.step = Step.GENERATE
         ended = yield from _counted(produce(chain, admission, safety, control), course)  # 5. 6.
@@ -80,7 +85,8 @@ def _run(chain: Chain, request: GenerationRequest, control: CallControl) -> Iter
         yield Judgement(ended.verdict)
         yield Progress(0, 1, "mark")
         course.step = Step.MARK
-        marked = chain.marker.mark(ended, tokenizer_of(chain, ended))  # 7.
+        with stage("mark"):
+            marked = chain.marker.mark(ended, tokenizer_of(chain, ended))  # 7.
         if notice := _notice(ended, marked):
             course.streamed += len(notice.encode())
             yield ReleasedText(notice)
@@ -88,11 +94,13 @@ def _run(chain: Chain, request: GenerationRequest, control: CallControl) -> Iter
         control.check()
         yield Progress(0, 1, "sign")
         course.step = Step.SIGN
-        signed = sign(chain, marked)  # 8.
+        with stage("sign"):
+            signed = sign(chain, marked)  # 8.
         chain.fault_point("signed")
         control.check()
         course.step = Step.RECORD
-        recorded = record(chain, signed)  # 9.
+        with stage("record"):
+            recorded = record(chain, signed)  # 9.
     except SafetyBlocked as blocked:
         done = chain.ledger.blocked(_attempt(claimed, course), blocked.verdict)
         retract = blocked.offset if course.streamed and blocked.offset is not None else -1

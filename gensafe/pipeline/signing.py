@@ -26,6 +26,7 @@ from gensafe.keys.index import KeyInfo
 from gensafe.provenance import Exchange, LocalTimeStamper, OutsideTimeStamper, TimeStamper, TrustList, TrustStore
 from gensafe.provenance.trust_lists import TrustFolder
 
+_PROBE: Final = b"gensafe: does the signer work?"  # not a COSE Sig_structure: verifies nothing anywhere
 _OWN: Final = "file"  # the provider that, without options, is the key ring itself
 
 
@@ -116,6 +117,16 @@ class Signing:
     def down(self) -> bool:
         """Whether the last attempt to sign failed, or no time-stamp authority answers."""
         return bool(self._failed) or (self._outside is not None and self._outside.down)
+
+    def try_again(self) -> None:
+        """Where signing failed, sign something that is no claim; where no authority answered, ask those not resting."""
+        if self._failed:
+            try:
+                self.tools().signer.sign(_PROBE)
+            except Exception:  # whatever a plug-in raises
+                return  # kept in ``problems``
+        if self._outside is not None and self._outside.down:
+            self._outside.ask_rested()
 
     def report(self, problem: str) -> None:
         """Keep why the signer failed; "" = it worked."""

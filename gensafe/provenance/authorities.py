@@ -96,11 +96,24 @@ class OutsideTimeStamper:
     def ask_all(self) -> tuple[str, ...]:
         """Ask every authority for a stamp on nothing; what is wrong with those that fail."""
         for url, breaker in self._breakers.items():
-            try:
-                self._ask(url, bytes(32))
-            except SigningFailed as error:
-                self._failed(breaker, error.message)
+            self._try(url, breaker)
         return self.problems()
+
+    def _try(self, url: str, breaker: _Breaker) -> None:
+        try:
+            self._ask(url, bytes(32))
+        except SigningFailed as error:
+            self._failed(breaker, error.message)
+        else:
+            self._worked(breaker)
+
+    def ask_rested(self) -> None:
+        """As ``ask_all``, without those whose circuit breaker is open."""
+        for url, breaker in self._breakers.items():
+            with self._lock:
+                resting = breaker.open_until > self._clock()
+            if not resting:
+                self._try(url, breaker)
 
     def stamp(self, imprint: bytes) -> bytes:
         """Time-stamp a SHA-256 digest (32 bytes); DER TimeStampToken.
@@ -118,12 +131,15 @@ class OutsideTimeStamper:
                 log.warning("time-stamp authority %s: %s", _host(url), error.message)
                 self._failed(breaker, error.message)
             else:
-                with self._lock:
-                    breaker.failures, breaker.open_until, breaker.problem = 0, 0.0, ""
+                self._worked(breaker)
                 return token
         raise SigningFailed(
             "no time-stamp: " + "; ".join(self.problems()), fix="see gensafe doctor; nothing is released unstamped"
         )
+
+    def _worked(self, breaker: _Breaker) -> None:
+        with self._lock:
+            breaker.failures, breaker.open_until, breaker.problem = 0, 0.0, ""
 
     def _failed(self, breaker: _Breaker, problem: str) -> None:
         with self._lock:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gensafe.core.errors import GensafeError
+from gensafe.core.observer import ClassifierRan, Observer, unobserved
 from gensafe.core.ports import Clock
 from gensafe.core.types import ClassifierId, Modality
 
@@ -58,8 +59,13 @@ class FilterHealth:
     def __init__(self, clock: Clock, report: Report | None = None) -> None:
         self._clock = clock
         self.report = report  # set once the log is open
+        self.observe: Observer = unobserved  # set by whoever assembles the parts
         self._lock = threading.RLock()  # a report that failed at once calls back in the same thread
         self._states: dict[tuple[str, Modality], _State] = {}
+
+    def ran(self, run: ClassifierRan) -> None:
+        """A classifier was asked; for whoever measures."""
+        self.observe(run)
 
     def failed(self, classifier: ClassifierId, modality: Modality, reason: str) -> None:
         """A classifier gave no answer."""

@@ -18,6 +18,7 @@ from typing import Final
 from gensafe.core import plugins
 from gensafe.core.errors import GensafeError, SafetyUnavailable
 from gensafe.core.hazards import CATEGORIES
+from gensafe.core.observer import ClassifierRan
 from gensafe.core.ports import Classifier
 from gensafe.core.types import (
     Action,
@@ -134,11 +135,15 @@ class SafetyRunner:
             if isinstance(outcome, str):
                 errors.append(f"{_name(classifier)}: {outcome}")
                 if self._health is not None:
-                    self._health.failed(_identity(classifier), modality, outcome.partition(":")[0])
+                    reason = outcome.partition(":")[0]
+                    self._health.failed(_identity(classifier), modality, reason)
+                    self._health.ran(ClassifierRan(_name(classifier), modality.value, "failed", job.seconds, reason))
                 continue
             identity, assessment = outcome
             if self._health is not None:
                 self._health.worked(identity, modality)
+                result = "found" if assessment.findings else "clear"
+                self._health.ran(ClassifierRan(identity.name, modality.value, result, job.seconds))
             ids.append(identity)
             findings.extend(assessment.findings)
             coverage.extend(assessment.coverage)
@@ -239,6 +244,7 @@ class _Call:
         self._classifier, self._item, self._stage = classifier, item, stage
         self._done = threading.Event()
         self._outcome: _Outcome = "not run"
+        self._begin = self._end = time.perf_counter()
 
     def run(self) -> None:
         """Assess; whatever happens, set an outcome."""
@@ -250,12 +256,18 @@ class _Call:
         except BaseException as error:  # the message of a stray exception may quote the content: keep its type only
             self._outcome = type(error).__name__
         finally:
+            self._end = time.perf_counter()
             self._done.set()
 
     def refuse(self, reason: str) -> None:
         """Settle without running."""
         self._outcome = reason
         self._done.set()
+
+    @property
+    def seconds(self) -> float:
+        """How long it took; of one that has not ended, how long since it was asked."""
+        return (self._end if self._done.is_set() else time.perf_counter()) - self._begin
 
     def wait(self, seconds: float) -> _Outcome:
         """The outcome, or "timed out"."""

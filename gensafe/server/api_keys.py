@@ -14,7 +14,7 @@ from typing import Final
 
 from gensafe.core.errors import ConfigError, Unauthenticated
 from gensafe.core.textfile import MAX_TEXT_BYTES, read_bytes, text_of
-from gensafe.server.identity import ROLES, Identity
+from gensafe.server.identity import METRICS, ROLES, Identity
 from gensafe.server.tenant_names import problem_of
 
 log = logging.getLogger("gensafe.server")
@@ -24,7 +24,7 @@ _SETTLED_NS: Final = 2_000_000_000  # a file changed less than 2 s ago may chang
 
 
 def parse_api_keys(data: bytes) -> dict[str, Identity]:
-    """Read "sha256:<hex> TENANT [ROLE,ROLE...]" lines; # starts a comment. No roles = all.
+    """Read "sha256:<hex> TENANT [ROLE,ROLE...]" lines; # starts a comment. No roles = all but ``metrics``.
 
     Raises:
         ConfigError: a malformed line; names it.
@@ -47,9 +47,11 @@ def parse_api_keys(data: bytes) -> dict[str, Identity]:
         if digest in keys:
             raise ConfigError(f"line {number} repeats a key", field="server.api_keys", fix="one line per key")
         roles = frozenset(parts[2].split(",")) if len(parts) == 3 else ROLES
-        if not roles <= ROLES:
+        if not roles <= ROLES | {METRICS}:
             raise ConfigError(
-                f"line {number} names an unknown role", field="server.api_keys", fix=", ".join(sorted(ROLES))
+                f"line {number} names an unknown role",
+                field="server.api_keys",
+                fix=", ".join(sorted(ROLES | {METRICS})),
             )
         keys[digest] = Identity(parts[1], roles)
     return keys

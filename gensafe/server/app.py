@@ -27,10 +27,12 @@ from gensafe.server import watch
 from gensafe.server.access import AccessInterceptor
 from gensafe.server.api_keys import ApiKeys
 from gensafe.server.audit import AuditServicer
+from gensafe.server.calls import Calls, CallsInterceptor
 from gensafe.server.classify import SafetyServicer
 from gensafe.server.drain import end_by, end_now
 from gensafe.server.generation import GenerationServicer
 from gensafe.server.limits import Limits, LimitsInterceptor
+from gensafe.server.metrics import Metrics
 from gensafe.server.provenance import ProvenanceServicer
 from gensafe.v1 import audit_pb2_grpc, generation_pb2_grpc, provenance_pb2_grpc, safety_pb2_grpc
 from gensafe.verify import VerifyContext
@@ -58,6 +60,7 @@ async def serve(
     verify_context: VerifyContext,
     on_ready: Callable[[Addresses], None],
     http_socket: socket.socket | None = None,
+    metrics: Metrics | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
@@ -66,6 +69,7 @@ async def serve(
         verify_context: What verification may use.
         on_ready: Called once with the addresses.
         http_socket: Where the HTTP app listens, as ``listen.claim`` made it; None = no HTTP app.
+        metrics: What ``chain`` is observed by; None = nothing is counted.
 
     Raises:
         ConfigError: an address is taken, a certificate unreadable, or the combination unsafe.
@@ -74,9 +78,12 @@ async def serve(
     check_config(config)
     keys = ApiKeys(Path(config.server.api_keys)) if config.server.api_keys else None
     limits = Limits(config.server)
+    if metrics is not None:
+        metrics.watch(chain, limits)
+    calls = Calls(chain.observe, tenants=config.server.metrics_tenants)
     generation = GenerationServicer(chain, limits)
     server = grpc.aio.server(
-        interceptors=(AccessInterceptor(config.server, keys), LimitsInterceptor(limits)),
+        interceptors=(CallsInterceptor(calls), AccessInterceptor(config.server, keys), LimitsInterceptor(limits)),
         maximum_concurrent_rpcs=config.server.max_calls,
         options=[
             ("grpc.max_receive_message_length", config.server.max_request_bytes),
@@ -96,7 +103,7 @@ async def serve(
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = _bind(server, config)
     await server.start()
-    http, http_address = await _start_http(chain, verify_context, generation, keys, http_socket, limits)
+    http, http_address = await _start_http(chain, verify_context, generation, keys, http_socket, limits, metrics)
     for name in ("", *SERVICES):
         await healths.set(name, health_pb2.HealthCheckResponse.SERVING)
     host = config.server.listen.rpartition(":")[0]
@@ -155,6 +162,7 @@ async def _start_http(
     keys: ApiKeys | None,
     listening: socket.socket | None,
     limits: Limits,
+    metrics: Metrics | None,
 ) -> tuple[tuple[uvicorn.Server, asyncio.Task[None]] | None, str]:
     config = chain.config.server
     if listening is None:
@@ -177,11 +185,13 @@ async def _start_http(
             front=Front(chain, generation, keys, limits, MAX_BODY),
             limits=limits,
             max_bytes=config.max_request_bytes,
+            metrics=metrics,
         ),
         http=bounded_protocol(config.max_calls, config.header_timeout_s),
         timeout_graceful_shutdown=config.drain_s,
         # longer than the 5 s of common clients: they leave an idle connection before the server resets it under them
         timeout_keep_alive=max(1, config.header_timeout_s - 1),
+        log_config=None,  # ours
         log_level="warning",
         access_log=False,
         lifespan="off",

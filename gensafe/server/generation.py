@@ -13,9 +13,11 @@ import grpc
 
 from gensafe.core import errors, ids
 from gensafe.core.digest import sha256
+from gensafe.core.observer import name_request
 from gensafe.core.types import GenerationRequest, Parameters, Progress
 from gensafe.pipeline import CallControl, Chain, Held, PipelineEvent, Released, Stopped, run, standing
 from gensafe.pipeline.replay import load_output
+from gensafe.pipeline.watched import ended_by
 from gensafe.server import convert
 from gensafe.server.identity import caller
 from gensafe.server.limits import Limits
@@ -91,11 +93,21 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
             work.cancel()
 
     def _begin(self, wanted: GenerationRequest, control: CallControl) -> Work[PipelineEvent]:
-        self._limits.take("generations", wanted.tenant)
-        work = Work(self._limits.generate, wanted.tenant, lambda: run(self._chain, wanted, control), control)
+        name_request(wanted.request_id)
+        try:
+            self._limits.take("generations", wanted.tenant)
+            work = Work(self._limits.generate, wanted.tenant, lambda: run(self._chain, wanted, control), control)
+        except errors.GensafeError as error:
+            self._chain.observe(ended_by(wanted, error))
+            raise
         self._running.add(work)
-        work.task.add_done_callback(lambda _: self._running.discard(work))
+        work.task.add_done_callback(lambda _: self._ended(work, wanted))
         return work
+
+    def _ended(self, work: Work[PipelineEvent], wanted: GenerationRequest) -> None:
+        self._running.discard(work)
+        if work.turned_away is not None:  # whatever began is reported by the pipeline
+            self._chain.observe(ended_by(wanted, work.turned_away))
 
     def _deadline(self, context: Context) -> float:
         remaining = context.time_remaining()

@@ -10,6 +10,9 @@ from gensafe.core.errors import Unauthenticated
 from gensafe.core.types import Everything, OneTenant, Scope
 
 ROLES: Final = frozenset({"generate", "verify", "classify", "audit"})
+"""Those of a caller for whom none are named: what is done for one tenant."""
+
+METRICS: Final = "metrics"  # about the whole server: held only by keys that name it
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,11 @@ def caller() -> Identity:
     if identity is None:
         raise Unauthenticated("no identity was established for this call")
     return identity
+
+
+def known_caller() -> Identity | None:
+    """The identity of the call being served, for the server's own records; None = none was established."""
+    return _current.get(None)
 
 
 def establish_caller(identity: Identity) -> None:

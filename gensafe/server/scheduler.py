@@ -36,6 +36,7 @@ class Work(Generic[T]):
         self._queue: asyncio.Queue[T | BaseException | None] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._ticket: Ticket = pool.enter(tenant)
+        self.turned_away: GensafeError | None = None  # why it never began
         self.task = asyncio.create_task(self._run())
 
     def cancel(self) -> None:
@@ -55,7 +56,7 @@ class Work(Generic[T]):
 
     async def _run(self) -> None:
         try:
-            await self._ticket.wait(self._control.deadline)
+            await self._turn()
             deadline = self._control.deadline
             left = 0.0 if deadline is None else max(0.0, deadline - time.monotonic())
             await self._pool.begin(self._ticket, self._work, left + STOP_S)
@@ -63,6 +64,13 @@ class Work(Generic[T]):
             self._queue.put_nowait(error)
         else:
             self._queue.put_nowait(None)
+
+    async def _turn(self) -> None:
+        try:
+            await self._ticket.wait(self._control.deadline)
+        except GensafeError as error:
+            self.turned_away = error
+            raise
 
     def _work(self) -> None:
         for item in self._make():

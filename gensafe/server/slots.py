@@ -34,7 +34,7 @@ class FairSlots:
         ticket = Ticket(self, tenant)
         mine = len(self._waiting.get(tenant, ()))
         if not self._free_for(tenant) or mine:
-            if sum(map(len, self._waiting.values())) >= self.queued:
+            if self.waiting >= self.queued:
                 raise Overloaded("the queue is full", retry_after_s=RETRY_S, subject="server")
             if mine >= self._most_queued:
                 raise Overloaded("the tenant's share of the queue is full", retry_after_s=RETRY_S, subject=tenant)
@@ -42,13 +42,23 @@ class FairSlots:
         self._grant()
         return ticket
 
+    @property
+    def running(self) -> int:
+        """Slots that are taken."""
+        return sum(self._running.values())
+
+    @property
+    def waiting(self) -> int:
+        """Places in the queue that are taken."""
+        return sum(map(len, self._waiting.values()))
+
     def withdraw_all(self, error: GensafeError) -> None:
         """Turn away everyone who waits."""
         for ticket in [t for queue in self._waiting.values() for t in queue]:
             ticket.withdraw(error)
 
     def _free_for(self, tenant: str) -> bool:
-        return sum(self._running.values()) < self.total and self._running.get(tenant, 0) < self._most
+        return self.running < self.total and self._running.get(tenant, 0) < self._most
 
     def _grant(self) -> None:
         for tenant in list(self._waiting):

@@ -12,7 +12,7 @@ from grpc_health.v1 import health, health_pb2
 from gensafe.audit.retention import expire
 from gensafe.core.errors import GensafeError
 from gensafe.pipeline import Chain, carry_out_decisions
-from gensafe.server.health import NEEDS_THE_LOG, Health, probe
+from gensafe.server.health import NEEDS_EVERYTHING, NEEDS_THE_LOG, Health, probe
 from gensafe.server.slots import FairSlots
 from gensafe.server.work import WorkPool
 
@@ -91,8 +91,9 @@ async def _watch_health(
             state.probed(await pool.run("health", lambda: probe(chain)))
         except Exception:
             log.exception("the health probe failed and is tried again")
-        serving = health_pb2.HealthCheckResponse.SERVING if state.ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in NEEDS_THE_LOG:
-            await told.set(name, serving)
+        for names, works in ((NEEDS_EVERYTHING, state.ready), (NEEDS_THE_LOG, state.can_log)):
+            for name in names:
+                status = health_pb2.HealthCheckResponse
+                await told.set(name, status.SERVING if works else status.NOT_SERVING)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), WATCH_S)

@@ -9,6 +9,7 @@ from threading import Lock
 from gensafe.audit import LogReader
 from gensafe.core import plugins
 from gensafe.core.errors import PluginError
+from gensafe.core.observer import Observer, unobserved
 from gensafe.core.ports import SamplingWatermark, TextTokenizer, Watermarker
 from gensafe.core.softbinding import algorithm_of
 from gensafe.core.types import Detection, MarkLevel, Media, Modality, Text
@@ -48,6 +49,7 @@ class VerifyContext:
     limits: Limits = LIMITS
     contained: bool = True
     algorithms: tuple[str, ...] = ()  # soft-binding names of the marks that can be searched
+    observe: Observer = unobserved
     renew: Callable[[VerifyContext], VerifyContext] | None = None  # a server's: keys and trust lists as they are now
 
     def current(self) -> VerifyContext:

@@ -18,6 +18,7 @@ from typing import Final
 from gensafe.core.digest import sha256
 from gensafe.core.errors import MediaError
 from gensafe.core.ids import record_id_text
+from gensafe.core.observer import Verified
 from gensafe.core.types import Conclusion, Outcome, VerificationReport
 from gensafe.core.types.caller import Everything, Scope
 from gensafe.provenance import ManifestState
@@ -70,7 +71,14 @@ def verify_bytes(
         scope: Who asks. The default is the owner of the data directory.
         seconds: What is not begun this long after the file was parsed is reported as not examined, and not proved.
     """
-    context = context.current()
+    report = _verify(data, name, context.current(), sidecar, scope, seconds)
+    context.observe(Verified(report.conclusion.value))
+    return report
+
+
+def _verify(
+    data: bytes, name: str, context: VerifyContext, sidecar: bytes | None, scope: Scope, seconds: float
+) -> VerificationReport:
     # 1.
     try:
         found = inspect_contained(data, sidecar, context)

@@ -11,13 +11,16 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from gensafe.core.config import ServerConfig
 from gensafe.core.errors import GensafeError, InvalidRequest, Unauthenticated
+from gensafe.core.observer import unobserved
 from gensafe.core.types.caller import Everything, Scope
 from gensafe.server.api_keys import ApiKeys
-from gensafe.server.http import classify, openai, page, sbr
+from gensafe.server.calls import Calls
+from gensafe.server.http import classify, openai, operator, page, sbr
+from gensafe.server.http.calls import CountCalls
 from gensafe.server.http.guard import Guard
 from gensafe.server.http.hosts import KnownHosts
 from gensafe.server.http.identity import scope_of, unauthenticated
@@ -26,6 +29,7 @@ from gensafe.server.http.openapi import PREFIX
 from gensafe.server.http.problems import answer
 from gensafe.server.http.upload import read_upload
 from gensafe.server.limits import Limits
+from gensafe.server.metrics import Metrics
 from gensafe.server.quota import RateLimiter
 from gensafe.server.work import offload
 from gensafe.verify import VerifyContext, verify_bytes
@@ -46,6 +50,7 @@ def create_app(
     classifying: classify.Classifying | None = None,
     front: Front | None = None,
     limits: Limits | None = None,
+    metrics: Metrics | None = None,
 ) -> Starlette:
     """Build the HTTP app.
 
@@ -60,9 +65,9 @@ def create_app(
         classifying: Who may see what the classifiers say about a file; None = nobody, there is no such page.
         front: Generates for clients of the OpenAI API; None = there is no such front.
         limits: Those of the server that it belongs to; None = the defaults.
+        metrics: Told of every request, and shown at /metrics; None = nothing is counted.
     """
     limits = limits or Limits(ServerConfig())
-    health_state = limits.health
     rate = limits.config.http_per_minute if per_minute is None else per_minute
     links = classifying is not None
 
@@ -100,31 +105,26 @@ def create_app(
         body = files("gensafe.server.http").joinpath("static", name).read_bytes()
         return Response(body, media_type=_ASSETS[name], headers={"Cache-Control": "max-age=3600"})
 
-    async def health(_: Request) -> Response:
-        return JSONResponse({"status": "ok"})
-
-    async def ready(_: Request) -> Response:
-        """Whether generations can be served; not why not, which is the operator's to know."""
-        return JSONResponse({"status": "ready"}) if health_state.ready else JSONResponse({"status": "not ready"}, 503)
-
     async def home(_: Request) -> Response:
         return RedirectResponse("/verify")
 
+    routes: list[BaseRoute] = [
+        Route("/", home),
+        Route("/verify", verify_page, methods=["GET"]),
+        Route("/verify", verify_upload, methods=["POST"]),
+        *(classify.routes(classifying, max_bytes, limits) if classifying else ()),
+        Route("/static/{name}", asset),
+        *operator.routes(operator.Operator(limits, keys, front.chain if front else None, metrics)),
+        sbr.well_known_route(),
+        Mount(PREFIX, routes=sbr.routes(context, asker)),
+        *sbr.moved_routes(),
+        *(openai.routes(front) if front else ()),
+    ]
+    calls = Calls(metrics.observe if metrics else unobserved, tenants=limits.config.metrics_tenants)
     return Starlette(
-        routes=[
-            Route("/", home),
-            Route("/verify", verify_page, methods=["GET"]),
-            Route("/verify", verify_upload, methods=["POST"]),
-            *(classify.routes(classifying, max_bytes, limits) if classifying else ()),
-            Route("/static/{name}", asset),
-            Route("/healthz", health),
-            Route("/readyz", ready),
-            sbr.well_known_route(),
-            Mount(PREFIX, routes=sbr.routes(context, asker)),
-            *sbr.moved_routes(),
-            *(openai.routes(front) if front else ()),
-        ],
+        routes=routes,
         middleware=[
+            Middleware(CountCalls, calls=calls, routes=routes),
             Middleware(openai.Frame),
             *([] if hosts is None else [Middleware(KnownHosts, hosts=hosts)]),
             Middleware(Guard, max_bytes=max_bytes, limiter=RateLimiter(rate), limits=limits),

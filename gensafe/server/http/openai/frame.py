@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gensafe.core import ids
+from gensafe.core.observer import name_request
 from gensafe.server.http.openai.answers import error_body
 
 log = logging.getLogger("gensafe.server")
@@ -33,7 +34,7 @@ _CODES: Final = {
 
 
 class Frame:
-    """The middleware; the outermost one."""
+    """The middleware; only the counting of calls is outside of it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -44,6 +45,7 @@ class Frame:
             await self._app(scope, receive, send)
             return
         request_id = scope["gensafe.request_id"] = ids.new_request_id()
+        name_request(request_id)
         started = False
         refusal: Message | None = None  # the start of an answer that is no JSON of ours
         said = b""
