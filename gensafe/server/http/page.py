@@ -99,7 +99,7 @@ def _row(check: Check) -> str:
 
 
 def _chain(report: VerificationReport) -> str:
-    """Ingredients leading to this file, as a picture with its text in reach of screen readers."""
+    """Ingredients leading to this file, as an image with its text in reach of screen readers."""
     items = _evidence(report, "ingredients").get("ingredients", [])
     if not isinstance(items, Sequence) or isinstance(items, str) or not items:
         return ""
@@ -115,7 +115,7 @@ def _chain(report: VerificationReport) -> str:
         words.append(f"{text} ({below})")
         parts.append(
             f'<rect class="box {"broken" if state == "invalid" else ""}" x="4" y="{y}" width="270" height="36" rx="6"/>'
-            f'<svg x="6" y="{y}" width="264" height="36">'  # an inner picture cuts off what does not fit its box
+            f'<svg x="6" y="{y}" width="264" height="36">'  # an inner svg cuts off what does not fit its box
             f'<text x="8" y="16">{text}</text><text class="small" x="8" y="30">{below}</text></svg>'
             f'<path class="line" d="M274 {y + 18} C 320 {y + 18}, 320 {middle}, 356 {middle}"/>'
         )

@@ -50,13 +50,13 @@ def form(problem: str = "") -> str:
     )
 
 
-def result(verdict: Verdict, name: str, picture: str) -> str:
+def result(verdict: Verdict, name: str, image: str) -> str:
     """The page with a verdict.
 
     Args:
         verdict: Over the whole file.
         name: Of the file, as it was sent; "" = none.
-        picture: Path of the verdict image; "" = a text, which has none.
+        image: Path of the verdict image; "" = a text, which has none.
     """
     headline = "This could not be examined in full and would be blocked" if verdict.errors else _headline(verdict)
     tone = "bad" if verdict.errors else _TONES[verdict.action]
@@ -65,10 +65,10 @@ def result(verdict: Verdict, name: str, picture: str) -> str:
         f'<section class="verdict {tone}" aria-labelledby="verdict"><h1 id="verdict">{headline}</h1>{file}'
         f"<p>Policy {escape_html(verdict.policy_id)}, {verdict.elapsed_ms / 1000:.1f} s.</p></section>"
     )
-    shown = f'<p><img class="shown" src="{picture}" alt="{escape_html(described(verdict), MAX_ALT)}"></p>'
+    shown = f'<p><img class="shown" src="{image}" alt="{escape_html(described(verdict), MAX_ALT)}"></p>'
     return frame(
         headline,
-        f"{top}{shown if picture else ''}{_errors(verdict)}{_table(verdict)}{_examined(verdict)}"
+        f"{top}{shown if image else ''}{_errors(verdict)}{_table(verdict)}{_examined(verdict)}"
         f"<h2>Another file</h2>{_FORM}",
     )
 

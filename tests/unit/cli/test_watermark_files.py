@@ -143,7 +143,7 @@ def test_pages_are_no_frames(place, capsys):
     pages, data = [Image.fromarray(scene(n)) for n in (4, 5)], io.BytesIO()
     pages[0].save(data, "TIFF", save_all=True, append_images=pages[1:])
     (place / "pages.tiff").write_bytes(data.getvalue())
-    assert embed(place, "pages.tiff", "out.png") == 64 and "2 pictures in one file" in capsys.readouterr().err
+    assert embed(place, "pages.tiff", "out.png") == 64 and "2 images in one file" in capsys.readouterr().err
 
 
 def test_nothing_found_and_too_small_to_tell(place, capsys):
