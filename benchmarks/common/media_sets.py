@@ -135,8 +135,8 @@ def caption(pixels: Pixels, text: str, height: int, rng: np.random.Generator) ->
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(height)
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
-    x = int(rng.integers(4, max(5, picture.width - (right - left) - 4)))
-    y = int(rng.integers(4, max(5, picture.height - (bottom - top) - 8)))
+    x = int(rng.integers(4, int(max(5, picture.width - (right - left) - 4))))
+    y = int(rng.integers(4, int(max(5, picture.height - (bottom - top) - 8))))
     draw.text((x, y), text, font=font, fill="white", stroke_width=1, stroke_fill="black")
     return np.asarray(picture)
 

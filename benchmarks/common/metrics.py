@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+Scores = NDArray[np.float64]
+Metric = Callable[[NDArray[np.bool_], Scores], float]
 
 
 def average_precision(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
@@ -41,7 +45,7 @@ class Interval:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def bootstrap(metric, labels, scores, rounds: int = 200, seed: int = 1) -> Interval:  # noqa: ANN001
+def bootstrap(metric: Metric, labels: NDArray[np.bool_], scores: Scores, rounds: int = 200, seed: int = 1) -> Interval:
     """``metric(labels, scores)`` with an interval over resampled rows."""
     draw = np.random.default_rng(seed)
     values = []

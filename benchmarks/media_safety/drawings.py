@@ -171,8 +171,8 @@ def decoy_mask(rng: np.random.Generator) -> Image.Image:
             draw.line((middle - reach, middle, middle + reach, middle), fill=255, width=wide // 2 + 2)
             draw.line((middle, middle - reach, middle, middle + reach), fill=255, width=wide // 2 + 2)
     elif kind == 10:  # crooked strokes
-        points = rng.uniform(0.1 * FINE, 0.9 * FINE, (int(rng.integers(3, 8)), 2))
-        draw.line([tuple(p) for p in points], fill=255, width=wide)
+        corners = rng.uniform(0.1 * FINE, 0.9 * FINE, (int(rng.integers(3, 8)), 2))
+        draw.line([(float(x), float(y)) for x, y in corners], fill=255, width=wide)
     elif kind == 11:  # angles and brackets
         for _ in range(int(rng.integers(1, 5))):
             x, y = rng.uniform(0.1 * FINE, 0.9 * FINE, 2)
@@ -247,7 +247,7 @@ def pasted(ground: Grey, mask: Image.Image, size: float, rng: np.random.Generato
         level = 2 * under - level
     out = ground * (1 - weight) + np.clip(level, 0, 255) * weight
     out = out * rng.uniform(0.6, 1.1) + rng.uniform(-10, 30) + rng.normal(0, rng.uniform(0, 8), out.shape)
-    return np.clip(out, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(out, 0, 255), np.uint8)
 
 
 def window(rng: np.random.Generator) -> tuple[Grey, int]:

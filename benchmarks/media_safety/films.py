@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import media_sets as sets
+from benchmarks.common.places import SHARED
 from gensafe.core.types import Media, Video
 from gensafe.media import decode, encode
 from gensafe.media.shrink import shrink
@@ -34,10 +35,10 @@ def flash() -> Figures:
         "FlashRedFailedFrame": lambda r, i: int(r.red[i].result),
     }
     compared = differing = videos = 0
-    for log in sorted((sets.SHARED / "flash" / "ExpectedVideoLogFiles").glob("*.csv")):
+    for log in sorted((SHARED / "flash" / "ExpectedVideoLogFiles").glob("*.csv")):
         rows = list(csv.DictReader(log.read_text(encoding="utf-8-sig").splitlines()))
         name = log.stem.removesuffix("_RELATIVE")
-        video = decode((sets.SHARED / "flash" / "TestVideos" / f"{name}.mp4").read_bytes())
+        video = decode((SHARED / "flash" / "TestVideos" / f"{name}.mp4").read_bytes())
         assert isinstance(video, Video)
         report = flash_report(shrink(video.frames, HEIGHT, WIDTH), video.fps)
         wrong = 0

@@ -61,9 +61,9 @@ def block_lists() -> Figures:
         for list_name, index in indices.items():
             own, other = [], []
             for i, view in views.items():
-                hits = index.search(view, 100)
-                own.append(min((h.distance for h in hits if h.entry.label == str(i)), default=256))
-                other.append(min((h.distance for h in hits if h.entry.label != str(i)), default=256))
+                near = index.search(view, 100)
+                own.append(min((h.distance for h in near if h.entry.label == str(i)), default=256))
+                other.append(min((h.distance for h in near if h.entry.label != str(i)), default=256))
             wrong[list_name] += sum(d <= CROP_BITS for d in other)
             nearest = min(nearest, *other)
             for bits in (MATCH_BITS, CROP_BITS):
@@ -77,8 +77,8 @@ def block_lists() -> Figures:
     begin = time.process_time()
     large = PdqIndex([ListEntry(row.tobytes(), "lst", "") for row in million])
     figures["index of 1 M hashes: build, CPU s"] = round(time.process_time() - begin, 2)
-    views = crop_hashes(photos[0])
-    for name, queries in (("one hash", million[:1]), ("8 turns", million[:8]), ("3600 crops", views)):
+    crop = crop_hashes(photos[0])
+    for name, queries in (("one hash", million[:1]), ("8 turns", million[:8]), ("3600 crops", crop)):
         begin = time.process_time()
         large.search(queries, CROP_BITS)
         figures[f"index of 1 M hashes: {name}, CPU ms"] = round(1000 * (time.process_time() - begin), 1)

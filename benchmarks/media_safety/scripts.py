@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from scipy.fft import dct
 from scipy.signal import resample_poly, stft
 
-from benchmarks.common import media_sets as sets
-from gensafe.core.types import Audio, GenerationJob, Modality
+from benchmarks.common.places import SHARED
+from gensafe.core.types import Audio, Draft, GenerationJob, Modality
 from gensafe.media import decode
 from gensafe.safety.signals.script_match import ScriptMatcher
 
 Samples = NDArray[np.float32]
 Phrase = tuple[list[str], Samples]
-FOLDER: Final = sets.SHARED / "speech"
+FOLDER: Final = SHARED / "speech"
 OTHERS: Final = (
     "kill bomb love people never always today because house little something money attack friend children water "
     "nothing danger please world government hate school truth"
@@ -168,6 +168,8 @@ def _generated(count: int) -> list[Phrase]:
         said = rng.sample(SPOKEN, 4)
         job = GenerationJob("say " + " ".join(said), Modality.AUDIO, (), 5000 + seed, 0)
         *_, draft = backend.generate(job, None, lambda: False)
+        assert isinstance(draft, Draft)
+        assert isinstance(draft.media, Audio)
         phrases.append((said, draft.media.samples[0]))
     return phrases
 
@@ -178,7 +180,9 @@ def _warped(phrases: list[Phrase]) -> dict[str, Any]:
 
     cepstra = _cepstra()
     references = {word: cepstra(say(word)) for word in SPOKEN}
-    own, other, nearest = [], [], 0
+    own: list[float] = []
+    other: list[float] = []
+    nearest = 0
     for said, samples in phrases:
         for place, word in enumerate(said):
             heard = cepstra(samples[place * WORD : (place + 1) * WORD])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import media_sets as sets
+from benchmarks.common.places import SHARED
 from benchmarks.media_safety.reference import reference_loudness
 from gensafe.core.types import Audio, Media
 from gensafe.media import decode, encode
@@ -107,7 +108,7 @@ def speech() -> Figures:
     from gensafe.safety.signals.transcribers import PocketSphinx
 
     engine = PocketSphinx()
-    folder = sets.SHARED / "speech" / "librivox"
+    folder = SHARED / "speech" / "librivox"
     errors = words = 0
     spent = seconds = 0.0
     for line in (folder / "transcription").read_text().splitlines():

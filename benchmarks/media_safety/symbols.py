@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image as PilImage
 
 from benchmarks.common import media_sets as sets
+from benchmarks.common.places import SHARED
 from benchmarks.media_safety import drawings
 from gensafe.core.types import Image, Modality
 from gensafe.safety.symbols import SymbolEngine, shared_engine
@@ -90,7 +91,7 @@ def _highest(engine: SymbolEngine, pixels: sets.Pixels) -> list[float]:
 
 def large_photographs() -> list[sets.Pixels]:
     """The eight photographs above one megapixel."""
-    paths = sorted(p for p in (sets.SHARED / "photos" / "large").iterdir() if p.suffix in (".jpg", ".png"))
+    paths = sorted(p for p in (SHARED / "photos" / "large").iterdir() if p.suffix in (".jpg", ".png"))
     return [np.asarray(PilImage.open(io.BytesIO(p.read_bytes())).convert("RGB")) for p in paths]
 
 

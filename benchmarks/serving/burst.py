@@ -59,11 +59,11 @@ def patient_policy(folder: Path) -> Path:
 async def burst(address: str, modalities: list[str], call_s: float = CALL_S) -> dict[str, int]:
     """Send one request for each of ``modalities`` at the same time; returns how many ended in which way."""
     async with grpc.aio.insecure_channel(address) as channel:
-        stub = rpc.GenerationServiceStub(channel)
+        stub: rpc.GenerationServiceAsyncStub = rpc.GenerationServiceStub(channel)
         return dict(collections.Counter(await asyncio.gather(*(_one(stub, m, call_s) for m in modalities))))
 
 
-async def _one(stub: rpc.GenerationServiceStub, modality: str, call_s: float) -> str:
+async def _one(stub: rpc.GenerationServiceAsyncStub, modality: str, call_s: float) -> str:
     request = generate_request("a calm morning", modality, request_id=ids.new_request_id())
     last = None
     try:

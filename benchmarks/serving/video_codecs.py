@@ -33,7 +33,7 @@ def clip(side: int) -> NDArray[np.uint8]:
     for i, frame in enumerate(frames):
         frame[side // 3 : side // 2, 10 + 4 * i : 10 + 4 * i + side // 4] = (220, 30, 30)
     noise = np.random.default_rng(0).integers(-2, 3, frames.shape)
-    return np.clip(frames + noise, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(frames + noise, 0, 255), np.uint8)
 
 
 def encode(frames: NDArray[np.uint8], codec: str) -> bytes:
@@ -41,6 +41,7 @@ def encode(frames: NDArray[np.uint8], codec: str) -> bytes:
     out = io.BytesIO()
     with av.open(out, "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=Fraction(8), options=CANDIDATES[codec])
+        assert isinstance(stream, av.VideoStream)
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
         stream.codec_context.thread_count = 1
         for pixels in frames:
@@ -60,7 +61,7 @@ def main() -> int:
             begin = time.process_time()
             data = encode(frames, codec)
             spent = time.process_time() - begin
-            with av.open(io.BytesIO(data)) as container:
+            with av.open(io.BytesIO(data), "r") as container:
                 shown = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
             error = float(np.mean((shown.astype(np.float64) - frames) ** 2))
             same = data == encode(frames, codec)

@@ -34,6 +34,7 @@ from gensafe_backends.symphony.guard.reader import Reader, Reading, open_reader
 from gensafe_backends.symphony.model.engine import Feeder
 from gensafe_backends.symphony.plugin import SymphonyBackend
 from gensafe_backends.symphony.sequence import TokenSpan, prompt_ids
+from gensafe_backends.symphony.understand import normalise
 from gensafe_backends.symphony.world.reading import read_film, read_picture, read_sound
 
 RESULT: Final = RESULTS / "symphony" / "guard.json"
@@ -170,7 +171,7 @@ def by_word_list(name: str) -> Score:
     def score(k: Known) -> float:
         if not isinstance(k.item.media, Text):
             return 0.0
-        said = sets.normalise(k.item.media.text).split()
+        said = normalise(k.item.media.text).split()
         return float(any(tuple(said[i : i + len(w)]) == w for w in wanted for i in range(len(said))))
 
     return score

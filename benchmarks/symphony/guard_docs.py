@@ -9,6 +9,7 @@ import argparse
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,13 +86,16 @@ def by_outputs(results: Mapping[str, Any]) -> Iterator[str]:
 MAKERS: Final = dict(zip(PARTS, (by_words, by_examples, by_gate, by_outputs), strict=True))
 
 
+def _between(body: str, marks: re.Match[str]) -> str:
+    """The part's two marks with ``body`` between them."""
+    return f"{marks[1]}{body}\n{marks[2]}"
+
+
 def filled(page: str, results: Mapping[str, Any]) -> str:
     """The page with every part written anew."""
     for name, make in MAKERS.items():
         body = "\n".join(make(results))
-        page = re.sub(
-            rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda m, b=body: f"{m[1]}{b}\n{m[2]}", page, flags=re.S
-        )
+        page = re.sub(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", partial(_between, body), page, flags=re.S)
     return page
 
 

@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from scipy.fft import dct
 
 from benchmarks.common import media_sets
+from benchmarks.common.places import SHARED
 from benchmarks.symphony import guard_sets as sets
 from gensafe.core.types import Audio, Image, Media, Modality, Text, Video
+from gensafe.media.shrink import resize
 from gensafe.safety.signals.audio_print import audio_print
 from gensafe.safety.signals.pdq_views import pdq
 from gensafe_backends.symphony.tokenizers.stft import band_features, stft
+from gensafe_backends.symphony.understand import normalise
 from gensafe_backends.symphony.world import captions
 from gensafe_backends.symphony.world.clip import Clip
 from gensafe_backends.symphony.world.sound import Sound
@@ -37,7 +40,7 @@ def applies(label: str, medium: Modality) -> bool:
 def features(media: Media) -> Mapping[str, Any]:
     """Plain features of one medium."""
     if isinstance(media, Text):
-        return {"words in common": frozenset(sets.normalise(media.text).split())}
+        return {"words in common": frozenset(normalise(media.text).split())}
     if isinstance(media, Image):
         bits = np.unpackbits(np.frombuffer(pdq(media.pixels)[0], np.uint8))
         return {"PDQ hash": bits.astype(np.float64), "colour histogram": _colours(media.pixels)}
@@ -56,7 +59,7 @@ def features(media: Media) -> Mapping[str, Any]:
 def _colours(pixels: NDArray[np.uint8]) -> Vector:
     cells = (pixels.reshape(-1, 3) // 32).astype(np.int64) @ np.array([64, 8, 1])
     counts = np.bincount(cells, minlength=512).astype(np.float64)
-    return np.sqrt(counts / counts.sum())
+    return np.asarray(np.sqrt(counts / counts.sum()), np.float64)
 
 
 def likeness(kind: str, a: Any, b: Any) -> float:
@@ -84,8 +87,8 @@ def strangers(pictures: Sequence[Any]) -> Iterator[tuple[str, list[Media]]]:
     yield "world pictures at JPEG q50", [Image(media_sets.jpeg(p, 50)) for p in world]
     noisy = [np.clip(np.rint(p + 4 * rng.standard_normal(p.shape)), 0, 255).astype(np.uint8) for p in world]
     yield "world pictures with noise of 4 grey levels", [Image(p) for p in noisy]
-    yield "pages of text, 256 x 256", [Image(media_sets.resize(i.pixels, 256, 256)) for i in media_sets.text_pages(20)]
-    if not media_sets.SHARED.is_dir():
+    yield "pages of text, 256 x 256", [Image(resize(i.pixels, 256, 256)) for i in media_sets.text_pages(20)]
+    if not SHARED.is_dir():
         return
     photos = [p[:256, :256] for p in media_sets.photographs(100)]
     yield "photographs cut to 256 x 256", [Image(np.ascontiguousarray(p)) for p in photos]
@@ -104,6 +107,6 @@ def strangers(pictures: Sequence[Any]) -> Iterator[tuple[str, list[Media]]]:
     for film in media_sets.real_clips().values():
         step = max(1, round(film.fps / 8))
         for start in range(0, len(film.frames) - 12 * step, 12 * step):
-            frames = np.stack([media_sets.resize(f, 128, 128) for f in film.frames[start : start + 12 * step : step]])
+            frames = np.stack([resize(f, 128, 128) for f in film.frames[start : start + 12 * step : step]])
             clips.append(Video(frames, 8.0, Audio(np.zeros((1, 24_000), np.float32), 16_000)))
     yield "1.5 s of real films, 128 x 128", clips[:30]

@@ -14,6 +14,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 csv.field_size_limit(1 << 30)
@@ -43,7 +44,13 @@ def held_out(example: Example) -> bool:
 
 
 def example(
-    text: str, source: str, weight: float = 1.0, *, unknown: Sequence[str] = (), group: str = "", **labels: float
+    text: str,
+    source: str,
+    weight: float = 1.0,
+    labels: Mapping[str, float] = MappingProxyType({}),
+    *,
+    unknown: Sequence[str] = (),
+    group: str = "",
 ) -> Example:
     """Build an example: heads not named are 0, those in ``unknown`` NaN; ``any`` follows from the rest unless given."""
     values = dict.fromkeys(HEADS, 0.0)
@@ -107,7 +114,7 @@ def read_contrastive(path: Path, split: str = "train") -> Iterator[Example]:
             continue
         labels = {c: 1.0 for c in row["labels"] if c in HEADS}
         unknown = tuple(h for h in REQUEST_HARM if labels and h not in labels)
-        yield example(row["text"], "contrastive", 1.0, unknown=unknown, group=row["family"], **labels)
+        yield example(row["text"], "contrastive", 1.0, unknown=unknown, group=row["family"], labels=labels)
 
 
 def davidson_split(train: Path) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
@@ -164,7 +171,7 @@ def _toxic_spans(train: Path) -> Iterator[Example]:
         labels["tox"] = 1.0 if toxic >= 0.6 else 0.0 if toxic <= 0.2 else NAN
         profane = sum("Profane/Obscene" in v for v in cast) / len(cast)
         labels["sxc"] = NAN if profane >= 0.3 else 0.0
-        yield example(row["comment_text"], "toxic_spans", 1.0, **labels)
+        yield example(row["comment_text"], "toxic_spans", 1.0, labels)
 
 
 def _edos(train: Path) -> Iterator[Example]:
@@ -174,7 +181,7 @@ def _edos(train: Path) -> Iterator[Example]:
             labels = {"hte": 1.0, "tox": NAN, "vcr": 1.0 if threat else NAN, "sxc": NAN}
         else:  # from forums where most is unpleasant in other ways
             labels = {"hte": NAN, "tox": NAN, "sxc": NAN, "vcr": 0.0}
-        yield example(row["text"], "edos", 0.5, **labels)
+        yield example(row["text"], "edos", 0.5, labels)
 
 
 def _safenlp(train: Path) -> Iterator[Example]:
@@ -182,7 +189,7 @@ def _safenlp(train: Path) -> Iterator[Example]:
         for row in _json(train / "safenlp" / f"{name}.json"):
             hate = row["label"] == "hate"
             labels = {"hte": 1.0, "tox": NAN, "vcr": NAN} if hate else {"hte": 0.0, "tox": NAN}
-            yield example(row["text"], name, weight, **labels)
+            yield example(row["text"], name, weight, labels)
 
 
 def _toxigen(train: Path) -> Iterator[Example]:
@@ -190,7 +197,7 @@ def _toxigen(train: Path) -> Iterator[Example]:
         hate = path.name.startswith("hate")
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             labels = {"hte": 1.0, "tox": NAN, "vcr": NAN} if hate else {"hte": 0.0}
-            yield example(line.strip(" -"), "toxigen_demonstrations", 1.0, **labels)
+            yield example(line.strip(" -"), "toxigen_demonstrations", 1.0, labels)
 
 
 def _hatemoji(train: Path) -> Iterator[Example]:
@@ -198,14 +205,14 @@ def _hatemoji(train: Path) -> Iterator[Example]:
         for row in _csv(train / "hatemoji_build" / f"{part}.csv"):
             hate, threat = row["label_gold"] == "1", row["type"] == "threateninglanguage"
             labels = {"hte": 1.0, "tox": NAN, "vcr": 1.0 if threat else NAN} if hate else {"hte": 0.0, "tox": NAN}
-            yield example(row["text"], "hatemoji_build", 1.0, **labels)
+            yield example(row["text"], "hatemoji_build", 1.0, labels)
 
 
 def _surge(train: Path) -> Iterator[Example]:
     for row in _csv(train / "surge_toxicity" / "toxicity_en.csv"):
         toxic = row["is_toxic"] == "Toxic"
         labels = {"tox": 1.0, "hte": NAN, "vcr": NAN, "sxc": NAN} if toxic else {}
-        yield example(row["text"], "surge_toxicity", 1.0, **labels)
+        yield example(row["text"], "surge_toxicity", 1.0, labels)
     for row in _csv(train / "surge_profanity" / "profanity_en.csv"):
         kind, severity = row["category_1"], float(row["severity_rating"] or 1)
         labels = {
@@ -218,7 +225,7 @@ def _surge(train: Path) -> Iterator[Example]:
             labels["sxc"] = 1.0
         if kind.startswith(("racial", "sexual orientation", "mental disability", "religious")):
             labels["hte"] = 1.0 if severity >= 1.6 else NAN
-        yield example(row["text"], "surge_profanity", 0.3, **labels)
+        yield example(row["text"], "surge_profanity", 0.3, labels)
 
 
 def _davidson(train: Path) -> Iterator[Example]:
@@ -230,7 +237,7 @@ def _davidson(train: Path) -> Iterator[Example]:
             labels = {"hte": 0.0, "tox": 1.0, "vcr": 0.0, "sxc": NAN, "any": NAN}
         else:
             labels = {}
-        yield example(row["tweet"], "davidson", 0.3, **labels)
+        yield example(row["tweet"], "davidson", 0.3, labels)
 
 
 _HAZARDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -253,7 +260,7 @@ def _ailuminate(train: Path) -> Iterator[Example]:
                 labels["any"] = NAN
             unknown = [h for h in HEADS if h not in ("jbk", *heads)]
             source = "ailuminate_demo" if language == "en_us" else "ailuminate_demo_fr"
-            yield example(row["prompt_text"], source, 1.0, unknown=unknown, **{"any": 1.0, **labels})
+            yield example(row["prompt_text"], source, 1.0, unknown=unknown, labels={"any": 1.0, **labels})
 
 
 _CATQA: Final[Mapping[str, tuple[str, ...]]] = {
@@ -265,7 +272,7 @@ _CATQA: Final[Mapping[str, tuple[str, ...]]] = {
 
 def _harmful(text: str, source: str, weight: float, heads: Sequence[str]) -> Example:
     unknown = [h for h in HEADS if h not in ("jbk", *heads)]
-    return example(text, source, weight, unknown=unknown, **{"any": 1.0, **dict.fromkeys(heads, 1.0)})
+    return example(text, source, weight, unknown=unknown, labels={"any": 1.0, **dict.fromkeys(heads, 1.0)})
 
 
 def _red_instruct(train: Path) -> Iterator[Example]:
@@ -311,20 +318,20 @@ def _convabuse(train: Path) -> Iterator[Example]:
             "hte": 1.0 if identity >= 1 and share >= 0.6 else NAN if identity else 0.0,
             "vcr": NAN if share > 0.1 else 0.0,
         }
-        yield example(row["user"], "convabuse", 0.6, **labels)
+        yield example(row["user"], "convabuse", 0.6, labels)
 
 
 def _jailbreaks(train: Path) -> Iterator[Example]:
     unknown = [h for h in HEADS if h != "jbk"]
     for text in _json(train / "jailbreaks_in_the_wild" / "inthewild_jailbreak_llms.json"):
-        yield example(text[:4000], "jailbreaks", 1.0, unknown=unknown, jbk=1.0, any=1.0)
+        yield example(text[:4000], "jailbreaks", 1.0, unknown=unknown, labels={"jbk": 1.0, "any": 1.0})
 
 
 def _cyberseceval(train: Path) -> Iterator[Example]:
     """Even rows train, odd rows are kept for evaluation."""
     unknown = [h for h in HEADS if h != "jbk"]
     for row in _json(train / "cyberseceval" / "prompt_injection.json")[::2]:
-        yield example(row["user_input"], "prompt_injection", 1.0, unknown=unknown, jbk=1.0, any=1.0)
+        yield example(row["user_input"], "prompt_injection", 1.0, unknown=unknown, labels={"jbk": 1.0, "any": 1.0})
     for row in _json(train / "cyberseceval" / "mitre_frr.json")[::2]:
         yield example(row["mutated_prompt"], "mitre_frr", 1.0)
 
@@ -334,7 +341,7 @@ def _germeval(train: Path) -> Iterator[Example]:
         text, coarse, fine = line.rsplit("\t", 2)
         hate = fine.strip() == "ABUSE"
         labels = {"tox": 1.0, "hte": 1.0 if hate else NAN, "vcr": NAN, "sxc": NAN} if coarse == "OFFENSE" else {}
-        yield example(text, "germeval", 0.6, **labels)
+        yield example(text, "germeval", 0.6, labels)
 
 
 def _cold(train: Path) -> Iterator[Example]:
@@ -342,7 +349,7 @@ def _cold(train: Path) -> Iterator[Example]:
     random.Random(5).shuffle(rows)
     for row in rows[:12000]:
         labels = {"tox": NAN, "hte": 1.0, "vcr": NAN} if row["label"] == "1" else {"tox": NAN}
-        yield example(row["TEXT"], "cold", 0.4, **labels)
+        yield example(row["TEXT"], "cold", 0.4, labels)
 
 
 def _benign(train: Path) -> Iterator[Example]:

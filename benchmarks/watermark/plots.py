@@ -14,6 +14,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from benchmarks.common.places import DOCS, RESULTS
 
@@ -61,7 +62,7 @@ def length() -> Path:
     return _save(figure, "watermark-text-length.png")
 
 
-def _save(figure: plt.Figure, name: str) -> Path:
+def _save(figure: Figure, name: str) -> Path:
     figure.savefig(DOCS / name, dpi=110, metadata={"Software": None})
     plt.close(figure)
     return DOCS / name

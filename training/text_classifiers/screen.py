@@ -53,7 +53,7 @@ def teacher_scores(texts: Sequence[str]) -> NDArray[np.float32]:
 
         p = np.concatenate([predict_prob(list(texts[i : i + 5000])) for i in range(0, len(texts), 5000)])
     p = np.clip(p, 0.0067, 0.9933)
-    return np.log(p / (1 - p)).astype(np.float32)
+    return np.asarray(np.log(p / (1 - p)), np.float32)
 
 
 def fit(x: sp.csr_matrix, labels: NDArray[np.float64], weight: NDArray[np.float64]) -> tuple[NDArray[Any], float]:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,11 @@ def robustness(clips: Clips, names: list[str]) -> dict[str, object]:
     by_clip: dict[str, list[int]] = {}
     recovered: dict[str, list[int]] = {name: [] for name in names}
     present: dict[str, list[int]] = {name: [] for name in names}
-    quality, refused, wrong, seconds, embed_s, plain_s, deep_s = [], [], 0, 0.0, 0.0, [], []
+    quality: list[dict[str, Any]] = []
+    refused: list[str] = []
+    plain_s: list[float] = []
+    deep_s: list[float] = []
+    wrong, seconds, embed_s = 0, 0.0, 0.0
     for i, (clip, (x, rate)) in enumerate(clips.items()):
         payload = payload_of(i)
         began = time.process_time()

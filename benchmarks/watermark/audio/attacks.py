@@ -28,7 +28,7 @@ def resample(x: Samples, source: int, target: int) -> Samples:
     if source == target:
         return x
     g = gcd(int(source), int(target))
-    return resample_poly(x, int(target) // g, int(source) // g, axis=-1).astype(np.float32)
+    return np.asarray(resample_poly(x, int(target) // g, int(source) // g, axis=-1), np.float32)
 
 
 def _layout(channels: int) -> str:
@@ -49,6 +49,7 @@ def encode(x: Samples, rate: int, codec: str, container: str, bit_rate: int) -> 
     options = {"strict": "experimental"} if codec == "vorbis" else {}
     with av.open(buffer, "w", format=container) as output:
         stream = output.add_stream(codec, rate=rate, layout=_layout(x.shape[0]), options=options)
+        assert isinstance(stream, av.AudioStream)
         stream.bit_rate = bit_rate
         resampler = av.AudioResampler(stream.codec_context.format, _layout(x.shape[0]), rate)
         for frame in [*resampler.resample(_frame(np.clip(x, -1, 1), rate)), *resampler.resample(None)]:
@@ -60,7 +61,7 @@ def encode(x: Samples, rate: int, codec: str, container: str, bit_rate: int) -> 
 def decode(data: bytes) -> tuple[Samples, int]:
     """Decode the first audio stream to (channels, n) float32."""
     chunks, rate = [], 0
-    with av.open(io.BytesIO(data)) as source:
+    with av.open(io.BytesIO(data), "r") as source:
         resampler = av.AudioResampler("fltp")
         for frame in source.decode(audio=0):
             rate = frame.sample_rate
@@ -106,10 +107,12 @@ def avfilter(*steps: tuple[str, str]) -> Attack:
         chunks = []
         while True:
             try:
-                chunks.append(nodes[-1].pull().to_ndarray())
+                pulled = nodes[-1].pull()
             except (av.FFmpegError, StopIteration):
                 break
-        y = np.concatenate(chunks, axis=1)
+            assert isinstance(pulled, av.AudioFrame)
+            chunks.append(pulled.to_ndarray())
+        y = np.concatenate(chunks, axis=1).astype(np.float32, copy=False)
         return y if np.ndim(x) == 2 else y[0]
 
     return attack
@@ -135,7 +138,7 @@ def noise(snr_db: float, pink: bool = False) -> Attack:
             spectrum /= np.sqrt(np.maximum(1, np.arange(spectrum.shape[-1])))
             n = np.fft.irfft(spectrum, x.shape[-1], axis=-1)
         power = np.mean(x**2) + 1e-20
-        return (x + n * np.sqrt(power / np.mean(n**2) / 10 ** (snr_db / 10))).astype(np.float32)
+        return np.asarray(x + n * np.sqrt(power / np.mean(n**2) / 10 ** (snr_db / 10)), np.float32)
 
     return attack
 
@@ -147,7 +150,7 @@ def _filter(kind: str, *hz: float) -> Attack:
             return x
         shape = kind if len(inside) == len(hz) else "high"
         sos = butter(5, inside if len(inside) > 1 else inside[0], shape, fs=sr, output="sos")
-        return sosfiltfilt(sos, x, axis=-1).astype(np.float32)
+        return np.asarray(sosfiltfilt(sos, x, axis=-1), np.float32)
 
     return attack
 
@@ -193,7 +196,7 @@ def _mute(share: float) -> Attack:
 
 
 def _clip(x: Samples, sr: int, rng: np.random.Generator) -> Samples:
-    return np.clip(x / max(1e-9, float(np.abs(x).max())) * 2, -1, 1).astype(np.float32)
+    return np.asarray(np.clip(x / max(1e-9, float(np.abs(x).max())) * 2, -1, 1), np.float32)
 
 
 def _smooth(x: Samples, sr: int, rng: np.random.Generator) -> Samples:

@@ -71,7 +71,7 @@ def speech(seconds: float, pitch: float) -> _Clip:
             poles = [1, -2 * radius * np.cos(2 * np.pi * formant / RATE), radius**2]
             piece = lfilter([1 - radius], poles, source[start : start + part]) / (order + 1)
             x[start : start + part] += piece * _fade(len(piece), 0.02)
-    return 0.5 * x / np.abs(x).max()
+    return np.asarray(0.5 * x / np.abs(x).max(), np.float64)
 
 
 def clips() -> dict[str, NDArray[np.float32]]:

@@ -86,7 +86,8 @@ def streaming(clips: Clips, minutes: int) -> dict[str, object]:
     tracemalloc.start()
     embed = audio.StreamEmbedder(rate, 2, payload_of(3), KEY)
     both = np.concatenate([x, 0.7 * x])
-    behind, kept, began = 0, [], time.process_time()
+    kept: list[int] = []
+    behind, began = 0, time.process_time()
     for i in range(minutes * 6):
         got = embed.push(both)
         behind = max(behind, (i + 1) * x.shape[1] - sum(kept) - got.shape[1])

@@ -136,7 +136,7 @@ def denoise(reach: int = 5, patch: int = 5, strength: float = 5.0) -> Attack:
                 total += weight[..., None] * np.roll(source, (dy, dx), (0, 1))
                 total += back[..., None] * np.roll(source, (-dy, -dx), (0, 1))
                 weights += weight + back
-        return np.clip(np.rint(total / weights[..., None]), 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(np.rint(total / weights[..., None]), 0, 255), np.uint8)
 
     return attack
 

@@ -89,7 +89,9 @@ def power(bits: float, texts: int, length: int) -> dict[str, object]:
     rates: dict[str, dict[str, float]] = {}
     wrong_key_id = 0
     for name, attack in attacks_text.attacks().items():
-        found = [text.detect(attack(x, model.size, np.random.default_rng(i)), KEY) for i, (x, _) in enumerate(ours)]
+        found = [
+            text.detect(attack(x, model.size, np.random.default_rng(i)).tolist(), KEY) for i, (x, _) in enumerate(ours)
+        ]
         hits = [f.level is MarkLevel.PRESENT for f in found]
         wrong_key_id += sum(
             h and f.detail["key_id"] != i % 16 for i, (h, f) in enumerate(zip(hits, found, strict=True))
@@ -98,7 +100,7 @@ def power(bits: float, texts: int, length: int) -> dict[str, object]:
             peer.p_value(attack(x, model.size, np.random.default_rng(i))) <= 1e-6 for i, (x, _) in enumerate(green)
         ]
         rates[name] = {"gumbel": float(np.mean(hits)), "green_list": float(np.mean(other))}
-    unmarked = [text.detect(x, KEY) for x, _ in free]
+    unmarked = [text.detect(x.tolist(), KEY) for x, _ in free]
     return {
         "entropy_bits": round(model.entropy, 3),
         "texts": texts,
@@ -124,7 +126,7 @@ def against_length(entropies: tuple[float, ...], lengths: tuple[int, ...], texts
         written = [write(model, max(lengths), 20_000 + i, GumbelMark(KEY))[0] for i in range(texts)]
         rows = {}
         for length in lengths:
-            found = [text.detect(x[:length], KEY, bits_per_token=bits) for x in written]
+            found = [text.detect(x[:length].tolist(), KEY, bits_per_token=bits) for x in written]
             rows[str(length)] = {
                 "rate": float(np.mean([f.level is MarkLevel.PRESENT for f in found])),
                 "median_p": float(np.median([f.p_value for f in found])),
@@ -146,7 +148,7 @@ def pasted(bits: float, lengths: tuple[int, ...], texts: int) -> dict[str, objec
     rows = {}
     for length in lengths:
         attack = attacks_text.paste(0.1)
-        inside = [attack(x[:length], model.size, np.random.default_rng(i)) for i, x in enumerate(written)]
+        inside = [attack(x[:length], model.size, np.random.default_rng(i)).tolist() for i, x in enumerate(written)]
         rows[str(length)] = {
             name: float(np.mean([text.detect(x, KEY, window_sizes=sizes).level is MarkLevel.PRESENT for x in inside]))
             for name, sizes in (("windows 64, 128, 256", (64, 128, 256)), ("no windows", ()))
@@ -160,7 +162,7 @@ def distortion(model: TrigramModel, pairs: int, length: int) -> dict[str, object
     # a new key per text: over keys the choice is distributed as the model says; one key makes one fixed set of choices
     marked = np.array([write(model, length, i, GumbelMark(i.to_bytes(32, "big")))[1] for i in range(pairs)])
     difference = marked - free
-    found = [text.detect(write(model, length, i, GumbelMark(KEY))[0], KEY) for i in range(pairs)]
+    found = [text.detect(write(model, length, i, GumbelMark(KEY))[0].tolist(), KEY) for i in range(pairs)]
     return {
         "pairs": pairs,
         "tokens": length,
@@ -184,7 +186,7 @@ def cost() -> dict[str, object]:
         for i in range(100):
             mark.choose([i, 1, 2], p)
         out[f"choice_ms_vocabulary_{size}"] = round((time.process_time() - began) * 10, 3)
-    tokens = rng.integers(0, 4096, 1000)
+    tokens = rng.integers(0, 4096, 1000).tolist()
     began = time.process_time()
     for _ in range(5):
         text.detect(tokens, KEY)

@@ -72,7 +72,8 @@ def _continue(
 ) -> tuple[Any, float, float]:
     """Tokens, mean negative log-likelihood in bits, seconds of the choices."""
     rng = np.random.default_rng(seed)
-    new, written, bits, spent = model.begin(opening), [], 0.0, 0.0
+    new, bits, spent = model.begin(opening), 0.0, 0.0
+    written: list[int] = []
     for _ in range(length):
         p = model.probabilities(new)
         began = time.process_time()
@@ -104,7 +105,7 @@ def on_model(folder: Path, texts: int, length: int = 200) -> dict[str, object]:
         name: float(
             np.mean(
                 [
-                    text.detect(attack(x, size, np.random.default_rng(i)), key).level is MarkLevel.PRESENT
+                    text.detect(attack(x, size, np.random.default_rng(i)).tolist(), key).level is MarkLevel.PRESENT
                     for i, (x, _, key) in enumerate(marked)
                 ]
             )
@@ -119,6 +120,6 @@ def on_model(folder: Path, texts: int, length: int = 200) -> dict[str, object]:
         "bits_per_token": {"unmarked": round(float(theirs.mean()), 3), "marked": round(float(ours.mean()), 3)},
         "paired_t_test_p": float(ttest_rel(ours, theirs).pvalue) if texts > 1 else None,
         "true_positive_rate": rates,
-        "unmarked_present": sum(text.detect(x, KEY).level is MarkLevel.PRESENT for x, _ in free),
+        "unmarked_present": sum(text.detect(x.tolist(), KEY).level is MarkLevel.PRESENT for x, _ in free),
         "choice_share_of_decoding": round(choices / (choices + model.step_seconds / 2), 4),
     }

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import ttest_rel
 
 from benchmarks.watermark.joint.marks import ListeningSampler
+from gensafe.core.ports import SamplingMark
 from gensafe.core.types import MarkLevel
 from gensafe_backends.symphony import plugin
 from gensafe_backends.symphony.generate import DecodeParams, Tally, decode
@@ -35,7 +38,15 @@ class Weighing(ListeningSampler):
         super().__init__(seed)
         self.costs: list[float] = []
 
-    def choose_marked(self, logits, mark, context, *, allowed=None, params=None):  # noqa: ANN001, ANN201 - as the base
+    def choose_marked(
+        self,
+        logits: NDArray[np.float32] | NDArray[np.float64],
+        mark: SamplingMark | None,
+        context: Sequence[int],
+        *,
+        allowed: NDArray[np.bool_] | None = None,
+        params: SamplingParams | None = None,
+    ) -> tuple[int, bool]:
         """As the base does."""
         token, chosen = super().choose_marked(logits, mark, context, allowed=allowed, params=params)
         self.costs.append(-float(np.log2(probabilities(logits, params or self.params, allowed)[token])))
@@ -78,7 +89,9 @@ def own_stories(pairs: int) -> dict[str, object]:
     """
     writer = Writer()
     writer.write(Sampler(0), 0, GumbelMark(KEY))  # builds the engine's caches
-    spent, bits, cost = {"free": [], "marked": []}, [], {"free": [], "marked": []}
+    spent: dict[str, list[float]] = {"free": [], "marked": []}
+    cost: dict[str, list[float]] = {"free": [], "marked": []}
+    bits: list[float] = []
     tokens = {"free": 0, "marked": 0}
     for i in range(pairs):
         for name in ("free", "marked") if i % 2 else ("marked", "free"):  # neither always runs on a warm cache
@@ -98,7 +111,8 @@ def own_stories(pairs: int) -> dict[str, object]:
     written = [writer.write(Sampler(5000 + i), 5000 + i, GumbelMark(KEY, key_shift=i % 16)) for i in range(pairs)]
     read = [writer.tokenizer.encode_text(writer.tokenizer.decode_text(ids)) for ids in written]
     difference = np.array(cost["marked"]) - np.array(cost["free"])
-    common, rates, scored = shipped()[0], {}, {}
+    common, scored = shipped()[0], {}
+    rates: dict[str, dict[str, object]] = {}
     for name, passages in (("common passages not scored", common), ("everything scored", NO_PASSAGES)):
         rates[name] = {}
         for length in LENGTHS:

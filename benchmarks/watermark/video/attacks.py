@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 
 import av
 import numpy as np
@@ -24,6 +25,7 @@ def encode(name: str, crf: int, container: str = "mp4", **options: str) -> FilmA
         data = io.BytesIO()
         with av.open(data, "w", container) as out:
             stream = out.add_stream(name, rate=max(1, round(fps)))
+            assert isinstance(stream, av.VideoStream)
             stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
             stream.options = {"crf": str(crf), **_QUIET.get(name, {}), **options}
             for frame in frames:
@@ -31,8 +33,9 @@ def encode(name: str, crf: int, container: str = "mp4", **options: str) -> FilmA
                 out.mux(stream.encode(picture))
             out.mux(stream.encode())
         data.seek(0)
-        with av.open(data) as source:
-            return np.stack([frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)])
+        with av.open(data, "r") as source:
+            shown = [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]
+        return np.stack(shown).astype(np.uint8, copy=False)
 
     return attack
 
@@ -69,7 +72,7 @@ def _trim(frames: Frames, fps: float, _: np.random.Generator) -> Frames:
 
 def film_attacks() -> dict[str, FilmAttack]:
     """The 19 attacks by name."""
-    h264, brightness = (lambda crf: encode("libx264", crf)), pictures.enhance("Brightness", 0.5)
+    h264, brightness = partial(encode, "libx264"), pictures.enhance("Brightness", 0.5)
     vp9 = encode("libvpx-vp9", 40, "webm", **{"b": "0", "cpu-used": "5"})
     return {
         "none": lambda frames, _, __: frames,
