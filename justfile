@@ -17,6 +17,10 @@ lint:
 test:
     {{bin}}python -m pytest -n auto
 
+# All fuzzers: the checker of exports, its parsers, the readers of files, the request surface.
+fuzz count="20000":
+    {{bin}}python -m tests.fuzz --count {{count}}
+
 # Generated code and documents: Python from proto/, docs/cli*.md from the parsers.
 generate:
     scripts/generate_proto.sh
