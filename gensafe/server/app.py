@@ -85,13 +85,7 @@ async def serve(
     server = grpc.aio.server(
         interceptors=(CallsInterceptor(calls), AccessInterceptor(config.server, keys), LimitsInterceptor(limits)),
         maximum_concurrent_rpcs=config.server.max_calls,
-        options=[
-            ("grpc.max_receive_message_length", config.server.max_request_bytes),
-            ("grpc.max_send_message_length", config.server.max_request_bytes),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
-            ("grpc.keepalive_time_ms", 60_000),
-            ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not steal calls
-        ],
+        options=channel_options(config),
     )
     generation_pb2_grpc.add_GenerationServiceServicer_to_server(generation, server)
     safety_pb2_grpc.add_SafetyServiceServicer_to_server(SafetyServicer(chain, limits), server)
@@ -123,6 +117,20 @@ async def serve(
     if http is not None:
         await http[1]
     await asyncio.to_thread(chain.close)  # 5.
+
+
+def channel_options(config: Config) -> list[tuple[str, int]]:
+    """Settings of the gRPC library."""
+    return [
+        ("grpc.max_receive_message_length", config.server.max_request_bytes),
+        ("grpc.max_send_message_length", config.server.max_request_bytes),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not steal calls
+        # The library cancels calls that it has received and that we have not taken for 30 s. A burst on a busy machine
+        # takes longer; callers have deadlines, and the library bounds the number of such calls (1,000).
+        ("grpc.server_max_unrequested_time_in_server", 86_400),
+    ]
 
 
 def _on_signal(chain: Chain) -> asyncio.Event:

@@ -38,8 +38,8 @@ def run_requests(*words: str) -> bool:
                 clean = run("requests", "--grpc", grpc, "--http", http, *words)
             finally:
                 server.send_signal(signal.SIGTERM)
-                stopped = server.wait(60) == 0
-        return clean and stopped and "Traceback" not in (Path(folder) / "log").read_text("utf-8")
+                server.wait(60)
+        return clean and "Traceback" not in (Path(folder) / "log").read_text("utf-8")
 
 
 def main() -> int:
