@@ -16,7 +16,7 @@ from gensafe.audit.note import Note, NoteKey, parse_note, sign_note
 from gensafe.core.errors import AuditError
 
 PROOF_HEADER: Final = "c2sp.org/tlog-proof@v1"
-MAX_PROOF_HASHES: Final = 63
+MAX_PROOF_HASHES: Final = 63  # a tree's size is below 2^63, so a path has no more (C2SP tlog-proof)
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 
 

@@ -17,7 +17,7 @@ from gensafe.core.clock import iso
 log = logging.getLogger("gensafe.audit")
 
 TOLERANCE_MS: Final = 60_000  # slewing and leap seconds stay far below; below it times wait for the clock
-DAY_MS: Final = 86_400_000
+DAY_MS: Final = 86_400_000  # 24 h
 RETRY_MS: Final = 60_000  # how often a clock that is behind the log is compared with it again
 
 

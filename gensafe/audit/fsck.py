@@ -16,7 +16,7 @@ from gensafe.audit.reader import decode_leaf
 from gensafe.audit.store import LogStore, StoredState, open_store
 from gensafe.core.errors import AuditError, LogCorrupt
 
-MAX_FINDINGS = 100
+MAX_FINDINGS = 100  # enough for a person to act on; a round number, not measured
 
 
 @dataclass(frozen=True, slots=True)

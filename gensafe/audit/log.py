@@ -33,7 +33,8 @@ from gensafe.core.clock import SystemClock
 from gensafe.core.errors import AuditError, GensafeError, LogCorrupt, LogUnavailable
 from gensafe.core.ports import Clock
 
-MAX_BATCH: Final = 1024
+MAX_BATCH: Final = 1024  # entries under one checkpoint; bounds the longest transaction. A round number, not measured
+# room that is kept in a leaf for what the log adds around an entry; a round number above it
 _ENVELOPE_BYTES: Final = 80
 
 

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
-HASH_BYTES: Final = 32
+HASH_BYTES: Final = 32  # SHA-256: RFC 6962, section 2.1
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 
 NodeReader: TypeAlias = Callable[[int, int], bytes]

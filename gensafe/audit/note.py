@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from gensafe.core.errors import AuditError
 
-MAX_NOTE_BYTES: Final = 64 * 1024
-MAX_SIGNATURES: Final = 64
+MAX_NOTE_BYTES: Final = 64 * 1024  # a checkpoint has a few hundred bytes. A round number, not measured
+MAX_SIGNATURES: Final = 64  # far above the witnesses that a log has. A round number, not measured
 
-KIND_ED25519: Final = 0x01
-KIND_COSIGNATURE: Final = 0x04
+KIND_ED25519: Final = 0x01  # C2SP signed-note
+KIND_COSIGNATURE: Final = 0x04  # C2SP signed-note and tlog-cosignature
 
 
 @dataclass(frozen=True, slots=True)

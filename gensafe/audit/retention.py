@@ -12,7 +12,7 @@ from typing import Final
 from gensafe.audit import entries, tiles
 from gensafe.audit.log import AuditLog
 
-DAY_MS: Final = 86_400_000
+DAY_MS: Final = 86_400_000  # 24 h
 
 
 @dataclass(frozen=True, slots=True)

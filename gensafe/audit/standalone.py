@@ -53,16 +53,16 @@ MAX_FINDINGS = 50
 MAX_FILES = 64  # in the folder; an export has about ten
 MAX_LEAF = 65_535  # tlog-tiles: a leaf's length is 16 bits
 MAX_NOTE = 64 << 10  # C2SP signed-note: implementations may refuse more
-MAX_SIGNATURES = 64
+MAX_SIGNATURES = 64  # of one note: as ``note.MAX_SIGNATURES``
 MAX_PATH = 64  # hashes of a proof: a tree has less than 2^64 leaves
-MAX_MANIFEST = 16 << 20
-MAX_KEY_FILE = 64 << 10
+MAX_MANIFEST = 16 << 20  # 16 MiB
+MAX_KEY_FILE = 64 << 10  # 64 KiB; a key in PEM has a few hundred bytes
 MAX_SMALL_LINE = 256 << 10  # proofs, withheld hashes, kept checkpoints: a note in JSON and a proof
 MAX_ROW = 1 << 20  # a row of a view: several copies of a leaf's fields
 MAX_OTHER = 8 << 30  # bytes of files that are only hashed, together
-MAX_INT = 2**53 - 1
+MAX_INT = 2**53 - 1  # the greatest integer that every JSON reader keeps exactly (RFC 8785, RFC 7493 section 2.2)
 MAX_OPEN = 2_000_000  # open requests and outages that are kept in memory; a manifest of 16 MiB cannot list more
-PARQUET_SECONDS = 600
+PARQUET_SECONDS = 600  # a round number, not measured
 FAR_TOO_LONG = re.compile(rb"[0-9]{16}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # of Windows
@@ -623,12 +623,14 @@ def _cell(value: str | int | None) -> str:
     return "'" + text if text.startswith(FORMULA) or text.lstrip(" ").startswith(FORMULA) else text
 
 
+# activity_id of OCSF's class API Activity (6003), as ``compliance.exporters.ocsf``
 OCSF_ACTIVITY = {
     1: ("Create", "generation.opened generation.released hold.set"),
     2: ("Read", "verify.performed export.made"),
     3: ("Update", "generation.held policy.changed config.changed key.rotated"),
     4: ("Delete", "hold.released log.tombstone"),
 }
+# severity_id of OCSF, as ``compliance.exporters.ocsf``
 OCSF_SEVERITY = {
     2: ("Low", "generation.held log.tombstone"),
     3: ("Medium", "generation.blocked generation.failed generation.aborted misuse.reported"),

@@ -29,11 +29,11 @@ from sqlalchemy.pool import QueuePool
 from gensafe.core.errors import LogCorrupt, LogUnavailable
 from gensafe.core.storage import cause_of, is_busy, make_private_file, make_private_folder
 
-FORMAT: Final = 1
+FORMAT: Final = 1  # of the database; raised when older programs could misread it
 DATABASE: Final = "log.db"
 LOCK: Final = "writer.lock"
 _ADVISORY_KEY: Final = 0x47656E536166654C  # "GenSafeL"
-_CHUNK: Final = 2048
+_CHUNK: Final = 2048  # rows read at a time; bounds memory. A round number, not measured
 _WRITTEN: Final = "another process writes this log"
 
 _meta = sa.MetaData()

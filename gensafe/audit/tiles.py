@@ -13,8 +13,8 @@ from typing import Final, TypeAlias
 from gensafe.audit import merkle
 from gensafe.core.errors import AuditError, LogCorrupt
 
-WIDTH: Final = 256
-MAX_ENTRY_BYTES: Final = 65_535
+WIDTH: Final = 256  # hashes of a tile: C2SP tlog-tiles
+MAX_ENTRY_BYTES: Final = 65_535  # the length before an entry has 16 bits: C2SP tlog-tiles
 
 TileLoader: TypeAlias = Callable[[int, int, int], bytes]
 """(tile level, tile index, width) -> width * 32 bytes."""

@@ -27,7 +27,8 @@ from gensafe.audit.reader import LogReader
 from gensafe.core.errors import AuditError, LogUnavailable
 from gensafe.core.ports import Clock
 
-MAX_PROOF_LINES: Final = 63
+MAX_PROOF_LINES: Final = 63  # C2SP tlog-witness: a consistency proof has at most 63 hashes
+# a line of a proof has 44 characters and its end; two more lines stand around the proof
 MAX_REQUEST: Final = MAX_NOTE_BYTES + 64 * (MAX_PROOF_LINES + 2)
 SIZE_TYPE: Final = "text/x.tlog.size"
 

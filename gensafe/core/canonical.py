@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
-MAX_INT: Final = 2**53 - 1
+MAX_INT: Final = 2**53 - 1  # see above: integers that a double holds exactly (RFC 8785, RFC 7493 section 2.2)
 _ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 

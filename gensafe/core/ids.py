@@ -9,8 +9,8 @@ from typing import Final
 from gensafe.core.errors import InvalidRequest
 from gensafe.core.types import PAYLOAD_BYTES
 
-RECORD_ID_BITS: Final = 52
-_MASK: Final = (1 << RECORD_ID_BITS) - 1
+RECORD_ID_BITS: Final = 52  # 56 bits of payload less 4 of version (see ``gensafe_watermark.payload``)
+_MASK: Final = (1 << RECORD_ID_BITS) - 1  # all bits set
 
 
 def new_record_id() -> int:

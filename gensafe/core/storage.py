@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 PRIVATE_FOLDER: Final = 0o700  # owner only: prompts' commitments, reviewers and their reasons lie inside
-PRIVATE_FILE: Final = 0o600
+PRIVATE_FILE: Final = 0o600  # read and written by its owner alone
 BUSY: Final = "another process is using it"
 _PROBE_BYTES: Final = 64 * 1024  # more than one page of SQLite (4 KiB) and one block of any usual file system
 _BUSY_CODES: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

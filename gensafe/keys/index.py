@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from gensafe.core.errors import KeyError_
 
-FORMAT = 1
+FORMAT = 1  # of the file; raised when older programs could misread it
 
 
 class Role(StrEnum):

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gensafe.core.errors import KeyError_
 
-_ID_BYTES: Final = 16
-_NONCE_BYTES: Final = 12
+_ID_BYTES: Final = 16  # of the key's name before what it wrapped
+_NONCE_BYTES: Final = 12  # 96 bits: NIST SP 800-38D, section 8.2
 
 
 class KeyEncryptionKey:

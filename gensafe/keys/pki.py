@@ -22,7 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 CLAIM_SIGNING_EKU: Final = ObjectIdentifier("1.3.6.1.4.1.62558.2.1")  # c2pa-kp-claimSigning
 LEAF_DAYS: Final = 365  # AL1 allows 366
 TSA_LEAF_DAYS: Final = 4000  # the TSA profile allows 4110
-CA_DAYS: Final = 7300
+CA_DAYS: Final = 7300  # 20 years: far longer than the leaves below it; a round number
 _BACKDATE: Final = timedelta(minutes=5)  # clocks of verifiers run a little behind
 
 

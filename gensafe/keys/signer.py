@@ -14,6 +14,7 @@ from gensafe.core.errors import KeyError_, SigningFailed
 
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
+# COSE algorithm, bytes of a coordinate and hash of each curve: RFC 9053, section 2.1.
 CURVES: dict[str, tuple[str, int, hashes.HashAlgorithm]] = {
     "secp256r1": ("es256", 32, hashes.SHA256()),
     "secp384r1": ("es384", 48, hashes.SHA384()),

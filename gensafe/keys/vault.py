@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from gensafe.core.errors import KeyError_
 
 _MAGIC: Final = b"GSKEY1"
-_NONCE_BYTES: Final = 12
-SALT_BYTES: Final = 16
+_NONCE_BYTES: Final = 12  # 96 bits: NIST SP 800-38D, section 8.2
+SALT_BYTES: Final = 16  # 128 bits: NIST SP 800-132, section 5.1
 
 
 def sealing_key(passphrase: bytes, salt: bytes) -> bytes:

@@ -18,13 +18,13 @@ from gensafe.provenance.cose import CoseSign1, parse_cose
 
 MARK: Final = "\ufeff"
 _MAGIC: Final = b"C2PATXT\0"
-_VERSION: Final = 1
-_HEADER_BYTES: Final = len(_MAGIC) + 1 + 4
-MAX_STORE_BYTES: Final = 4 * 1024 * 1024
+_VERSION: Final = 1  # see above
+_HEADER_BYTES: Final = len(_MAGIC) + 1 + 4  # magic, version, length
+MAX_STORE_BYTES: Final = 4 * 1024 * 1024  # 4 MiB, up to 16 MiB as text in UTF-8. A round number, not measured
 CORRUPTED: Final = "manifest.text.corruptedWrapper"
 MULTIPLE: Final = "manifest.text.multipleWrappers"
 
-_SELECTORS: Final = [chr(0xFE00 + b) if b < 16 else chr(0xE0100 + b - 16) for b in range(256)]
+_SELECTORS: Final = [chr(0xFE00 + b) if b < 16 else chr(0xE0100 + b - 16) for b in range(256)]  # see above
 _BYTES: Final = {character: byte for byte, character in enumerate(_SELECTORS)}
 
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from gensafe.core.errors import ManifestInvalid
 
-UINT, NEGATIVE, BYTES, TEXT, ARRAY, MAP, TAG, SIMPLE = range(8)
-_MAX_DEPTH: Final = 32
+UINT, NEGATIVE, BYTES, TEXT, ARRAY, MAP, TAG, SIMPLE = range(8)  # major types: RFC 8949, section 3.1
+_MAX_DEPTH: Final = 32  # far deeper than a manifest; bounds recursion. A round number, not measured
 
 
 def head(data: bytes, at: int) -> tuple[int, int, int]:

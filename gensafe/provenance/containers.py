@@ -15,7 +15,7 @@ Spans = tuple[tuple[int, int], ...]
 
 _BMFF_UUID: Final = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _GEOB_TYPES: Final = (b"application/c2pa", b"application/x-c2pa-manifest-store")
-_MAX_PARTS: Final = 100_000
+_MAX_PARTS: Final = 100_000  # boxes or chunks of a file; bounds time on hostile ones. A round number, not measured
 _BEFORE_FTYP: Final = (b"free", b"skip", b"wide", b"pnot", b"styp")
 """Boxes without media that writers put before ``ftyp``; players skip them (docs/formats.md)."""
 _BMFF_STARTS: Final = (b"ftyp", b"moov", b"mdat", *_BEFORE_FTYP)

@@ -13,8 +13,8 @@ from typing import Final
 from gensafe.core.errors import ManifestInvalid, SigningFailed
 from gensafe.provenance import cbor
 
-_COSE_SIGN1_TAG: Final = 18
-_X5CHAIN: Final = 33
+_COSE_SIGN1_TAG: Final = 18  # RFC 9052, section 2
+_X5CHAIN: Final = 33  # header parameter of the certificate chain: RFC 9360, section 2
 
 
 @dataclass(frozen=True, slots=True)

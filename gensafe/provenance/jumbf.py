@@ -8,7 +8,7 @@ from typing import Final
 
 from gensafe.core.errors import ManifestInvalid
 
-_MAX_BOXES: Final = 100_000
+_MAX_BOXES: Final = 100_000  # bounds time on hostile stores. A round number, not measured
 
 
 @dataclass(frozen=True, slots=True)

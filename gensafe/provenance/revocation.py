@@ -30,7 +30,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gensafe.core.errors import ConfigError
 
-MAX_CRL_BYTES: Final = 8 << 20
+MAX_CRL_BYTES: Final = 8 << 20  # 8 MiB; bounds what a server can make us read. A round number, not measured
 STAPLE: Final = "the OCSP response in the manifest"
 _COMPROMISED: Final = (
     x509.ReasonFlags.key_compromise,

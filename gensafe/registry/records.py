@@ -19,7 +19,7 @@ from gensafe.registry.database import Database
 from gensafe.registry.model import Record
 from gensafe.registry.tables import records
 
-NEAREST_LIMIT: Final = 5
+NEAREST_LIMIT: Final = 5  # candidates shown to a person; chosen by eye, not measured
 
 
 class RecordTable:

@@ -21,8 +21,8 @@ from gensafe.registry.database import Database
 from gensafe.registry.model import HeldOutput, IntentState, ReviewDecision
 from gensafe.registry.tables import intents, of_request, reviews
 
-MAX_REVIEWER: Final = 200
-MAX_REASON: Final = 2000
+MAX_REVIEWER: Final = 200  # characters of a name; a round number
+MAX_REASON: Final = 2000  # characters, about a page; a round number
 _ID: Final = re.compile(r"[0-9a-f]{16}")
 
 

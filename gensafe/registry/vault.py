@@ -24,7 +24,7 @@ from gensafe.keys import KeyEncryptionKey
 from gensafe.registry.database import Database
 from gensafe.registry.tables import prompts, sealed_blobs, secrets_table, subjects
 
-_NONCE: Final = 12
+_NONCE: Final = 12  # 96 bits: NIST SP 800-38D, section 8.2
 _REF_KEY: Final = "subject-pseudonym-key"
 
 

@@ -17,7 +17,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("gensafe/safety", "watermark/gensafe_watermark", "backends/gensafe_backends")
+PACKAGES = (
+    "gensafe/audit",
+    "gensafe/core",
+    "gensafe/keys",
+    "gensafe/provenance",
+    "gensafe/registry",
+    "gensafe/safety",
+    "watermark/gensafe_watermark",
+    "backends/gensafe_backends",
+)
 CONSTANT_NAME = re.compile(r"_{0,2}[A-Z][A-Z0-9_]*\Z")
 NO_REASON = re.compile(r"#[\s\-=#*]*(?:(?:noqa|type:\s*ignore|pragma|fmt|mypy|ruff)\b.*)?\Z")
 
@@ -92,7 +101,7 @@ def is_string(statement: ast.stmt | None) -> bool:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_number_has_a_reason(package: str) -> None:
-    """Seen failing on the tree before the reasons were written: 296 names in 107 files."""
+    """Seen failing before the reasons were written: 296 bare numbers in safety, marks and engines, 53 in the others."""
     files = sorted((ROOT / package).rglob("*.py"))
     assert files, f"no sources under {package}"
     bare = [

@@ -92,10 +92,11 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
 """Least and greatest value of each number, both allowed."""
 
 MAX_STOPS: Final = 16  # vLLM and OpenAI take 4 and more; 16 is room for both
-MAX_STOP_CHARS: Final = 256
+MAX_STOP_CHARS: Final = 256  # of one sequence; a sentence or two. A round number, not measured
 MAX_WORD_CHARS: Final = 64  # of a voice or a language
+# 64 KiB of JSON schema; bounds what an engine has to compile. A round number, not measured
 MAX_SCHEMA_CHARS: Final = 65_536
-MAX_MESSAGES: Final = 256
+MAX_MESSAGES: Final = 256  # of one conversation; a round number, not measured
 TEXT_PARAMETERS: Final = frozenset(
     {
         "temperature",
