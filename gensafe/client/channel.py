@@ -14,6 +14,7 @@ from gensafe.core.errors import ConfigError
 if TYPE_CHECKING:
     from gensafe.client.messages import ClientOptions
 
+# 64 MiB: the server's own bound of a request (``max_request_bytes``) by default
 MAX_MESSAGE: Final = 64 * 1024 * 1024
 _SOCKETS: Final = ("unix:", "unix-abstract:")
 _ADDRESSES: Final = ("ipv4:", "ipv6:")

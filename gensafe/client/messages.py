@@ -15,7 +15,7 @@ from gensafe.core import errors, ids
 from gensafe.core.types import read_parameters
 from gensafe.v1 import common_pb2, generation_pb2, provenance_pb2
 
-CHUNK = 256 * 1024
+CHUNK = 256 * 1024  # far below gRPC's 4 MiB a message, so that progress is even. A round number, not measured
 ROLES = {
     "system": generation_pb2.CHAT_ROLE_SYSTEM,
     "user": generation_pb2.CHAT_ROLE_USER,

@@ -31,7 +31,7 @@ POLL_S: Final = 0.05  # a cancelled caller is noticed within this
 GRACE_S: Final = 5.0  # from asking a job to stop to killing its process; the longest step measured is 0.9 s (a film)
 START_S: Final = 120.0  # for loading the weights; symphony takes 1 s here, a 7B model from disk half a minute
 FIRST_PAUSE_S: Final = 0.5  # before a process that failed is started again; doubled at every failure in a row
-LONGEST_PAUSE_S: Final = 30.0
+LONGEST_PAUSE_S: Final = 30.0  # between two starts of an engine that keeps ending; chosen by eye, not measured
 
 Answer = tuple[dict[str, Any], tuple[Any, ...]]
 

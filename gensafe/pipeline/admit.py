@@ -29,7 +29,7 @@ from gensafe.registry import Intent, IntentState
 from gensafe.safety import SafetyRunner, judge_parts
 
 LABEL_PROFILES = ("", "eu", "ca", "cn", "kr", "in")
-SEED_BITS = 63
+SEED_BITS = 63  # a signed 64-bit integer, 0 or more
 H264_TYPES = tuple(f"video/mp4;{space}codecs={codec}" for space in (" ", "") for codec in ("avc1", '"avc1"'))
 """Every spelling of an output type with parameters (RFC 6381): the type stands in the log, so it is never free text."""
 INPUT_PARAMETERS = frozenset(("charset", "codecs"))

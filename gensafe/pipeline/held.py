@@ -34,7 +34,7 @@ from gensafe.core.types import (
     Video,
 )
 
-FORMAT: Final = 1
+FORMAT: Final = 1  # of the sealed blob; raised when older programs could misread it
 
 
 def pack(judged: Judged) -> bytes:

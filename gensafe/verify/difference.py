@@ -19,7 +19,7 @@ from gensafe.verify.inspect import Inspection
 from gensafe.verify.lines import Line
 
 NAME: Final = "difference"
-PARTS_MAX: Final = 100
+PARTS_MAX: Final = 100  # places listed for one answer; bounds a report. A round number, not measured
 
 
 def difference_line(found: Inspection, record: Record, context: VerifyContext, budget: Budget) -> Line:

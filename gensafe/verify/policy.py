@@ -27,7 +27,7 @@ from gensafe.core.errors import ConfigError, VerificationError
 from gensafe.core.types import Check, Conclusion, Outcome, VerificationReport
 from gensafe.verify.conclusion import EXIT_CODES
 
-MAX_DEPTH: Final = 8
+MAX_DEPTH: Final = 8  # far deeper than a policy's tables; bounds recursion. A round number, not measured
 
 
 class Policy(Protocol):

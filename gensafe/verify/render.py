@@ -20,7 +20,7 @@ from gensafe.core.types import Conclusion, Outcome, VerificationReport
 from gensafe.verify.conclusion import EXIT_CODES
 from gensafe.verify.headline import Tone, headline
 
-MAX_SHOWN: Final = 300
+MAX_SHOWN: Final = 300  # characters of a name or title on a terminal, a few lines; chosen by eye
 _SYMBOLS: Final = {
     Outcome.PASS: "ok    ",
     Outcome.FAIL: "FAIL  ",

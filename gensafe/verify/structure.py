@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_MAX_BOXES: Final = 1_000_000
+_MAX_BOXES: Final = 1_000_000  # bounds time on hostile files. A round number, not measured
 RIFF_UNKNOWN: Final = 0x7FFF0000  # from here on a placeholder of programs that stream (gensafe.media.wav)
 
 

@@ -19,11 +19,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "gensafe/audit",
+    "gensafe/client",
     "gensafe/core",
+    "gensafe/engines",
     "gensafe/keys",
+    "gensafe/pipeline",
     "gensafe/provenance",
     "gensafe/registry",
     "gensafe/safety",
+    "gensafe/verify",
     "watermark/gensafe_watermark",
     "backends/gensafe_backends",
 )
