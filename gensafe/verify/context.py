@@ -38,6 +38,7 @@ class VerifyContext:
         log: The log.
         limits: Bounds on what is decoded.
         contained: Parse in a worker process (the default). Switch off only for bytes that you made yourself.
+        development: The keys are those of a development installation: what its log proves is no proof to third parties.
     """
 
     trust: TrustStore = field(default_factory=TrustStore)
@@ -50,6 +51,7 @@ class VerifyContext:
     contained: bool = True
     algorithms: tuple[str, ...] = ()  # soft-binding names of the marks that can be searched
     observe: Observer = unobserved
+    development: bool = False
     renew: Callable[[VerifyContext], VerifyContext] | None = None  # a server's: keys and trust lists as they are now
 
     def current(self) -> VerifyContext:
@@ -99,6 +101,7 @@ def open_context(
         records=registry,
         log=AuditLogProver(log, keys.checkpoint_public_keys(), keys.origin) if log is not None else None,
         contained=contained,
+        development=keys.environment == "development",
         renew=_renewal(keys, folder) if folder is not None else None,
     )
 

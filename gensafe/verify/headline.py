@@ -15,6 +15,7 @@ from gensafe.core.types import Check, Conclusion, Outcome, VerificationReport
 OWN_LIST: Final = "own"  # name of the list of the installation's own roots, see ``verify.context``
 NO_TIME: Final = "no trusted time"
 NOT_SIGNED: Final = "signed by nobody on your lists"
+_BY_LOG: Final = "the log names exactly these bytes"
 _PROOFS: Final = (Conclusion.PROVED, Conclusion.PROVED_BY_RECOVERY)
 
 
@@ -99,13 +100,16 @@ class Headline:
 def headline(report: VerificationReport) -> Headline:
     """The first look at ``report``."""
     lines = {check.name: check for check in report.checks}
-    recovered = _evidence(lines, "recovered manifest") if report.conclusion is Conclusion.PROVED_BY_RECOVERY else {}
-    trust = _evidence(lines, "signer trust")
-    proved = report.conclusion in _PROOFS
-    development = proved and (recovered or trust).get("development") is True
+    recovery = report.conclusion is Conclusion.PROVED_BY_RECOVERY
+    recovered = _evidence(lines, "recovered manifest") if recovery and _passed(lines, "recovered manifest") else {}
+    by_log = recovery and not recovered  # the log's digest alone, see ``conclusion.Recovered.EXACT``
+    source = "checkpoint signature" if by_log else "recovered manifest" if recovery else "signer trust"
+    development = report.conclusion in _PROOFS and _evidence(lines, source).get("development") is True
     ai = _ai(report.conclusion, lines)
     model = _text(_evidence(lines, "AI assertions"), "model") if ai in (AiClaim.SIGNED, AiClaim.CLAIMED) else ""
     subject, trusted_list, signer = _signer(lines, recovered)
+    if by_log:
+        signer = f'named by the log "{_quoted(_text(_evidence(lines, source), "origin"))}"'
     return Headline(
         verdict=report.conclusion.value + (", by a development key" if development else ""),
         tone=Tone.OPEN if development else TONES[report.conclusion],
@@ -116,7 +120,7 @@ def headline(report: VerificationReport) -> Headline:
         signer=signer,
         development=development,
         time=_time(lines, recovered),
-        change=_change(report, lines),
+        change=_BY_LOG if by_log else _change(report, lines),
     )
 
 

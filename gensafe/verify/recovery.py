@@ -115,7 +115,7 @@ def ask_log(found: Inspection, match: Match | None, context: VerifyContext, budg
         owner=owner,
         owner_summary=f"entry {proof.index} of {proof.tree_size}{note}",
     )
-    signed = {"origin": proof.origin, "key": proof.signed_by}
+    signed = {"origin": proof.origin, "key": proof.signed_by, "development": context.development}
     checkpoint = Line(checkpoint_name, Outcome.PASS, f"signed by {proof.origin}", public=signed)
     # a removed entry's text no longer ties the digest to the leaf: only the registry says so then
     exact = match.record.digest == found.digest and not proof.pruned

@@ -3,10 +3,11 @@
 import csv
 import dataclasses
 
+import numpy as np
 import pytest
 
 from gensafe import media
-from gensafe.core.types import Check, Conclusion, Outcome, VerificationReport
+from gensafe.core.types import Audio, Check, Conclusion, Outcome, VerificationReport
 from gensafe.core.types.caller import Public
 from gensafe.provenance import strip_a8
 from gensafe.verify import verify_bytes
@@ -19,6 +20,12 @@ DEVELOPMENT = "CN=GenSafe development signer, O=GenSafe development"
 @pytest.fixture(scope="module")
 def report(outputs, deployment):
     return verify_bytes(outputs["image"].data, name="image.png", context=deployment.context)
+
+
+@pytest.fixture(scope="module")
+def tone():
+    t = np.arange(16000) / 16000
+    return Audio((0.3 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)[None], 16000)
 
 
 def lines(**changes):
@@ -136,3 +143,15 @@ def test_json_and_csv_carry_the_headline(report, outputs, deployment):
     assert rows[0].startswith("file,conclusion,media type,digest,ai,signer,trusted list,development key,time,change")
     assert next(csv.reader(rows[1:2]))[4:8] == ["signed", DEVELOPMENT, "own", "yes"]
     assert rows[3].startswith("away.png,not verified,") and "could not ask" in rows[3]
+
+
+def test_a_proof_by_the_log_alone_says_so_and_names_its_development_key(deployment, tone):
+    """Seen: "proved by recovery" in green, "signed by nobody", "credentials were removed and recovered"."""
+    output = deployment.release(tone, "audio/ogg", marked=False, keep=False)
+    context = dataclasses.replace(deployment.context, detectors={})  # nothing was marked
+    found = verify_bytes(output.data, name="x", context=context)
+    assert found.conclusion is Conclusion.PROVED_BY_RECOVERY
+    first = headline(found)
+    assert (first.verdict, first.tone) == ("proved by recovery, by a development key", Tone.OPEN)
+    assert first.signer == f'named by the log "{deployment.bench.ring.origin}"'
+    assert first.change == "the log names exactly these bytes"

@@ -1,9 +1,12 @@
 """``gensafe inspect``: everything in the file, no verdict, and nothing in it steers a terminal."""
 
 import json
+import struct
+import zlib
 
 import pytest
 
+from gensafe import media
 from gensafe.cli import main
 
 
@@ -44,6 +47,26 @@ def test_container_notes_are_shown(signed, capsys):
     signed.write_bytes("a few words".encode("utf-16"))
     assert main(["inspect", str(signed)]) == 0
     assert "the text is in UTF-16" in capsys.readouterr().out
+
+
+def test_labels_are_shown_as_they_stand(tmp_path, picture_of, capsys):
+    data = media.encode(picture_of(), "image/png")
+    packet = (
+        b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>"
+        + (
+            b"<rdf:Description rdf:about='' xmlns:Iptc4xmpExt='http://iptc.org/std/Iptc4xmpExt/2008-02-29/' "
+            b"Iptc4xmpExt:DigitalSourceType='http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia'/>"
+            b"</rdf:RDF></x:xmpmeta>"
+        )
+    )
+    body = b"iTXtXML:com.adobe.xmp\0\0\0\0\0" + packet
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    path = tmp_path / "labelled.png"
+    path.write_bytes(data[:33] + chunk + data[33:])  # behind IHDR
+    assert main(["inspect", str(path)]) == 0
+    assert "DigitalSourceType: http://cv.iptc.org" in capsys.readouterr().out
+    assert main(["verify", str(path)]) == 2
+    assert "| labelled as made by AI, which anyone can write |" in capsys.readouterr().out
 
 
 def test_what_cannot_be_read_is_3_with_one_line(tmp_path, capsys):
