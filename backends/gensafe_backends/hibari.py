@@ -126,7 +126,7 @@ class HibariBackend:
             weights_digest=DIGEST,
             seed=job.seed,
             tokens=0,
-            sampling_mark="not marked by sampling: sound is marked after it is made",
+            sampling_mark="not marked by sampling: audio is marked after it is made",
             parameters={"voice": VOICE, "speed": f"{speed:g}", "sentences": len(sentences)},
         )
         yield Draft(Audio(samples[None], self._voice.sample_rate), record, script=script)

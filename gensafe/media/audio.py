@@ -78,7 +78,7 @@ def decode_audio(data: bytes, media_type: str, limits: Limits) -> Audio:
         container: Any
         with av.open(io.BytesIO(untagged(data, media_type)), **opening(media_type)) as container:
             if not container.streams.audio:
-                raise UnreadableMedia("the file has no sound track")
+                raise UnreadableMedia("the file has no audio track")
             stream = container.streams.audio[0]
             check_audio_stream(stream, limits)
             collector = AudioCollector(limits)
@@ -137,10 +137,10 @@ def encode_audio(media: Audio, media_type: str, kbps: int | None) -> bytes:
                 stream.bit_rate = 1000 * _allowed_kbps(media_type, rate, kbps or DEFAULT_KBPS[media_type])
             write_samples(container, stream, media, sample_format, rate)
     except Exception as error:
-        raise UnsupportedMedia(f"{media_type} cannot hold this sound: {plain(error)}") from None
+        raise UnsupportedMedia(f"{media_type} cannot hold this audio: {plain(error)}") from None
     data = out.getvalue()
     if not data:
-        raise UnsupportedMedia(f"the sound is too short for {media_type}")
+        raise UnsupportedMedia(f"the audio is too short for {media_type}")
     return data
 
 
@@ -171,7 +171,7 @@ def check_samples(media: Audio) -> None:
     if samples.dtype != np.float32 or samples.ndim != 2 or samples.shape[0] not in LAYOUTS or not samples.shape[1]:
         raise UnsupportedMedia(f"samples must be float32 (1..8, n >= 1), got {samples.dtype} {samples.shape}")
     if not np.isfinite(samples).all():
-        raise UnsupportedMedia("the sound holds values that are not numbers")
+        raise UnsupportedMedia("the audio contains values that are not numbers")
     if not 1 <= media.rate <= 768_000:
         raise UnsupportedMedia(f"a rate of {media.rate} Hz is not valid")
 
@@ -185,7 +185,7 @@ def check_audio_stream(stream: Any, limits: Limits) -> None:  # noqa: ANN401 - a
     """
     context = stream.codec_context
     if not context.sample_rate or not context.channels:
-        raise UnreadableMedia("the sound track announces no rate or no channels")
+        raise UnreadableMedia("the audio track announces no rate or no channels")
     limits.check("max_channels", context.channels)
     limits.check("max_rate", context.sample_rate)
     if stream.duration and stream.time_base:
@@ -206,7 +206,7 @@ class AudioCollector:
     def add(self, frame: Any) -> None:  # noqa: ANN401
         """Take one decoded ``av.AudioFrame``."""
         if frame.is_corrupt:
-            raise UnreadableMedia("the sound track is damaged")
+            raise UnreadableMedia("the audio track is damaged")
         channels = len(frame.layout.channels)
         if self._resampler is None:
             self._rate, self._channels = frame.sample_rate, channels
@@ -214,7 +214,7 @@ class AudioCollector:
             self._limits.check("max_rate", frame.sample_rate)
             self._resampler = AudioResampler(format="flt", layout=frame.layout.name, rate=frame.sample_rate)
         elif (frame.sample_rate, channels) != (self._rate, self._channels):
-            raise UnreadableMedia("the sound track changes its rate or its channels")
+            raise UnreadableMedia("the audio track changes its rate or its channels")
         frame.pts = None  # gaps in time stamps are closed up; a sample is never dropped for its time stamp
         for part in self._resampler.resample(frame):
             self._push(part.to_ndarray())
@@ -236,10 +236,10 @@ class AudioCollector:
             for part in self._resampler.resample(None):
                 self._push(part.to_ndarray())
         if not self._count:
-            raise UnreadableMedia("the sound has no samples")
+            raise UnreadableMedia("the audio has no samples")
         samples = np.concatenate(self._blocks, axis=1).astype(np.float32, copy=False)
         if not np.isfinite(samples).all():
-            raise UnreadableMedia("the sound holds values that are not numbers")
+            raise UnreadableMedia("the audio contains values that are not numbers")
         return Audio(np.clip(samples, -1.0, 1.0), self._rate)
 
 

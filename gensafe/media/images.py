@@ -135,7 +135,7 @@ def encode_image(media: Image, media_type: str, quality: int | None) -> bytes:
     try:
         PilImage.fromarray(np.ascontiguousarray(pixels)).save(out, FORMATS[media_type], **options)
     except Exception as error:
-        raise UnsupportedMedia(f"{media_type} cannot hold this picture: {plain(error)}") from None
+        raise UnsupportedMedia(f"{media_type} cannot hold this image: {plain(error)}") from None
     return out.getvalue()
 
 
@@ -172,7 +172,7 @@ def _deep_grey(picture: PilImage.Image) -> NDArray[np.uint8]:
     """16-bit, 32-bit and float greyscale to 8 bits. Non-finite floats are refused."""
     values = np.asarray(picture, dtype=np.float64)
     if not np.isfinite(values).all():
-        raise UnreadableMedia("the picture holds values that are not numbers")
+        raise UnreadableMedia("the image contains values that are not numbers")
     scale = 257.0 if picture.mode != "F" else (1 / 255 if values.size and values.max() <= 1.0 else 1.0)
     grey = np.clip(np.rint(values / scale), 0, 255).astype(np.uint8)
     return np.repeat(grey[:, :, None], 3, axis=2)

@@ -19,9 +19,9 @@ _KINDS: Final = {
     0x010001: "preview",
     0x010002: "preview",
     0x020001: "panorama",
-    0x020002: "picture for another eye",
-    0x020003: "picture from another angle",
-    0x030000: "main picture",
+    0x020002: "image for another eye",
+    0x020003: "image from another angle",
+    0x030000: "main image",
     0x050000: "gain map",
 }
 
@@ -69,7 +69,7 @@ def layout(data: bytes) -> Layout:
                 segments.append((marker, at, at + 2 + length))
             at += 2 + length
     if first_scan < 0:
-        raise UnreadableMedia("the JPEG file is cut short before its picture")
+        raise UnreadableMedia("the JPEG file is cut short before its image")
     return Layout(tuple(segments), tuple(scans), first_scan, -1)
 
 
@@ -176,6 +176,6 @@ def _indexed(data: bytes, base: int, index: bytes) -> list[Further]:
             offset = number(entry[8:12])
             if len(entry) == 16 and offset:
                 part = data[base + offset : base + offset + number(entry[4:8])]
-                kind = _KINDS.get(number(entry[:4]) & 0xFFFFFF, "further picture")
+                kind = _KINDS.get(number(entry[:4]) & 0xFFFFFF, "further image")
                 found.append(Further(kind, part if part.startswith(b"\xff\xd8\xff") else b""))
     return found

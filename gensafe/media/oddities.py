@@ -34,7 +34,7 @@ def oddities(data: bytes) -> tuple[str, ...]:
     if kind == "audio/mpeg":
         tags = after_tags(data)
         stray = mp3_start(data, tags) - tags
-        return (f"{stray} bytes before the first frame are not sound",) if stray > 0 else ()
+        return (f"{stray} bytes before the first frame are not audio",) if stray > 0 else ()
     if kind == "audio/ogg":
         return () if tracks.ogg_is_ended(data) else ("the last page is not marked as the last",)
     if kind in ("video/mp4", "video/quicktime", "audio/mp4"):

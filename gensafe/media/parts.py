@@ -108,7 +108,7 @@ def _pictures(data: bytes, kind: str, limits: Limits) -> list[Part]:
     """Further looks at a picture with transparency, all frames of an animation, pages, pictures that come with it."""
     from gensafe.media.images import frame_count, views
 
-    found = [Part(f"the picture {n}", Image(p), view=True) for n, p in views(data, kind, limits)]
+    found = [Part(f"the image {n}", Image(p), view=True) for n, p in views(data, kind, limits)]
     if kind == "image/jpeg":
         return [*found, *_further(data, limits)]
     count = frame_count(data, kind)
@@ -123,7 +123,7 @@ def _further(data: bytes, limits: Limits) -> list[Part]:
     found = [f for f in jpeg.further_pictures(data, jpeg.layout(data)) if f.data]
     parts = []
     for number, further in enumerate(found[:MAX_PARTS], 2):
-        name = f"picture {number} in the file ({further.kind})"
+        name = f"image {number} in the file ({further.kind})"
         try:
             parts.append(Part(name, decode_image(further.data, "image/jpeg", limits)))
         except MediaError as error:
@@ -221,9 +221,9 @@ def _edited_out(data: bytes, limits: Limits) -> list[Part]:
 def _track_name(stream: Any) -> str:  # noqa: ANN401 - av stream types differ by version
     import av
 
-    kind = {"video": "picture", "audio": "sound"}.get(stream.type, stream.type or "unknown")
+    kind = stream.type or "unknown"
     if stream.type == "video" and stream.disposition & av.stream.Disposition.attached_pic:
-        return "cover picture"
+        return "cover image"
     codec = getattr(stream.codec_context, "name", "") or "unknown"
     language = stream.metadata.get("language", "")
     details = f"{codec}, {language}" if language not in ("", "und") else codec
@@ -252,7 +252,7 @@ def _track(data: bytes, demuxer: str, index: int, name: str, limits: Limits) -> 
                 return Part(name, Image(video.frames[0]) if len(video.frames) == 1 else video)
             if stream.type == "subtitle":
                 if not stream.codec_context.codec.properties & av.codec.codec.Properties.TEXT_SUB.value:
-                    return Part(name, None, "subtitles drawn as pictures cannot be examined")
+                    return Part(name, None, "subtitles drawn as images cannot be examined")
                 return _subtitles(name, _cues(container, stream), limits)
             return Part(name, None, f"{stream.type or 'unknown'} tracks cannot be examined")
     except MediaError as error:

@@ -64,7 +64,7 @@ def source_of(data: bytes, media_type: str) -> Source:
         shape = jpeg.layout(data)
         notes = [] if shape.end >= 0 else ["the end marker (EOI) is missing"]
         if any(not p.data for p in jpeg.further_pictures(data, shape)):
-            notes.append("its index names further pictures that are not in the file")
+            notes.append("its index names further images that are not in the file")
         turn = orientation.in_exif(jpeg.exif_of(data, shape))
         unfinished = shape if shape.end < 0 else None
         return Source(jpeg.pixels_only(data, shape), turn, unfinished=unfinished, notes=tuple(notes))

@@ -57,7 +57,7 @@ def draw_verdict(media: Media, verdict: Verdict) -> Image:
     elif isinstance(media, Video):
         body = _video_body(media, verdict)
     else:
-        raise UnsupportedMedia("a verdict on a text has no picture", fix="print its spans")
+        raise UnsupportedMedia("a verdict on a text has no image", fix="print its spans")
     legend = _legend(verdict) or [(COLOURS[Action.ALLOW], "nothing found")]
     examined = _wrapped(_examined(verdict), 118)
     below = ROW * len(legend) + MARGIN // 2 + LINE * len(examined)

@@ -65,7 +65,7 @@ def decode_video(data: bytes, media_type: str, limits: Limits) -> Video:
         with av.open(io.BytesIO(data), format=DEMUXER[media_type], metadata_errors="replace") as container:
             tracks = picture_tracks(container)
             if not tracks:
-                raise UnreadableMedia("the file has no picture track")
+                raise UnreadableMedia("the file has no video track")
             sounds = container.streams.audio[0] if container.streams.audio else None
             return read_picture_track(container, tracks[0], sounds, limits)
     except MediaError:

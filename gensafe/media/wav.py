@@ -64,7 +64,7 @@ def decode_wav(data: bytes, limits: Limits) -> Audio | None:
     limits.check("max_duration_s", count / rate)
     limits.check("max_decoded_bytes", 4 * count * channels)
     if not count:
-        raise UnreadableMedia("the sound has no samples")
+        raise UnreadableMedia("the audio has no samples")
     flat = _samples(body[: count * align], tag, bits)
     return Audio(np.ascontiguousarray(flat.reshape(count, channels).T), rate)
 
@@ -102,7 +102,7 @@ def wav_notes(data: bytes) -> tuple[str, ...]:
         name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
         if name == b"data":
             streamed = data[:4] == b"RIFF" and (size == 0 or size >= _UNKNOWN_FROM) and size != len(data) - at - 8
-            return ("the header does not say how long the sound is; it was read to the end of the file",) * streamed
+            return ("the header does not say how long the audio is; it was read to the end of the file",) * streamed
         at += 8 + size + (size & 1)
     return ()
 
@@ -111,7 +111,7 @@ def _samples(body: bytes, tag: int, bits: int) -> NDArray[np.float32]:
     if tag == _FLOAT and bits in (32, 64):
         values: NDArray[np.float64] = np.frombuffer(body, "<f4" if bits == 32 else "<f8").astype(np.float64)
         if not np.isfinite(values).all():
-            raise UnreadableMedia("the sound holds values that are not numbers")
+            raise UnreadableMedia("the audio contains values that are not numbers")
         return np.clip(values, -1.0, 1.0).astype(np.float32)
     if tag == _PCM and bits == 8:
         return (np.frombuffer(body, np.uint8).astype(np.float32) - np.float32(128)) / np.float32(128)

@@ -22,7 +22,7 @@ async def draw(wire: Wire, options: Options, job: GenerationJob, seed: int, emit
     """A picture from words, or an edit of the pictures that came as inputs."""
     pictures = [m for m in job.inputs if isinstance(m, Image)]
     if any(not isinstance(m, Text | Image) for m in job.inputs):
-        raise InvalidRequest("this engine draws from words and pictures", field="inputs")
+        raise InvalidRequest("this engine draws from words and images", field="inputs")
     fields = _picture_fields(options, job, seed)
     if pictures:
         files = [
@@ -57,7 +57,7 @@ def _picture_fields(options: Options, job: GenerationJob, seed: int) -> dict[str
 async def speak(wire: Wire, options: Options, job: GenerationJob, seed: int, emit: Emit[Media]) -> None:
     """Speech of the prompt's words, or a sound that the prompt describes."""
     if any(not isinstance(m, Text) for m in job.inputs):
-        raise InvalidRequest("this engine makes sound from words only", field="inputs")
+        raise InvalidRequest("this engine makes audio from words only", field="inputs")
     given = job.parameters.given()
     fields: dict[str, Any] = {"model": options.model, "input": prompt_text(job), "response_format": "wav"}
     if options.sound == "speech":
@@ -138,4 +138,4 @@ def _base64(answer: Mapping[str, Any]) -> bytes:
         return base64.b64decode("".join(text.split()), validate=True)
     except (KeyError, IndexError, TypeError, binascii.Error, ValueError) as error:
         names = error_names(answer.get("error"))
-        raise BackendError(f"the engine's answer holds no picture{names}", fix="it must answer in base64") from error
+        raise BackendError(f"the engine's answer has no image{names}", fix="it must answer in base64") from error

@@ -106,7 +106,7 @@ def read_options(options: Mapping[str, str]) -> Options:
     if sound not in ("speech", "sound"):
         raise ConfigError("is not speech or sound", field="sound")
     if sound == "sound" and not DIALECTS[dialect].sound:
-        raise ConfigError(f"the dialect {dialect!r} has no endpoint for sound", field="sound")
+        raise ConfigError(f"the dialect {dialect!r} has no endpoint for audio", field="sound")
     return Options(
         base=_base(options["url"]),
         model=options["model"],

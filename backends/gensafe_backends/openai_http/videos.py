@@ -61,7 +61,7 @@ async def _finished(wire: Wire, name: str, state: Mapping[str, Any], emit: Emit[
 def _content(options: Options, job: GenerationJob, seed: int) -> dict[str, Any]:
     pictures = [m for m in job.inputs if isinstance(m, Image)]
     if len(pictures) > 1 or any(not isinstance(m, Text | Image) for m in job.inputs):
-        raise InvalidRequest("this engine makes video from words and at most one picture", field="inputs")
+        raise InvalidRequest("this engine makes video from words and at most one image", field="inputs")
     given = job.parameters.given()
     width, height = given.pop("width", None), given.pop("height", None)
     fields: dict[str, Any] = {"model": options.model, "prompt": prompt_text(job)}

@@ -142,7 +142,7 @@ def _webp_header(chunks: list[tuple[bytes, bytes]]) -> bytearray:
         width, height = (bits & 0x3FFF) + 1, ((bits >> 14) & 0x3FFF) + 1
         flags = _ALPHA_FLAG if bits >> 28 & 1 else 0
     else:
-        raise UnsupportedMedia("a WebP without a picture header")
+        raise UnsupportedMedia("a WebP without an image header")
     if not width or not height:
         raise UnreadableMedia("the WebP has no size")
     return bytearray(struct.pack("<I", flags) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little"))

@@ -99,10 +99,10 @@ def _draw(frames: NDArray[np.uint8], profile: Profile, duration_ms: int) -> tupl
     shortest = min(height, width)
     need = -(-shortest * profile.min_height_permille // 1000)
     if shortest < 64:
-        raise CannotCarry(f"a picture of {width} x {height} is too small for a readable label")
+        raise CannotCarry(f"an image of {width} x {height} is too small for a readable label")
     patch, smallest = _patch(profile, max(need, 7))
     if patch.shape[1] > width or patch.shape[0] > height:
-        raise CannotCarry(f"a picture of {width} x {height} is too narrow for the label")
+        raise CannotCarry(f"an image of {width} x {height} is too narrow for the label")
     margin = min(round(_MARGIN * shortest), height - patch.shape[0], width - patch.shape[1])
     top, left = height - margin - patch.shape[0], width - margin - patch.shape[1]
     out = frames.copy()

@@ -48,7 +48,7 @@ class AudioHashlist:
             SafetyUnavailable: not a sound.
         """
         if not isinstance(item, Audio):
-            raise SafetyUnavailable("audio_hashlist reads sound")
+            raise SafetyUnavailable("audio_hashlist reads audio")
         count = len(self._index.entries)
         return Assessment(self.look_up(item), (Coverage(NAME, "listed recordings", count, count),))
 

@@ -42,7 +42,7 @@ class AudioLikeness:
             SafetyUnavailable: not a sound.
         """
         if not isinstance(item, Audio):
-            raise SafetyUnavailable("audio_likeness reads sound")
+            raise SafetyUnavailable("audio_likeness reads audio")
         count = item.samples.shape[0] * item.samples.shape[1]
         return Assessment(self.find(item), (Coverage(NAME, "samples", count, count),))
 

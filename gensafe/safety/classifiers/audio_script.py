@@ -54,7 +54,7 @@ class AudioScript:
             SafetyUnavailable: not a sound.
         """
         if not isinstance(item, Audio):
-            raise SafetyUnavailable("audio_script reads sound")
+            raise SafetyUnavailable("audio_script reads audio")
         mix = item.samples.mean(axis=0, dtype=np.float64)
         mono = resample_poly(mix, RATE, item.rate) if item.rate != RATE else mix
         match = self._matcher.match(mono.astype(np.float32), self._script)

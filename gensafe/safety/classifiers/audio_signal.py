@@ -65,7 +65,7 @@ class AudioSignal:
             SafetyUnavailable: not a sound of float32 (channels, n).
         """
         if not isinstance(item, Audio):
-            raise SafetyUnavailable("audio_signal reads sound")
+            raise SafetyUnavailable("audio_signal reads audio")
         return Assessment(sound_findings(item, stage, track=False), sound_coverage(NAME, item))
 
 
@@ -91,7 +91,7 @@ def sound_findings(audio: Audio, stage: Stage, *, track: bool, classifier: str =
     """
     samples = audio.samples
     if samples.ndim != 2 or 0 in samples.shape or samples.dtype != np.float32 or audio.rate < 1:
-        raise SafetyUnavailable("a sound is float32 (channels, n)")
+        raise SafetyUnavailable("audio is float32 (channels, n)")
     ours = stage is Stage.OUTPUT
     found: list[Finding] = []
 
@@ -100,13 +100,13 @@ def sound_findings(audio: Audio, stage: Stage, *, track: bool, classifier: str =
 
     # 1. values that are no numbers: nothing else can be said
     if not np.isfinite(samples).all():
-        add("bad", 1.0, "the sound holds values that are not numbers")
+        add("bad", 1.0, "the audio contains values that are not numbers")
         return tuple(found)
     # 2. silence
     centred = samples - samples.mean(axis=1, keepdims=True)
     if float(np.sqrt((centred.astype(np.float64) ** 2).mean(axis=1)).max()) < SILENT:
         if not track:
-            add("bad", 1.0 if ours else 0.2, "the sound is silent")
+            add("bad", 1.0 if ours else 0.2, "the audio is silent")
         return tuple(found)
     # 3. damage: offset, clipping
     offset = float(np.abs(samples.mean(axis=1)).max())

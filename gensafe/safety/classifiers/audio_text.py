@@ -72,7 +72,7 @@ class AudioText:
             SafetyUnavailable: not a sound, or the transcriber or a text classifier failed.
         """
         if not isinstance(item, Audio):
-            raise SafetyUnavailable("audio_text reads sound")
+            raise SafetyUnavailable("audio_text reads audio")
         return Assessment(self.listen(item, stage), self._coverage(item))
 
     def listen(self, item: Audio, stage: Stage) -> tuple[Finding, ...]:

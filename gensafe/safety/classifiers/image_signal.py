@@ -48,7 +48,7 @@ class ImageSignal:
             raise SafetyUnavailable("image_signal reads images")
         pixels = item.pixels
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
-            raise SafetyUnavailable("a picture is uint8 (H, W, 3)")
+            raise SafetyUnavailable("an image is uint8 (H, W, 3)")
         area = pixels.shape[0] * pixels.shape[1]
         return Assessment(picture_findings(pixels, stage), (Coverage(NAME, "pixels", area, area),))
 
@@ -58,9 +58,9 @@ def picture_findings(pixels: NDArray[np.uint8], stage: Stage) -> tuple[Finding, 
     ours = stage is Stage.OUTPUT
     height, width = (max(2, -(-side // CELL)) for side in pixels.shape[:2])
     if is_blank(shrink(pixels[None], height, width)[0]):
-        return (Finding("bad", BLANK_SCORE if ours else ELSEWHERE_SCORE, NAME, "the picture is one plain colour"),)
+        return (Finding("bad", BLANK_SCORE if ours else ELSEWHERE_SCORE, NAME, "the image is one plain colour"),)
     if is_noise(pixels):
-        return (Finding("bad", NOISE_SCORE if ours else ELSEWHERE_SCORE, NAME, "the picture is white noise"),)
+        return (Finding("bad", NOISE_SCORE if ours else ELSEWHERE_SCORE, NAME, "the image is white noise"),)
     return ()
 
 

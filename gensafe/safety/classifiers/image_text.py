@@ -87,7 +87,7 @@ def _in_picture(finding: Finding, pieces: list[tuple[str, Box]], shape: tuple[in
         at = end + 1
         if not finding.spans or any(s.start < end and s.end > start for s in finding.spans):
             boxes.append(box)
-    detail = f"in text read from the picture: {finding.detail}" if finding.detail else "in text read from the picture"
+    detail = f"in text read from the image: {finding.detail}" if finding.detail else "in text read from the image"
     return replace(finding, classifier=NAME, detail=detail, spans=(), boxes=tuple(boxes))
 
 

@@ -69,7 +69,7 @@ class VideoHashlist:
             raise SafetyUnavailable("video_hashlist reads video")
         check_video(item)
         count = len(self._sizes)
-        return Assessment(self.look_up(item), (Coverage(NAME, "listed clips", count, count),))
+        return Assessment(self.look_up(item), (Coverage(NAME, "listed videos", count, count),))
 
     def look_up(self, item: Video) -> tuple[Finding, ...]:
         """One finding for each listed clip of which 80 % of the frames are in this one."""

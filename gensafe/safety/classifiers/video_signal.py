@@ -139,7 +139,7 @@ def _broken_findings(frames: NDArray[np.uint8], small: NDArray[np.uint8], stage:
     if any(blank):
         notes.append(Finding("bad", 0.1, NAME, f"{sum(blank)} of {len(blank)} frames are one plain colour"))
     if len(small) > 1 and frozen_share(small) == 1.0:
-        notes.append(Finding("bad", 0.2, NAME, "nothing moves in the whole clip"))
+        notes.append(Finding("bad", 0.2, NAME, "nothing moves in the whole video"))
     return notes
 
 

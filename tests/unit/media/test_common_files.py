@@ -102,7 +102,7 @@ def test_bytes_before_the_first_mp3_frame(stray):
     data = bytes(range(1, 255)) * (stray // 254 + 1)
     data = data[:stray].replace(b"\xff", b"\xfe") + FOLLOWING["audio/mpeg"][FOLLOWING["audio/mpeg"].find(b"\xff") :]
     assert sniff(data) == "audio/mpeg" and decode(data).samples.shape[1] > 23_000
-    assert oddities(data) == (f"{stray} bytes before the first frame are not sound",)
+    assert oddities(data) == (f"{stray} bytes before the first frame are not audio",)
 
 
 # --- named by tracks ------------------------------------------------------------------------------------------------
@@ -474,7 +474,7 @@ def test_a_photo_of_a_phone_is_one_picture_with_parts(attributes, kind):
 def test_an_index_to_nothing_is_noted():
     data = multi_picture(MAIN, (0x050000, SMALL), stale=True)
     (main,) = read_parts(data)
-    assert main.notes == ("its index names further pictures that are not in the file",)
+    assert main.notes == ("its index names further images that are not in the file",)
 
 
 def test_a_damaged_second_picture_is_named():
@@ -510,7 +510,7 @@ def test_white_on_transparent_is_seen_on_black(kind):
     main, *others = read_parts(data)
     assert main.media.pixels.min() == 255
     looks = {p.name: p.media.pixels for p in others}
-    black = looks["the picture on black"]
+    black = looks["the image on black"]
     assert black[20, 30].tolist() == [255] * 3 and black[0, 0].tolist() == [0] * 3
     assert all(p.view for p in others)
 

@@ -325,4 +325,4 @@ def test_drawn_subtitles_block_the_file_as_unread(runner, kind):
     got, verdict = judged(runner, out.getvalue())
     assert isinstance(got, Video)
     assert verdict.action is Action.BLOCK and not verdict.releasable
-    assert any("subtitle track" in e and "drawn as pictures" in e for e in verdict.errors), verdict.errors
+    assert any("subtitle track" in e and "drawn as images" in e for e in verdict.errors), verdict.errors

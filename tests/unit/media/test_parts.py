@@ -98,8 +98,8 @@ def test_second_tracks_are_read():
     assert decode(data).audio is not None
     main, picture, sound = read_parts(data)
     assert isinstance(main.media, Video) and main.media.frames.mean() == pytest.approx(90, abs=2)
-    assert picture.name == "picture track 2 (vp9)" and picture.media.frames.mean() == pytest.approx(45, abs=2)
-    assert sound.name.startswith("sound track 4 (aac")
+    assert picture.name == "video track 2 (vp9)" and picture.media.frames.mean() == pytest.approx(45, abs=2)
+    assert sound.name.startswith("audio track 4 (aac")
     spectrum = np.abs(np.fft.rfft(sound.media.samples[0, 2000:6000]))
     assert spectrum.argmax() * 16000 / 4000 == pytest.approx(16000 / (4 * np.pi), abs=10)
 
@@ -151,7 +151,7 @@ def test_a_cover_picture_is_read():
     if mp3[:3] == b"ID3":
         mp3 = mp3[10 + sum((v & 127) << shift for v, shift in zip(mp3[6:10], (21, 14, 7, 0), strict=True)) :]
     _, cover = read_parts(b"ID3\x03\x00\x00" + size + frame + mp3)
-    assert cover.name == "cover picture"
+    assert cover.name == "cover image"
     assert tuple(cover.media.pixels[8, 8]) == (200, 30, 30)
 
 

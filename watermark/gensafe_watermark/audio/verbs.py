@@ -85,9 +85,9 @@ def embed(
     _check_payload(payload, strength)
     prf.check_key(key)
     if x.shape[1] < detector.SHORTEST / RATE * rate:
-        raise CannotCarry("the clip is shorter than half a second", field="samples")
+        raise CannotCarry("the audio is shorter than half a second", field="samples")
     if float(np.mean(x.astype(np.float64) ** 2)) < detector.QUIETEST:
-        raise CannotCarry("the clip is silent (below -90 dBFS)", field="samples")
+        raise CannotCarry("the audio is silent (below -90 dBFS)", field="samples")
     phase = _phase(x.shape[1] / rate, payload, key)
     second_best: tuple[int, NDArray[np.float32]] | None = None
     for attempt in range(_TRIES):
@@ -104,7 +104,7 @@ def embed(
         if worth and (second_best is None or worth >= second_best[0]):
             second_best = worth, marked
     if second_best is None:
-        raise CannotCarry("the mark is not found again: the clip is too short or leaves it no room", field="samples")
+        raise CannotCarry("the mark is not found again: the audio is too short or leaves it no room", field="samples")
     return second_best[1]
 
 

@@ -72,7 +72,7 @@ def strange(text: str) -> str:
 def _shape(size: tuple[int, ...]) -> str:
     height, width = size
     if not (SIDES[0] <= height <= SIDES[1] and SIDES[0] <= width <= SIDES[1] and abs(height - width) <= height // 8):
-        return f"a picture of {width} x {height}, not about 256 x 256"
+        return f"an image of {width} x {height}, not about 256 x 256"
     return ""
 
 
@@ -80,7 +80,7 @@ def _length(sound: Audio, samples: int) -> str:
     count, rate = sound.samples.shape[-1], sound.rate
     seconds, wanted = count / max(rate, 1), samples / 16000
     if not count or abs(seconds - wanted) > SLACK * wanted:
-        return f"a sound of {seconds:.2f} s, not {wanted:g} s"
+        return f"audio of {seconds:.2f} s, not {wanted:g} s"
     return "" if bool(np.isfinite(sound.samples).all()) else "samples that are no numbers"
 
 
@@ -88,11 +88,11 @@ def _film(film: Video, tokenizer: UniversalTokenizer) -> str:
     c = tokenizer.config
     count = c.video_chunks * c.video_frames
     if len(film.frames) != count or abs(film.fps - c.video_fps) > SLACK * c.video_fps:
-        return f"a film of {len(film.frames)} frames at {film.fps:g} a second, not {count} at {c.video_fps}"
+        return f"a video of {len(film.frames)} frames at {film.fps:g} a second, not {count} at {c.video_fps}"
     if film.audio is None:
-        return "a film without a sound track"
+        return "a video without an audio track"
     if len(_channels(film.audio)) > 1:
-        return "a film whose channels differ"
+        return "a video whose channels differ"
     return _shape(film.frames.shape[1:3]) or _length(film.audio, c.video_chunks * c.video_audio_tokens * c.audio_hop)
 
 

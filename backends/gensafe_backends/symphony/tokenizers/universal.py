@@ -172,7 +172,7 @@ class UniversalTokenizer:
         """
         c = self.config
         if audio.samples.size == 0 or audio.rate <= 0:
-            raise UnsupportedMedia("a sound must hold samples at a positive rate")
+            raise UnsupportedMedia("audio must have samples at a positive rate")
         mono = np.asarray(audio.samples, dtype=np.float64).reshape(-1, audio.samples.shape[-1]).mean(axis=0)
         if audio.rate != c.audio_rate:
             common = gcd(audio.rate, c.audio_rate)
