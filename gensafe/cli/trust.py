@@ -79,4 +79,7 @@ def _holds(kept: TrustList | RevocationList) -> str:
     from gensafe.provenance.revocation import describe
     from gensafe.provenance.trust import TrustList
 
-    return f"{kept.pem.count(b'BEGIN CERTIFICATE')} roots" if isinstance(kept, TrustList) else describe(kept)
+    if not isinstance(kept, TrustList):
+        return describe(kept)
+    count = kept.pem.count(b"BEGIN CERTIFICATE")
+    return f"{count} root{'' if count == 1 else 's'}"
