@@ -214,7 +214,7 @@ BODY = (8000 * np.sin(np.arange(4000) / 9)).astype("<i2").tobytes()
 def test_placeholder_lengths_of_streams(claimed):
     data = wave(BODY, claimed)
     assert decode(data).samples.shape == (1, 4000)
-    assert oddities(data) == ("the header does not say how long the sound is; it was read to the end of the file",)
+    assert oddities(data) == ("the header does not say how long the audio is; it was read to the end of the file",)
 
 
 @pytest.mark.parametrize("claimed", [len(BODY) + 2, 2 * len(BODY), 100_000_000, 0x7FFEFFFF])
