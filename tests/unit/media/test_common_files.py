@@ -461,7 +461,7 @@ MAIN = saved(PHOTO, "JPEG")
 
 
 @pytest.mark.parametrize(
-    ("attributes", "kind"), [(0x050000, "gain map"), (0x010001, "preview"), (0x020002, "picture for")]
+    ("attributes", "kind"), [(0x050000, "gain map"), (0x010001, "preview"), (0x020002, "image for")]
 )
 def test_a_photo_of_a_phone_is_one_picture_with_parts(attributes, kind):
     data = multi_picture(MAIN, (attributes, SMALL))
