@@ -24,6 +24,7 @@ from gensafe.keys import KeyRing, Role, pki
 from gensafe.pipeline import CallControl, Released, open_chain, run
 from gensafe.pipeline.assemble import PASSPHRASE_VARIABLE
 from gensafe.provenance.trust_lists import SIGNERS, TIME_STAMPS, TrustFolder, store_trust_list
+from gensafe.server.health import Health, probe
 from gensafe.verify import open_context, verify_bytes
 
 ASSETS = Path(__file__).parents[2] / "assets"
@@ -119,7 +120,12 @@ def test_token_outside_stamp_and_own_chain_are_proved_and_a_removed_token_releas
         assert "token 'gensafe'" in chain.signing.problems()[0] and chain.signing.down
         events = [e.entry["event"] for e in chain.log.entries()][before:]
         assert "generation.failed" in events and "generation.released" not in events
+        state = Health()
+        state.probed(probe(chain))  # it was ready while nothing could be signed
+        assert not state.ready and state.can_log and "token 'gensafe'" in state.problems["signing"]
         token.bring_back()
+        state.probed(probe(chain))  # nobody is sent here to show that it works again
+        assert state.ready and not chain.signing.down
         assert isinstance(make(chain), Released)
         assert chain.signing.problems() == ()
 

@@ -123,6 +123,27 @@ def test_when_all_are_left_alone_signing_fails_at_once_and_says_why(authority, b
     assert tsa.down
 
 
+def test_an_authority_that_answers_again_when_it_is_asked_has_no_problem(authority, bench):
+    """``ask_all`` kept the old problem: doctor and health named an authority that works."""
+    handler, url = authority
+    now = [0.0]
+    handler.down.add("/first")
+    tsa = client(bench, f"{url}/first", clock=lambda: now[0])
+    for _ in range(FAILURES_TO_OPEN):
+        assert tsa.ask_all()
+    assert tsa.down
+    handler.down.clear()
+    tsa.ask_rested()
+    assert tsa.down and handler.asked.count("/first") == FAILURES_TO_OPEN  # left alone
+    now[0] += REST_S + 1
+    tsa.ask_rested()
+    assert not tsa.down and tsa.problems() == ()
+    handler.down.add("/first")
+    assert tsa.ask_all()
+    handler.down.clear()
+    assert tsa.ask_all() == ()
+
+
 def test_nobody_there(bench):
     with pytest.raises(SigningFailed, match="cannot be reached"):
         client(bench, "http://127.0.0.1:9/").stamp(bytes(32))

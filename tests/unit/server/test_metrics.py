@@ -285,6 +285,13 @@ def test_every_query_names_metrics_that_exist(everything):
     assert asked - names(everything) == set()
 
 
+def test_every_query_names_outcomes_and_results_that_exist():
+    known = {"outcome": set(OUTCOMES), "result": {"clear", "found", "failed"}}
+    for label, values in known.items():
+        asked = {v for q in queries() for m in re.findall(rf'{label}=~?"([^"]+)"', q) for v in m.split("|")}
+        assert asked and asked <= values
+
+
 def test_the_dashboard_shows_every_metric(everything):
     asked = {name.removesuffix("_bucket") for query in queries() for name in NAME.findall(query)}
     ours = {family.name for family in everything.registry.collect() if family.name.startswith("gensafe_")}
