@@ -173,7 +173,7 @@ def shots():
 
 def test_upload_verdict_and_nothing_from_elsewhere(site, browser, picture):
     browser.open(f"{site}/verify")
-    assert browser.evaluate("document.querySelector('label[for=file]').textContent").startswith("Picture")
+    assert browser.evaluate("document.querySelector('label[for=file]').textContent").startswith("Image")
     browser.upload(picture)
     assert browser.evaluate("document.getElementById('verdict').textContent") == "Nothing was found"
     assert browser.evaluate("document.querySelectorAll('tbody tr').length") >= 10
@@ -200,7 +200,7 @@ def test_fits_a_phone(site, browser, picture):
 
 def test_ingredients_and_a_recovered_manifest_are_shown(browser, tmp_path):
     """A real deployment: a file made from others with hostile titles, and a copy whose credentials were removed."""
-    parts = load_module("verify_parts", TESTS / "unit" / "verify" / "conftest.py")
+    parts = load_module("verify_parts", TESTS / "unit" / "conftest.py")
     bench = parts.samples_module.make_bench(tmp_path / "keys")
     registry = Registry.open(tmp_path / "registry", kek=bench.ring.kek())
     log = AuditLog.open(tmp_path / "log", origin=bench.ring.origin, key=bench.ring.checkpoint_private_key())
@@ -224,7 +224,7 @@ def test_ingredients_and_a_recovered_manifest_are_shown(browser, tmp_path):
             browser.screenshot(shots() / "verify-ingredients.png")
         browser.open(f"{site}/verify")  # a fresh page: the old verdict must not be taken for the new one
         browser.upload(tmp_path / "copy.jpg")
-        assert browser.evaluate("document.querySelector('h1').textContent").startswith("Proved by recovery")
+        assert browser.evaluate("document.querySelector('h1').textContent").startswith("Made from an output of this service")
         assert "GenSafe development signer" in browser.evaluate("document.querySelector('main').textContent")
         if shots():
             browser.screenshot(shots() / "verify-recovered.png")
@@ -232,7 +232,7 @@ def test_ingredients_and_a_recovered_manifest_are_shown(browser, tmp_path):
 
 def test_the_classifiers_page_asks_for_a_key_and_shows_the_verdict(browser, tmp_path):
     """The browser answers the challenge by itself, sends the file, fetches the picture: seen wide and on a phone."""
-    classify = load_module("classify_parts", TESTS / "unit" / "verify" / "test_http_classify.py")
+    classify = load_module("classify_parts", TESTS / "unit" / "server" / "test_http_classify.py")
     digest = hashlib.sha256(b"alpha").hexdigest()
     (tmp_path / "keys.txt").write_text(f"sha256:{digest} acme classify\n")
     (tmp_path / "letter.png").write_bytes(classify.letter())
