@@ -224,7 +224,8 @@ def test_ingredients_and_a_recovered_manifest_are_shown(browser, tmp_path):
             browser.screenshot(shots() / "verify-ingredients.png")
         browser.open(f"{site}/verify")  # a fresh page: the old verdict must not be taken for the new one
         browser.upload(tmp_path / "copy.jpg")
-        assert browser.evaluate("document.querySelector('h1').textContent").startswith("Made from an output of this service")
+        said = browser.evaluate("document.querySelector('h1').textContent")
+        assert said.startswith("Made from an output of this service")
         assert "GenSafe development signer" in browser.evaluate("document.querySelector('main').textContent")
         if shots():
             browser.screenshot(shots() / "verify-recovered.png")

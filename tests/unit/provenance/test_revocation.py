@@ -220,7 +220,7 @@ def test_from_the_command_line(house, tmp_path, capsys):
     assert main(["verify", str(tmp_path / "photo.png"), *data]) == 0
     assert main(["trust", "import", str(tmp_path / "acme.crl"), "--kind", "revocations", "--name", "acme", *data]) == 0
     assert "1 revoked by" in capsys.readouterr().out
-    assert main(["verify", str(tmp_path / "photo.png"), *data]) == 4
+    assert main(["verify", "--verbose", str(tmp_path / "photo.png"), *data]) == 4
     assert "revoked on" in capsys.readouterr().out
     assert main(["trust", "list", *data]) == 0
     assert "revocations  acme" in capsys.readouterr().out
