@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +15,7 @@ from gensafe.core.config import AuditConfig, Config, check_config
 from gensafe.core.errors import ConfigError
 from gensafe.keys import KeyRing
 from gensafe.registry import Registry
-from gensafe.server import app
+from gensafe.server import watch
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 START = 1_790_000_000_000
@@ -83,24 +82,18 @@ def test_a_crash_after_the_tombstone_is_finished_by_the_next_run(log: AuditLog, 
     assert log.unpruned(512) == 0
 
 
-@pytest.mark.asyncio
-async def test_the_server_does_it_at_start(log: AuditLog, tmp_path: Path):
+def test_the_server_does_it_unless_something_is_on_hold(log: AuditLog, tmp_path: Path):
+    """The step that ``gensafe.server.watch`` runs at start and once a day."""
     kek = KeyRing.open(tmp_path / "keys").kek()
     with Registry.open(tmp_path / "registry", kek=kek) as registry:
         config = Config(audit=AuditConfig(keep_days=5))
         chain = SimpleNamespace(log=log, registry=registry, config=config, clock=Clock(START + 40 * DAY_MS))
-        for hold, left in (("a", 605), ("", 605 - 512 + 1)):
-            if hold:
-                registry.set_hold(hold, "all")
-            else:
-                registry.release_hold("a")
-            stop = asyncio.Event()
-            task = asyncio.create_task(app._watch_retention(chain, stop))
-            while not hold and log.size == 605:
-                await asyncio.sleep(0.01)
-            stop.set()
-            await task
-            assert log.unpruned(log.size) == left
+        registry.set_hold("a", "all")
+        watch._retention(chain)
+        assert log.unpruned(log.size) == 605
+        registry.release_hold("a")
+        watch._retention(chain)
+        assert log.unpruned(log.size) == 605 - 512 + 1
 
 
 def test_a_negative_period_is_refused():
