@@ -128,6 +128,11 @@ class AsyncClient:
         """Judge a batch of items."""
         return await self.unary(self.safety.Classify, safety_pb2.ClassifyRequest(items=items))
 
+    async def models(self) -> list[generation_pb2.Model]:
+        """The models that the server offers, with the engine that serves each and what it takes and gives."""
+        answer = await self.unary(self.generation.ListModels, generation_pb2.ListModelsRequest())
+        return list(answer.models)
+
     async def proof(self, record_id: str) -> audit_pb2.GetProofResponse:
         """Fetch the offline proof of a record."""
         return await self.unary(self.audit.GetProof, audit_pb2.GetProofRequest(record_id=record_id))
