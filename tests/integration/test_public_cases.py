@@ -52,7 +52,7 @@ def classify(number: str, name: str, code: int = ALLOW, says: str = "", never: s
 
 
 def trusted(number: str, name: str, code: int, says: str = "", never: str = "Traceback") -> Row:
-    return Row(number, f"verify {{}}/{name} --data-dir DATA --trust-anchors {{}}/root.pem", code, says, never)
+    return Row(number, f"verify --verbose {{}}/{name} --data-dir DATA --trust-anchors {{}}/root.pem", code, says, never)
 
 
 ROWS = [
