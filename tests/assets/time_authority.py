@@ -18,6 +18,15 @@ from gensafe.core.clock import SystemClock
 from gensafe.provenance import LocalTimeStamper
 
 
+class Quiet(http.server.ThreadingHTTPServer):
+    """Says nothing about clients that went away: printing a traceback parses code, which Python 3.11 does not do safely
+    beside a test that is being imported in another thread.
+    """
+
+    def handle_error(self, request, client_address):
+        pass
+
+
 class Authority(http.server.BaseHTTPRequestHandler):
     tsa = None
     asked: ClassVar[list] = []  # paths, in order
@@ -53,7 +62,7 @@ class Authority(http.server.BaseHTTPRequestHandler):
 def serving(tsa):
     """(handler class, address) of an authority in a thread."""
     handler = type("Handler", (Authority,), {"tsa": tsa, "asked": [], "down": set()})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = Quiet(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     server.block_on_close = False
     thread = threading.Thread(target=server.serve_forever, daemon=True)
