@@ -17,7 +17,7 @@ def data(tmp_path, capsys):
 
 
 def test_every_change_of_a_key_answers_in_json(data, capsys):
-    """Seen: "unrecognized arguments: --json", exit 64."""
+    """The old code had no such option: "unrecognized arguments: --json", exit 64."""
     assert main(["keys", "rotate", "claim", "--json", *data]) == 0
     rotated = json.loads(capsys.readouterr().out)
     assert (rotated["event"], rotated["key"]["role"], rotated["log_index"] >= 0) == ("rotated", "claim", True)
@@ -26,7 +26,7 @@ def test_every_change_of_a_key_answers_in_json(data, capsys):
 
 
 def test_help_names_the_keys_that_list_shows(data, capsys):
-    """Seen: "the four separate keys", where the list shows five."""
+    """The help said "the four separate keys", where the list shows five."""
     assert main(["keys", "list", "--json", *data]) == 0
     roles = {key["role"] for key in json.loads(capsys.readouterr().out)}
     assert main(["keys", "--help"]) == 0
@@ -36,7 +36,7 @@ def test_help_names_the_keys_that_list_shows(data, capsys):
 
 
 def test_trust_lists(data, tmp_path, capsys):
-    """Seen: an empty list printed nothing, one root was "1 roots", import and remove had no --json."""
+    """Before, as read: an empty list printed nothing, one root was "1 roots", import and remove had no --json."""
     assert main(["trust", "list", *data]) == 0
     said = capsys.readouterr()
     assert (said.out, "no trust lists" in said.err) == ("", True)

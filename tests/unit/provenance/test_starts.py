@@ -1,6 +1,7 @@
 """Files that begin as players accept it and the C2PA library does not: no manifest is none, an intact one is intact.
 
-Seen on commit d7b3f2e: each MP4 here was ALTERED, "the manifest cannot be read: expected box type ftyp", exit 1.
+Seen before the mend, on the command line: an MP4 like these was ALTERED, exit 1, "the manifest cannot be read: expected
+box type ftyp".
 """
 
 import pytest
