@@ -72,7 +72,9 @@ async def _one(stub: rpc.GenerationServiceAsyncStub, modality: str, call_s: floa
     except grpc.aio.AioRpcError as error:
         return f"{error.code().name} {error.details()}"
     kind = last.WhichOneof("event") if last is not None else "nothing"
-    return f"blocked {list(last.blocked.verdict.errors)[:2]}" if last is not None and kind == "blocked" else str(kind)
+    if last is not None and kind == "blocked":
+        return f"blocked {last.blocked.reason} {list(last.blocked.verdict.errors)[:2]}"
+    return str(kind)
 
 
 def contradictions(data: Path) -> list[str]:

@@ -100,6 +100,8 @@ class ProcessBackend:
                     raise error_in(message)
                 if message["event"] == "end":
                     self._failures = 0
+                    if asked_to_stop:  # it finished before the wish reached it: nobody waits for the result
+                        raise Cancelled("the request was cancelled")
                     return
                 if asked_to_stop:
                     continue  # what it made since nobody waits for

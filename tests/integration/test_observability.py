@@ -86,9 +86,12 @@ def test_prometheus_finds_every_series(used, tmp_path):
 
 def ask(url: str, query: str) -> list:
     try:
-        answer = httpx.get(f"{url}/api/v1/query", params={"query": query}).json()
+        said = httpx.get(f"{url}/api/v1/query", params={"query": query})
     except httpx.TransportError:  # it is still starting
         return []
+    if said.status_code == 503:  # "Service Unavailable" in plain text: it listens and is not ready yet
+        return []
+    answer = said.json()
     assert answer["status"] == "success" or answer["errorType"] == "unavailable", answer
     return answer.get("data", {}).get("result", [])
 

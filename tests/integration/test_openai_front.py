@@ -6,6 +6,7 @@ Before this front every call of that SDK was ``NotFoundError 404`` (``/v1`` was 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.client
 import json
@@ -397,18 +398,21 @@ def keyed(engine, tmp_path_factory, server_process):
     assert server.stop() == 0, server.log
 
 
-def test_keys_tenants_and_rate(keyed, engine):
+@pytest.fixture
+def client_with(keyed):
+    """The SDK with a key, closed afterwards: a socket left open fails whichever test the collector runs in."""
+    with contextlib.ExitStack() as opened:
+        yield lambda key: opened.enter_context(openai.OpenAI(base_url=keyed.http + "/v1", api_key=key, max_retries=0))
+
+
+def test_keys_tenants_and_rate(keyed, engine, client_with):
     engine.says(CHAT, said(WORDS, USAGE))
-
-    def client(key: str) -> openai.OpenAI:
-        return openai.OpenAI(base_url=keyed.http + "/v1", api_key=key, max_retries=0)
-
     with pytest.raises(openai.AuthenticationError) as unknown:
-        client("wrong").models.list()
+        client_with("wrong").models.list()
     assert unknown.value.code == "invalid_api_key" and unknown.value.request_id
     with pytest.raises(openai.PermissionDeniedError):
-        client("v").chat.completions.create(model="lamp-1", messages=ASK)
-    acme = client("acme-key")
+        client_with("v").chat.completions.create(model="lamp-1", messages=ASK)
+    acme = client_with("acme-key")
     facts = acme.chat.completions.create(model="lamp-1", messages=ASK).gensafe
     file_url = keyed.http + facts["file_url"]
     assert httpx.get(file_url).status_code == 401
@@ -416,7 +420,7 @@ def test_keys_tenants_and_rate(keyed, engine):
     assert httpx.get(file_url, headers={"authorization": "Bearer acme-key"}).status_code == 200
     same = {"Idempotency-Key": "k"}  # one key of two tenants: two outputs
     mine = acme.chat.completions.create(model="lamp-1", messages=ASK, extra_headers=same).gensafe
-    theirs = client("beta-key").chat.completions.create(model="lamp-1", messages=ASK, extra_headers=same).gensafe
+    theirs = client_with("beta-key").chat.completions.create(model="lamp-1", messages=ASK, extra_headers=same).gensafe
     assert mine["record_id"] != theirs["record_id"]
     acme.chat.completions.create(model="lamp-1", messages=ASK)  # the third within a moment, of three a minute
     with pytest.raises(openai.RateLimitError) as spent:

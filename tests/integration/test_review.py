@@ -145,7 +145,7 @@ def test_a_rejected_output_is_destroyed_and_its_request_stays_blocked(config, st
     place = ["--config", str(config), "--data-dir", str(server.data_dir)]
     assert main([*report, str(tmp_path / "report.json"), *place]) == 0
     duties = {d["key"]: d for d in json.loads((tmp_path / "report.json").read_text())["duties"]}
-    assert duties["iso-oversight"]["facts"] == {"held": 1, "released": 0, "rejected": 1}
+    assert duties["iso-oversight"]["facts"] == {"held": 1, "released": 0, "rejected": 1, "copies_shown": 0}
     last = entries_of(server.data_dir)[-1]
     assert last["event"] == "generation.blocked"
     assert last["review"]["decision"] == "rejected"
@@ -236,7 +236,7 @@ def test_a_text_held_across_a_key_rotation_is_found_under_the_key_it_was_sampled
         held = caught.value.held
     assert server.stop() == 0
     arguments = ("--config", str(config), "--data-dir", str(server.data_dir))
-    assert main(["keys", "rotate", "watermark", *arguments]) == 0
+    assert main(["keys", "rotate", "watermark", "--yes", *arguments]) == 0
     capsys.readouterr()
     finished = tmp_path / "finished.txt"
     assert decide(capsys, config, server.data_dir, "release", held.review_id, "-o", str(finished))[0] == 0

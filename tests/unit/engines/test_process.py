@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import signal
@@ -41,7 +42,7 @@ from gensafe.engines.process import ProcessBackend
 from gensafe.engines.wire import Channel, Closed, event_in, event_out, job_in, job_out
 from gensafe.pipeline import CallControl, Released, open_chain, run
 from gensafe.testing.backend_contract import BackendContract
-from gensafe.testing.simulator import Simulator
+from gensafe.testing.simulator import STEPS, Simulator
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +224,15 @@ def test_one_that_hangs_is_killed_after_its_grace(started, monkeypatch):
     with pytest.raises(Cancelled):
         list(events)
     assert _eventually(lambda: backend.pid == 0)
+
+
+def test_a_job_cancelled_at_its_end_is_cancelled_and_not_empty(shared):
+    """The process is done before the wish to stop reaches it. Seen before: the events ended without draft or error."""
+    came = []
+    events = shared.generate(job(), None, lambda: len(came) == STEPS)
+    came += itertools.islice(events, STEPS)
+    with pytest.raises(Cancelled):
+        next(events)
 
 
 def test_cancelling_reaches_the_process(started):
