@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 
-from benchmarks.serving.burst import burst, contradictions, patient_policy
+from benchmarks.serving.burst import PROSE, burst, contradictions, patient_policy
 
 
 def test_sixteen_at_a_time_are_all_served(start_server, write_config, tmp_path):
     limits = {"max_concurrent": 16, "max_queued": 64}
-    config = write_config(tmp_path, server=limits)
+    config = write_config(tmp_path, server=limits, options={"text": PROSE})
     config.write_text(f'{config.read_text()}[safety]\ntimeout_s = 600\npolicy = "{patient_policy(tmp_path)}"\n')
     server = start_server("--config", str(config))
     outcomes = asyncio.run(burst(server.address, ["text"] * 24 + ["audio"] * 8, call_s=3000))
