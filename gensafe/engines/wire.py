@@ -268,10 +268,11 @@ def event_in(said: Mapping[str, Any], arrays: tuple[Array, ...]) -> BackendEvent
 
 
 def error_out(error: GensafeError) -> dict[str, Any]:
-    """An error by class name, with its words."""
+    """An error by the name of its class, or of the nearest one above it that the server knows, with its words."""
     unknown = list(getattr(error, "unknown", ()))
+    known = next(kind for kind in type(error).__mro__ if getattr(errors, kind.__name__, None) is kind)
     return {
-        "error": type(error).__name__,
+        "error": known.__name__,
         "message": error.message,
         "field": error.field,
         "fix": error.fix,

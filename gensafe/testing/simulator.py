@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,8 +78,12 @@ class Simulator:
         if "unknown" in job.prompt:
             raise PromptNotUnderstood("I do not know: unknown", unknown=("unknown",))
         fail_at = self._options.get("fail_at", "")
+        if fail_at == "prompt":
+            fail_at = job.prompt.partition("fail_at=")[2]
         if fail_at == "start":
             raise BackendError("simulated failure")
+        if fail_at == "die-first":
+            _die()
         if fail_at == "crash":
             raise ZeroDivisionError("simulated bug")
         random = np.random.default_rng(job.seed)
@@ -98,7 +103,11 @@ class Simulator:
                 yield TextDelta(piece)
             else:
                 yield Progress(step + 1, STEPS)
+        if fail_at == "die-last":
+            _die()
         media: Media = Text(written) if job.modality is Modality.TEXT else self._media(job.modality, random)
+        if fail_at == "die-sending":
+            media = _deadly(media)
         sampled = f"{mark.scheme}/{mark.key_id}" if mark is not None else "not marked by sampling: no mark was given"
         yield Draft(
             media,
@@ -143,9 +152,34 @@ def _fail(how: str) -> None:
     if how == "middle":
         raise BackendError("simulated failure")
     if how == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
+        _die()
     if how == "hang":
         threading.Event().wait()
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Deadly(np.ndarray[Any, Any]):
+    """An array whose process ends when it is asked for its size: after the arrays before it were handed over."""
+
+    @property
+    def size(self) -> int:
+        _die()
+        return 0
+
+
+def _deadly(media: Media) -> Media:
+    """The medium with its last array made so that handing it over ends the process."""
+    match media:
+        case Image():
+            return Image(media.pixels.view(_Deadly))
+        case Audio():
+            return Audio(media.samples.view(_Deadly), media.rate)
+        case Video(audio=Audio() as audio):
+            return Video(media.frames, media.fps, Audio(audio.samples.view(_Deadly), audio.rate))
+    return media
 
 
 def _picture(random: np.random.Generator, shift: float) -> NDArray[np.uint8]:

@@ -37,6 +37,7 @@ class Answer:
     gate: threading.Event | None = None
     drip: float = 0.0
     cut: bool = False  # states a longer body than it sends
+    hang_up: bool = False  # reads the request and closes the connection
 
 
 class Engine(ThreadingHTTPServer):
@@ -73,6 +74,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.command, self.path, dict(self.headers), body))
         known = self.server.answers.get(f"{self.command} {self.path.removeprefix('/v1')}")
         answer = (known.pop(0) if len(known) > 1 else known[0]) if known else Answer(b"{}", 404, "application/json")
+        if answer.hang_up:
+            self.close_connection = True
+            return
         pieces = answer.pieces or (answer.body,)
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)

@@ -84,6 +84,10 @@ class OpenAiHttpBackend:
         """The configured model. Its weights lie elsewhere: no digest."""
         return {self._options.model: ""}
 
+    def alive(self, within_s: float) -> bool:
+        """Whether the server says that it works, asked now; ``within_s``: seconds it has for each of two questions."""
+        return self._wire.alive(within_s)
+
     def tokenizer(self) -> TextTokenizer | None:
         """None: the engine's tokenizer is not known."""
         return None

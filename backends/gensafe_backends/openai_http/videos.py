@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from gensafe.core.errors import BackendError, GensafeError, InvalidRequest
+from gensafe.core.errors import BackendError, BackendUnavailable, GensafeError, InvalidRequest
 from gensafe.core.types import GenerationJob, Image, Media, Modality, Progress, Text
 from gensafe.media.codecs import encode
 from gensafe_backends.openai_http.chat import prompt_text
 from gensafe_backends.openai_http.media import medium, named
 from gensafe_backends.openai_http.options import Options
-from gensafe_backends.openai_http.wire import Emit, Wire, error_names
+from gensafe_backends.openai_http.wire import Emit, NotTaken, Wire, error_names
 
 FIRST_POLL_S: Final = 1.0  # seconds; films take minutes. Chosen by eye, not measured
 SLOWEST_POLL_S: Final = 5.0  # seconds; the most that a finished film waits to be fetched. Chosen by eye, not measured
@@ -36,9 +36,11 @@ async def film(wire: Wire, options: Options, job: GenerationJob, seed: int, emit
         await _finished(wire, name, started, emit)
         async with wire.answer("GET", f"/videos/{name}/content") as response:
             data = await wire.body(response)
-    except BaseException:
+    except BaseException as error:
         with suppress(GensafeError, asyncio.CancelledError, TimeoutError):
             await asyncio.wait_for(asyncio.shield(wire.json("DELETE", f"/videos/{name}", retry=False)), DELETE_S)
+        if isinstance(error, NotTaken):  # a question about a job; the job itself was taken
+            raise BackendUnavailable(error.message, fix=error.fix) from error
         raise
     emit(medium(data, Modality.VIDEO))
 

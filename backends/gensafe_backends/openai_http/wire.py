@@ -29,14 +29,29 @@ T = TypeVar("T")
 
 POLL_S: Final = 0.1  # a cancelled caller is noticed within this, and the socket closed
 MAX_RESPONSE: Final = 512 << 20  # bytes of one answer: a minute of film fits, a flood does not
+TOO_MANY: Final = 429  # RFC 6585
 MAX_ERROR: Final = 64 << 10  # bytes of an error's body: only its names are read from it. A round number, not measured
 # too many requests (RFC 6585), bad gateway, unavailable, gateway time-out (RFC 9110)
 TRY_AGAIN: Final = frozenset({429, 502, 503, 504})
 BACKOFF_S: Final = 0.5  # doubled at every try, with up to as much again at random
 _WORD: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")  # what of an engine's error is repeated: names, never sentences
 
+NO_SUCH_PAGE: Final = frozenset({401, 403, 404, 405})  # a server that lives but does not tell its health here
+SERVER_ERROR: Final = 500  # this status and above: the fault is the server's (RFC 9110)
+
 Emit = Callable[[T], None]
 Work = Callable[[Emit[T]], Coroutine[Any, Any, None]]
+
+
+class NotTaken(BackendUnavailable):
+    """The engine did not take the request, so another one may be asked without doing anything twice.
+
+    ``sent``: it may have read the request before it hung up. ``busy``: it works, but has too much to do.
+    """
+
+    def __init__(self, message: str, *, fix: str | None = None, sent: bool = False, busy: bool = False) -> None:
+        super().__init__(message, fix=fix)
+        self.sent, self.busy = sent, busy
 
 
 class Wire:
@@ -89,6 +104,23 @@ class Wire:
         finally:
             future.cancel()
 
+    def alive(self, within_s: float) -> bool:
+        """Whether the server says that it works: ``/health`` beside ``/v1``, or where that is not known ``/models``."""
+
+        async def ask() -> bool:
+            for address in (self._options.base.rpartition("/")[0] + "/health", self._options.base + "/models"):
+                async with self._http().stream("GET", address, timeout=within_s) as response:
+                    if response.status_code not in NO_SUCH_PAGE:
+                        return response.status_code < SERVER_ERROR
+            return True
+
+        future = asyncio.run_coroutine_threadsafe(ask(), self._started())
+        try:
+            return future.result(2 * within_s)
+        except (httpx.HTTPError, TimeoutError):
+            future.cancel()
+            return False
+
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
@@ -129,7 +161,8 @@ class Wire:
         after ``Retry-After`` if the engine says so.
 
         Raises:
-            BackendUnavailable: the engine is not reached, overloaded or broke off.
+            NotTaken: the engine is not reached, overloaded, or hung up before it answered.
+            BackendUnavailable: it did not answer in time, or broke off.
             BackendError: any other status than 2xx; the engine's error type and code are named, never its words.
         """
         tries = self._options.retries if retry else 0
@@ -141,9 +174,11 @@ class Wire:
                 if attempt < tries:
                     await asyncio.sleep(_pause(attempt))
                     continue
-                raise BackendUnavailable(f"the engine cannot be reached: {type(error).__name__}") from error
-            except httpx.HTTPError as error:
+                raise NotTaken(f"the engine cannot be reached: {type(error).__name__}") from error
+            except httpx.TimeoutException as error:  # it has the request and may be working on it
                 raise BackendUnavailable(f"the engine did not answer: {type(error).__name__}") from error
+            except httpx.HTTPError as error:
+                raise NotTaken(f"the engine did not answer: {type(error).__name__}", sent=True) from error
             try:
                 if response.is_success:
                     with _broken_off():
@@ -246,10 +281,12 @@ async def _refusal(response: httpx.Response) -> GensafeError:
         document = json.loads(bytes(body))
         if isinstance(document, Mapping):
             names = error_names(document.get("error", document))
-    kind = BackendUnavailable if response.status_code in TRY_AGAIN else BackendError
+    said = f"the engine answered with status {response.status_code}{names}"
     wait = _retry_after(response)
     fix = f"retry after {wait:g} s" if wait is not None else None
-    return kind(f"the engine answered with status {response.status_code}{names}", fix=fix)
+    if response.status_code in TRY_AGAIN:
+        return NotTaken(said, fix=fix, busy=response.status_code == TOO_MANY)
+    return BackendError(said, fix=fix)
 
 
 def _retry_after(response: httpx.Response) -> float | None:

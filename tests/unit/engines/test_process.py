@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import pickle
 import signal
 import socket
+import struct
+import tempfile
 import threading
 import time
 from typing import ClassVar
@@ -138,6 +141,29 @@ def test_a_job_arrives_whole():
     with pytest.raises(Closed):
         receiver.receive()
     receiver.close()
+
+
+def test_a_message_cut_anywhere_is_no_message():
+    """An engine that is killed while it hands its arrays over: what arrived is thrown away, and no descriptor stays."""
+    record = GenerationRecord("b", "m", "1", "", 1, 1, "")
+    said, _ = event_out(Draft(Image(np.zeros((2, 3, 3), np.uint8)), record))
+    data = json.dumps({"id": 1, **said, "arrays": [{"dtype": "|u1", "shape": [2, 3, 3]}]}).encode()
+    whole = struct.pack(">I", len(data)) + data
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    for cut in (0, 1, 3, 4, 5, len(whole) // 2, len(whole) - 1):
+        left, right = socket.socketpair()
+        with tempfile.TemporaryFile() as array:
+            array.write(bytes(18))
+            array.flush()
+            if cut:
+                socket.send_fds(left, [whole[:cut]], [array.fileno()])
+        left.close()
+        receiver = Channel(right)
+        with pytest.raises(Closed):
+            receiver.receive()
+        receiver.close()
+    if before:
+        assert len(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.parametrize(
