@@ -20,6 +20,7 @@ from gensafe.core.types import (
     Modality,
     Review,
     Signed,
+    SourceFate,
     Stage,
     Verdict,
     WatermarkReceipt,
@@ -148,6 +149,8 @@ def released(
     }
     if judged.review:
         entry["review"] = review(judged.review)
+    if admission.input_digests or signed.sources:
+        entry["sources"] = [source(each) for each in signed.sources]
     if labels:
         entry["labels"] = dict(labels)
     return entry | _given(timestamp=timestamp, environment=environment)
@@ -366,6 +369,18 @@ def watermark(receipt: WatermarkReceipt) -> Entry:
     if receipt.psnr_db is not None and math.isfinite(receipt.psnr_db):
         entry["psnr_centibel"] = round(receipt.psnr_db * 10)
     return entry | _given(note=receipt.note)
+
+
+def source(value: SourceFate) -> Entry:
+    """A source with a manifest, and what became of that; codes and digests only."""
+    entry: Entry = {
+        "role": value.role,
+        "digest": value.digest,
+        "relationship": value.relationship.value,
+        "state": value.state,
+        "fate": value.fate.value,
+    }
+    return entry | _given(manifest=value.manifest, mark=value.mark, mark_fate=value.mark_fate, note=value.note)
 
 
 def generation(record: GenerationRecord) -> Entry:

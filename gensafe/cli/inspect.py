@@ -66,6 +66,7 @@ def _read(path: str | None) -> bytes | None:
 def described(name: str, found: Inspection) -> dict[str, Any]:
     """What was read, as JSON values; strings from the file are as found."""
     from gensafe.provenance.plain import to_plain
+    from gensafe.verify.checks import chain_lines
 
     manifest: dict[str, Any] | None = None
     if found.reading is not None:
@@ -80,6 +81,7 @@ def described(name: str, found: Inspection) -> dict[str, Any]:
         "container": {"state": found.container.value, "problem": found.problem, "notes": list(found.notes)},
         "labels": found.labels,
         "manifest": manifest,
+        "chain": chain_lines(found.reading) if found.reading is not None and found.reading.ingredients else [],
         "manifest_problem": found.manifest_problem,
         "remote_manifest": found.remote_url,
     }

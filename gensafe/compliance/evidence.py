@@ -231,8 +231,7 @@ def _released(evidence: Evidence, entry: Mapping[str, Any]) -> None:
     for verdict in entry.get("verdicts", []):
         _judges(evidence, verdict)
 
-    if entry.get("inputs"):
-        evidence.inputs_kept.count(record, signed, "inputs without a manifest to name them")
+    _sources(evidence, record, entry)
     present = set(labels.get("fields", []))
     if modality != "text":
         for field_name, share in evidence.label_fields.items():
@@ -250,6 +249,18 @@ def _released(evidence: Evidence, entry: Mapping[str, Any]) -> None:
         evidence.visible_size.count(record, int(visible.get("height_permille", 0)) >= 50, "below 5 %")
     elif visible.get("kind") == "sounded":
         evidence.visible_size.count(record, int(visible.get("duration_ms", 0)) >= 2000, "below 2 s")
+
+
+def _sources(evidence: Evidence, record: str, entry: Mapping[str, Any]) -> None:
+    """Of outputs made from files: were the manifests that these carried kept? Those without any have none to keep."""
+    sources = entry.get("sources")
+    if sources is None:
+        if entry.get("inputs"):
+            evidence.inputs_kept.count(record, False, "logged before it was recorded what inputs carry")
+        return
+    if sources:
+        lost = [f"{source['role']}: {source.get('note', '')}" for source in sources if source.get("fate") != "kept"]
+        evidence.inputs_kept.count(record, not lost, "; ".join(lost))
 
 
 def _judges(evidence: Evidence, verdict: Mapping[str, Any]) -> None:

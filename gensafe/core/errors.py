@@ -26,6 +26,7 @@ GensafeError                    every error carries a stable ``reason`` and, whe
 │   └── WatermarkNotDetected    the mark did not survive to the final bytes
 ├── ProvenanceError
 │   ├── SigningFailed
+│   ├── CredentialsLost         policy demands that a source's credentials are kept, and they cannot be
 │   └── ManifestInvalid         a manifest is malformed or does not match its asset
 ├── AuditError
 │   ├── LogCorrupt              stored entries and hashes disagree
@@ -234,6 +235,12 @@ class SigningFailed(ProvenanceError):
     """The signer or the time-stamp authority refused or failed."""
 
     reason = "SIGNING_FAILED"
+
+
+class CredentialsLost(ProvenanceError):
+    """Policy demands that the credentials of every source go on into the output, and some cannot."""
+
+    reason = "CREDENTIALS_LOST"
 
 
 class ManifestInvalid(ProvenanceError):

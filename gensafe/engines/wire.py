@@ -25,6 +25,7 @@ from gensafe.core import errors
 from gensafe.core.errors import BackendError, GensafeError, InvalidRequest
 from gensafe.core.plain import from_plain, to_plain
 from gensafe.core.types import (
+    Answer,
     Audio,
     BackendEvent,
     Draft,
@@ -239,11 +240,15 @@ def event_out(event: BackendEvent) -> tuple[dict[str, Any], tuple[Array, ...]]:
             return {"event": "text", "text": event.text}, ()
         case Draft():
             said, arrays = media_out(event.media)
+            answer = event.answer
+            if answer is not None:
+                arrays += (np.frombuffer(answer.data, np.uint8),)
             return {
                 "event": "draft",
                 "media": said,
                 "record": to_plain(event.record),
                 "script": event.script,
+                "answer": None if answer is None else {"dropped": answer.dropped},
             }, arrays
 
 
@@ -260,8 +265,10 @@ def event_in(said: Mapping[str, Any], arrays: tuple[Array, ...]) -> BackendEvent
             case "text":
                 return TextDelta(str(said["text"]))
             case "draft":
-                record = from_plain(GenerationRecord, said["record"])
-                return Draft(media_in(said["media"], list(arrays)), record, str(said["script"]))
+                record, rest, answer = from_plain(GenerationRecord, said["record"]), list(arrays), None
+                if said["answer"] is not None:
+                    answer = Answer(rest.pop().tobytes(), str(said["answer"]["dropped"]))
+                return Draft(media_in(said["media"], rest), record, str(said["script"]), answer)
     except (KeyError, IndexError, TypeError, ValueError, InvalidRequest) as error:
         raise BackendError("the engine's process sent what is no event") from error
     raise BackendError("the engine's process sent what is no event")

@@ -15,7 +15,8 @@ from gensafe.core.types.stages import NOT_STAMPED
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Released
 from gensafe.pipeline.labels import label_evidence
-from gensafe.provenance import ClaimFacts, InputFact, sign_asset, strip_a8
+from gensafe.pipeline.sources import Sources, find_sources
+from gensafe.provenance import ClaimFacts, sign_asset, strip_a8
 from gensafe.provenance.types import COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA, TRAINED_ALGORITHMIC_MEDIA
 from gensafe.registry import Record
 from gensafe.safety import verdict_digest
@@ -34,13 +35,19 @@ def sign(chain: Chain, marked: Marked) -> Signed:
 
     Raises:
         SigningFailed: the signer, the time-stamp authority or the read-back failed.
+        CredentialsLost: policy demands that a source's credentials are kept, and they cannot be.
     """
     tools = chain.signing.tools()
-    facts = _facts(chain, marked, development=tools.signer.development)
-    data, manifest = sign_asset(marked.data, marked.media_type, facts, tools.signer, tools.time_stamper, tools.trust)
+    request = marked.judged.admission.request
+    keep = chain.safety(request.tenant).policy.keep_credentials
+    sources = find_sources(marked.judged, chain.signing.source_trust(), keep=keep)
+    facts = _facts(chain, marked, sources, development=tools.signer.development)
+    data, manifest = sign_asset(
+        marked.data, marked.media_type, facts, tools.signer, tools.time_stamper, tools.trust, sources.trust
+    )
     if not _same_content(codecs.decode(data, marked.media_type), codecs.decode(marked.data, marked.media_type)):
         raise SigningFailed("signing changed the content")
-    return Signed(marked, data, sha256(data), manifest)
+    return Signed(marked, data, sha256(data), manifest, sources.fates)
 
 
 def record(chain: Chain, signed: Signed) -> Recorded:
@@ -108,7 +115,7 @@ def release(chain: Chain, recorded: Recorded) -> Released:
     return Released(recorded, chain.log.tlog_proof(recorded.log_index))
 
 
-def _facts(chain: Chain, marked: Marked, *, development: bool) -> ClaimFacts:
+def _facts(chain: Chain, marked: Marked, sources: Sources, *, development: bool) -> ClaimFacts:
     admission, draft = marked.judged.admission, marked.judged.draft
     receipt = marked.receipt
     record_id = ids.record_id_text(admission.record_id)
@@ -131,13 +138,7 @@ def _facts(chain: Chain, marked: Marked, *, development: bool) -> ClaimFacts:
         soft_binding_alg=softbinding.algorithm_of(receipt.scheme) if receipt.payload and receipt.scheme else "",
         soft_binding_value=softbinding.value_of(receipt.payload) if receipt.scheme else "",
         watermark_note=receipt.note,
-        inputs=tuple(
-            # never the file's name: a manifest is public and permanent, and names of files name people
-            InputFact(f"input {number}", codecs.canonical_type(item.media_type), digest)
-            for number, (item, digest) in enumerate(
-                zip(admission.request.inputs, admission.input_digests, strict=True), start=1
-            )
-        ),
+        inputs=sources.inputs,
     )
 
 

@@ -1,7 +1,8 @@
 """A judged draft as bytes and back, so that it can wait, sealed, for a person.
 
 One ``.npz``: ``facts`` is UTF-8 JSON (request, admission, generation, verdict), the other arrays are the medium,
-sample for sample. The prompt and the inputs' bytes are not in it: what follows needs only their digests.
+sample for sample. The prompt is not in it, and of the inputs and the engine's answer only those files that may carry
+credentials: these go on into the output's manifest. Of the others what follows needs only the digests.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from gensafe.core.errors import InvalidRequest, RegistryError
 from gensafe.core.plain import from_plain, to_plain
 from gensafe.core.types import (
     Admission,
+    Answer,
     Audio,
     Draft,
     GenerationJob,
@@ -33,6 +35,8 @@ from gensafe.core.types import (
     Verdict,
     Video,
 )
+from gensafe.media.sniff import sniff
+from gensafe.provenance.sources import may_carry
 
 FORMAT: Final = 1  # of the sealed blob; raised when older programs could misread it
 
@@ -41,10 +45,11 @@ def pack(judged: Judged) -> bytes:
     """Serialise a draft with its admission and verdict."""
     admission, request = judged.admission, judged.admission.request
     arrays, medium = _arrays(judged.draft.media)
+    arrays |= _carried(judged)
     facts = {
         "format": FORMAT,
         "request": to_plain(replace(request, prompt="", inputs=(), messages=(), parameters=Parameters())),
-        "inputs": [{"media_type": item.media_type, "name": item.name} for item in request.inputs],
+        "inputs": [{"media_type": item.media_type or sniff(item.data), "name": item.name} for item in request.inputs],
         "seed": admission.job.seed,
         "record_id": admission.record_id,
         "intent_index": admission.intent_index,
@@ -53,6 +58,7 @@ def pack(judged: Judged) -> bytes:
         "input_digests": list(admission.input_digests),
         "key_epoch": admission.key_epoch,
         "generation": to_plain(judged.draft.record),
+        "dropped": judged.draft.answer.dropped if judged.draft.answer else "",
         "verdict": to_plain(judged.verdict),
         "medium": medium,
     }
@@ -72,10 +78,14 @@ def unpack(data: bytes) -> Judged:
             facts = json.loads(arrays["facts"].tobytes())
             if facts["format"] != FORMAT:
                 raise RegistryError(f"a held draft of format {facts['format']}, this version reads {FORMAT}")
-            media = _media(facts["medium"], {name: arrays[name] for name in arrays.files if name != "facts"})
+            kept = {name: arrays[name] for name in arrays.files if name != "facts"}
+            media = _media(facts["medium"], kept)
         request = replace(
             from_plain(GenerationRequest, facts["request"]),
-            inputs=tuple(InputMedia(b"", item["media_type"], item["name"]) for item in facts["inputs"]),
+            inputs=tuple(
+                InputMedia(_file(kept, f"input{number}"), item["media_type"], item["name"])
+                for number, item in enumerate(facts["inputs"])
+            ),
         )
         admission = Admission(
             request=request,
@@ -87,10 +97,23 @@ def unpack(data: bytes) -> Judged:
             input_digests=tuple(facts["input_digests"]),
             key_epoch=facts["key_epoch"],
         )
-        draft = Draft(media, from_plain(GenerationRecord, facts["generation"]))
+        answer = Answer(_file(kept, "answer"), facts["dropped"]) if "answer" in kept else None
+        draft = Draft(media, from_plain(GenerationRecord, facts["generation"]), answer=answer)
         return Judged(admission, draft, from_plain(Verdict, facts["verdict"]))
     except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, InvalidRequest) as error:
         raise RegistryError("a held draft is damaged") from error
+
+
+def _carried(judged: Judged) -> dict[str, NDArray[Any]]:
+    """Files whose credentials are to go into the output's manifest: they are validated when it is signed."""
+    files = {f"input{n}": item.data for n, item in enumerate(judged.admission.request.inputs)}
+    if judged.draft.answer is not None:
+        files["answer"] = judged.draft.answer.data
+    return {name: np.frombuffer(data, np.uint8) for name, data in files.items() if may_carry(data)}
+
+
+def _file(arrays: dict[str, NDArray[Any]], name: str) -> bytes:
+    return arrays[name].tobytes() if name in arrays else b""
 
 
 def _arrays(media: Media) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -110,7 +110,8 @@ def _judged_media(admission: Admission, draft: Draft, safety: SafetyRunner) -> J
             raise SafetyBlocked("the words of the audio were stopped", said)
     verdict = safety.judge(draft.media, Stage.OUTPUT)
     if verdict.releasable and verdict.action is Action.REDACT and not verdict.monitor_only:
-        draft = replace(draft, media=_redacted(draft.media, verdict))
+        answer = draft.answer and replace(draft.answer, dropped="parts of the content were removed")
+        draft = replace(draft, media=_redacted(draft.media, verdict), answer=answer)
         verdict = safety.judge(draft.media, Stage.OUTPUT)
         if verdict.action is Action.REDACT:  # what was to be painted over is still there
             raise SafetyBlocked("redaction did not remove what policy wants removed", verdict)

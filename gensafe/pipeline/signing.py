@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -102,6 +102,11 @@ class Signing:
             revoked=self._keys.revoked_signers(),
             revocations=lists.revocations,
         )
+
+    def source_trust(self) -> TrustStore:
+        """Who is trusted as a signer of inputs and engines' answers: own signers and every imported list."""
+        own = self.trust()
+        return replace(own, signers=own.signers + self._folder.current().signers)
 
     def problems(self) -> tuple[str, ...]:
         """Why signing does not work, or not as configured, at its last attempt; () = nothing known."""

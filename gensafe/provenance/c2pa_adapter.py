@@ -134,6 +134,18 @@ def sign_detached(
             builder.close()
 
 
+def try_ingredient(item: EmbeddedIngredient, trust: TrustStore) -> None:
+    """Find out whether the library takes ``item`` as an ingredient.
+
+    Raises:
+        SigningFailed: it does not.
+    """
+    try:
+        _builder({"claim_generator_info": [{"name": "gensafe"}]}, (item,), trust).close()
+    except c2pa.C2paError as error:
+        raise SigningFailed(f"it cannot be an ingredient: {_text(error)}") from None
+
+
 def read(data: bytes, media_type: str | None, trust: TrustStore, store: bytes | None = None) -> LibraryReading | None:
     """Read and validate the manifest of ``data``; None when it has none.
 

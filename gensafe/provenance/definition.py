@@ -10,9 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from gensafe.core.clock import iso
+from gensafe.core.types.sources import Relationship
 from gensafe.provenance.types import (
+    CREATED,
+    EDITED,
     GENERATION_LABEL,
     MODERATION_LABEL,
+    OPENED,
+    PLACED,
     SPEC_VERSION,
     WATERMARK_BOUND,
     ClaimFacts,
@@ -69,7 +74,7 @@ def _ingredients(facts: ClaimFacts, origin: tuple[str, ...]) -> list[dict[str, A
         {
             "title": item.title,
             "format": item.media_type,
-            "relationship": "inputTo",
+            "relationship": item.relationship.value,
             "label": input_label(position),
             "description": item.digest,
         }
@@ -85,17 +90,36 @@ def input_label(position: int) -> str:
 
 
 def _actions(facts: ClaimFacts, when: str, origin: tuple[str, ...]) -> dict[str, Any]:
-    ingredients = [*origin, *(input_label(i) for i in range(len(facts.inputs)))]
-    created: dict[str, Any] = {
-        "action": "c2pa.created",
+    """An edit opens its parent and edits it; anything else is created, from components that are then placed.
+
+    C2PA 2.4 section 18.15: the first action is ``created`` or ``opened``; ``opened`` names exactly one ``parentOf``
+    ingredient and has no digital source type; ``placed`` names the ``componentOf`` ones.
+    """
+    by = {kind: _labels_of(facts, kind) for kind in Relationship}
+    parent = by[Relationship.PARENT]
+    actions: list[dict[str, Any]] = []
+    if parent:
+        actions.append({"action": OPENED, "when": when, "parameters": {"ingredientIds": parent}})
+    actions.append(_made(EDITED if parent else CREATED, facts, when, [*origin, *by[Relationship.INPUT]]))
+    if by[Relationship.COMPONENT]:
+        actions.append(_made(PLACED, facts, when, by[Relationship.COMPONENT]))
+    if facts.soft_binding_alg:
+        actions.append({"action": WATERMARK_BOUND, "when": when})
+    return {"allActionsIncluded": True, "actions": actions}
+
+
+def _labels_of(facts: ClaimFacts, kind: Relationship) -> list[str]:
+    return [input_label(i) for i, item in enumerate(facts.inputs) if item.relationship is kind]
+
+
+def _made(action: str, facts: ClaimFacts, when: str, ingredients: list[str]) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "action": action,
         "when": when,
         "digitalSourceType": facts.digital_source_type,
         "softwareAgent": {"name": facts.model_name, "version": facts.model_version},
     }
-    if ingredients:
-        created["parameters"] = {"ingredientIds": ingredients}
-    marked = [{"action": WATERMARK_BOUND, "when": when}] if facts.soft_binding_alg else []
-    return {"allActionsIncluded": True, "actions": [created, *marked]}
+    return made | ({"parameters": {"ingredientIds": ingredients}} if ingredients else {})
 
 
 def _soft_binding(facts: ClaimFacts) -> list[dict[str, Any]]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from cryptography import x509
 
@@ -17,6 +16,17 @@ from gensafe.provenance import jumbf
 from gensafe.provenance.a8 import A8Wrapper
 from gensafe.provenance.c2pa_adapter import LibraryReading
 from gensafe.provenance.cose import CoseSign1, parse_cose
+from gensafe.provenance.ingredients import chain_of, delta_failures
+from gensafe.provenance.report import (
+    UNTRUSTED,
+    Object,
+    as_object,
+    as_objects,
+    as_text,
+    breaking,
+    generator,
+    statuses,
+)
 from gensafe.provenance.revocation import RevocationAnswer, revocation_answers
 from gensafe.provenance.trust import TrustStore
 from gensafe.provenance.tsa import read_token
@@ -24,7 +34,6 @@ from gensafe.provenance.types import (
     GENERATION_LABEL,
     MODERATION_LABEL,
     ActionReading,
-    IngredientReading,
     ManifestReading,
     ManifestState,
     SignerReading,
@@ -35,7 +44,6 @@ from gensafe.provenance.types import (
 
 _TEXT_COMPLAINT: Final = "data hash exclusion does not match the manifest location"
 UNSTATED_VERSION: Final = "unstated"  # what engines give as a version that they do not know
-_UNTRUSTED: Final = "signingCredential.untrusted"
 REVOKED: Final = "signingCredential.revoked"
 NOT_REVOKED: Final = "signingCredential.notRevoked"
 UNKNOWN_REVOCATION: Final = "signingCredential.revocationUnknown"
@@ -48,8 +56,6 @@ _UNBOUND: Final = (
     "assertion.collectionHash.mismatch",
 )
 _BINDINGS: Final = ("assertion.dataHash.match", "assertion.bmffHash.match", "assertion.boxesHash.match")
-
-Object = Mapping[str, Any]
 
 
 def judge(
@@ -72,26 +78,26 @@ def judge(
         claim_only: There is no asset; judge signature and assertions, and leave the hard binding out.
     """
     report = reading.report
-    label = _text(report.get("active_manifest"))
-    manifest = _object(_object(report.get("manifests")).get(label))
-    results = _object(report.get("validation_results"))
-    active = _object(results.get("activeManifest"))
-    successes, informational = _statuses(active, "success"), _statuses(active, "informational")
-    failures = list(_statuses(active, "failure"))
+    label = as_text(report.get("active_manifest"))
+    manifest = as_object(as_object(report.get("manifests")).get(label))
+    results = as_object(report.get("validation_results"))
+    active = as_object(results.get("activeManifest"))
+    successes, informational = statuses(active, "success"), statuses(active, "informational")
+    failures = list(statuses(active, "failure"))
 
     # text: the library cannot bless a wrapper it did not find itself; our strict checks can (C2PA 2.4 annex A.8)
     state = reading.state
     if wrapper is not None:
         held = _text_binding_holds(reading, label, wrapper, successes, failures)
         failures = [f for f in failures if not (held and _TEXT_COMPLAINT in f.explanation)]
-        if held and not _breaking(failures):
+        if held and not breaking(failures):
             state = "Trusted" if any(s.code == "signingCredential.trusted" for s in successes) else "Valid"
-        elif not _breaking(failures):
+        elif not breaking(failures):
             failures.append(Status("assertion.dataHash.mismatch", "", "the text wrapper is not where the claim says"))
 
     if claim_only:
         failures = [f for f in failures if f.code not in _UNBOUND]
-        if not _breaking(failures):
+        if not breaking(failures):
             state = "Trusted" if any(s.code == "signingCredential.trusted" for s in successes) else "Valid"
 
     own: list[Status] = []  # what breaks a manifest by our rules, whatever the library says
@@ -118,7 +124,7 @@ def judge(
     )
 
     # trust: only through a signer list of ours
-    trust_list = trust.signer_list(_text(results.get("trustListUri"))) if state == "Trusted" else None
+    trust_list = trust.signer_list(as_text(results.get("trustListUri"))) if state == "Trusted" else None
     failures += own
     if own or state == "Invalid":
         verdict = ManifestState.INVALID
@@ -127,11 +133,10 @@ def judge(
         verdict = ManifestState.TRUSTED if trust_list is not None else ManifestState.VALID
     if verdict is not ManifestState.TRUSTED:
         successes = tuple(s for s in successes if s.code != "signingCredential.trusted")
-    if verdict is ManifestState.VALID and not any(f.code == _UNTRUSTED for f in failures):
-        failures.append(Status(_UNTRUSTED, "", "the signer is not on one of our signer lists"))
-    ingredients, delta_failures = _ingredients(manifest, results)
-    if verdict is ManifestState.INVALID and not _breaking(failures):
-        failures += list(delta_failures) or [Status("general.error", "", "the library gave no reason")]
+    if verdict is ManifestState.VALID and not any(f.code == UNTRUSTED for f in failures):
+        failures.append(Status(UNTRUSTED, "", "the signer is not on one of our signer lists"))
+    if verdict is ManifestState.INVALID and not breaking(failures):
+        failures += list(delta_failures(report)) or [Status("general.error", "", "the library gave no reason")]
 
     return ManifestReading(
         state=verdict,
@@ -144,26 +149,21 @@ def judge(
         informational=informational,
         failures=tuple(failures),
         time_stamp=time_stamp,
-        title=_text(manifest.get("title")),
-        generator=_generator(manifest),
+        title=as_text(manifest.get("title")),
+        generator=generator(manifest),
         actions=_actions(manifest),
         ai_disclosure=_assertion(manifest, "c2pa.ai-disclosure"),
         soft_bindings=_soft_bindings(manifest),
-        ingredients=ingredients,
-        assertions=tuple(_text(a.get("label")) for a in _objects(manifest.get("assertions"))),
+        ingredients=chain_of(report, label, lambda of: _revoked_signer(store, of, trust)),
+        assertions=tuple(as_text(a.get("label")) for a in as_objects(manifest.get("assertions"))),
         generation=_assertion(manifest, GENERATION_LABEL),
         moderation=_assertion(manifest, MODERATION_LABEL),
         manifest_digest=sha256(store) if store and not mismatch else "",
         remote_url=reading.remote_url,
-        manifests=len(_object(report.get("manifests"))),
+        manifests=len(as_object(report.get("manifests"))),
         raw=report,
         crjson=reading.crjson,
     )
-
-
-def _breaking(failures: list[Status]) -> list[Status]:
-    """Failures that break a manifest; an unknown signer, of the claim or of an identity assertion, does not."""
-    return [f for f in failures if f.code != _UNTRUSTED and not f.code.startswith("cawg.")]
 
 
 def _text_binding_holds(
@@ -175,8 +175,8 @@ def _text_binding_holds(
         return False
     if complaints[0].code != "assertion.dataHash.mismatch" or label not in complaints[0].url:
         return False
-    hashes = _object(_crjson_manifest(reading.crjson, label).get("assertions")).get("c2pa.hash.data")
-    exclusions = _objects(_object(hashes).get("exclusions"))
+    hashes = as_object(_crjson_manifest(reading.crjson, label).get("assertions")).get("c2pa.hash.data")
+    exclusions = as_objects(as_object(hashes).get("exclusions"))
     expected = {"start": wrapper.start, "length": wrapper.length}
     return len(exclusions) == 1 and dict(exclusions[0]) == expected
 
@@ -204,6 +204,19 @@ def _cose(store: bytes, label: str) -> CoseSign1 | None:
         return None
 
 
+def _revoked_signer(store: bytes, label: str, trust: TrustStore) -> tuple[Status, ...]:
+    """A failure if we revoked the signer of the manifest ``label`` of ``store``; nothing if it cannot be seen."""
+    if not store or not trust.revoked:
+        return ()
+    try:
+        box = jumbf.signature_of(store, label)
+        leaf = x509.load_der_x509_certificate(parse_cose(store[box.content : box.end]).certificates()[0])
+    except (ManifestInvalid, ValueError, IndexError):
+        return ()
+    revoked = pki.fingerprint(leaf) in trust.revoked
+    return (Status(REVOKED, label, "the signer's certificate was revoked"),) if revoked else ()
+
+
 def _padding_is_plain(cose: CoseSign1) -> bool:
     try:
         return cose.padding_is_plain()
@@ -213,12 +226,12 @@ def _padding_is_plain(cose: CoseSign1) -> bool:
 
 def _signer(manifest: Object, signature: Object, cose: CoseSign1 | None) -> tuple[SignerReading | None, bool]:
     """(signer, whether our certificate contradicts the library's)."""
-    info = _object(manifest.get("signature_info"))
+    info = as_object(manifest.get("signature_info"))
     if not info:
         return None, False
-    certificate = _object(signature.get("certificateInfo"))
-    validity = _object(certificate.get("validity"))
-    serial = _text(info.get("cert_serial_number"))
+    certificate = as_object(signature.get("certificateInfo"))
+    validity = as_object(certificate.get("validity"))
+    serial = as_text(info.get("cert_serial_number"))
     fingerprint = ""
     if cose is not None:
         try:
@@ -230,13 +243,13 @@ def _signer(manifest: Object, signature: Object, cose: CoseSign1 | None) -> tupl
             return None, True
     return (
         SignerReading(
-            subject=_name(certificate.get("subject")) or _text(info.get("common_name")),
-            issuer=_name(certificate.get("issuer")) or _text(info.get("issuer")),
+            subject=_name(certificate.get("subject")) or as_text(info.get("common_name")),
+            issuer=_name(certificate.get("issuer")) or as_text(info.get("issuer")),
             serial=serial,
-            algorithm=_text(info.get("alg")).lower(),
+            algorithm=as_text(info.get("alg")).lower(),
             fingerprint=fingerprint,
-            not_before=_text(validity.get("notBefore")),
-            not_after=_text(validity.get("notAfter")),
+            not_before=as_text(validity.get("notBefore")),
+            not_after=as_text(validity.get("notAfter")),
         ),
         False,
     )
@@ -248,7 +261,7 @@ def _time_stamp(manifest: Object, successes: tuple[Status, ...], cose: CoseSign1
     if not validated:
         return None
     trusted = any(s.code == "timeStamp.trusted" for s in successes)
-    time = _text(_object(manifest.get("signature_info")).get("time"))
+    time = as_text(as_object(manifest.get("signature_info")).get("time"))
     authority = ""
     try:
         tokens = cose.time_stamps() if cose is not None else ()
@@ -279,53 +292,21 @@ def _without_ocsp(statuses: tuple[Status, ...]) -> tuple[Status, ...]:
     return tuple(s for s in statuses if not s.code.startswith("signingCredential.ocsp."))
 
 
-def _ingredients(manifest: Object, results: Object) -> tuple[tuple[IngredientReading, ...], tuple[Status, ...]]:
-    """Ingredients with what was recorded about them when added, and what is found about them now."""
-    deltas: dict[str, list[Status]] = {}
-    for delta in _objects(results.get("ingredientDeltas")):
-        uri = _text(delta.get("ingredientAssertionURI")).rsplit("/", 1)[-1]
-        deltas.setdefault(uri, []).extend(_statuses(_object(delta.get("validationDeltas")), "failure"))
-    found: list[IngredientReading] = []
-    for item in _objects(manifest.get("ingredients")):
-        recorded = _object(_object(item.get("validation_results")).get("activeManifest"))
-        failures = list(_statuses(recorded, "failure"))
-        failures += [_status(s) for s in _objects(item.get("validation_status"))]
-        failures += deltas.get(_text(item.get("label")), [])
-        trusted = any(s.code == "signingCredential.trusted" for s in _statuses(recorded, "success"))
-        state: ManifestState | None
-        if _breaking(failures):
-            state = ManifestState.INVALID
-        elif not item.get("active_manifest"):
-            state = None
-        else:
-            state = ManifestState.TRUSTED if trusted and not failures else ManifestState.VALID
-        found.append(
-            IngredientReading(
-                title=_text(item.get("title")),
-                media_type=_text(item.get("format")),
-                relationship=_text(item.get("relationship")),
-                state=state,
-                failures=tuple(dict.fromkeys(failures)),
-            )
-        )
-    return tuple(found), tuple(s for statuses in deltas.values() for s in statuses)
-
-
 def _actions(manifest: Object) -> tuple[ActionReading, ...]:
     found: list[ActionReading] = []
-    for assertion in _objects(manifest.get("assertions")):
-        if not _text(assertion.get("label")).startswith("c2pa.actions"):
+    for assertion in as_objects(manifest.get("assertions")):
+        if not as_text(assertion.get("label")).startswith("c2pa.actions"):
             continue
-        for action in _objects(_object(assertion.get("data")).get("actions")):
+        for action in as_objects(as_object(assertion.get("data")).get("actions")):
             agent = action.get("softwareAgent")
-            named = _object(agent)
+            named = as_object(agent)
             text = agent if isinstance(agent, str) else _named_agent(named)
             found.append(
                 ActionReading(
-                    action=_text(action.get("action")),
-                    digital_source_type=_text(action.get("digitalSourceType")),
+                    action=as_text(action.get("action")),
+                    digital_source_type=as_text(action.get("digitalSourceType")),
                     software_agent=text.strip(),
-                    when=_text(action.get("when")),
+                    when=as_text(action.get("when")),
                 )
             )
     return tuple(found)
@@ -333,34 +314,27 @@ def _actions(manifest: Object) -> tuple[ActionReading, ...]:
 
 def _named_agent(agent: Object) -> str:
     """Name and version; a version that the engine did not state is no part of a name."""
-    version = _text(agent.get("version"))
-    return f"{_text(agent.get('name'))} {'' if version == UNSTATED_VERSION else version}"
+    version = as_text(agent.get("version"))
+    return f"{as_text(agent.get('name'))} {'' if version == UNSTATED_VERSION else version}"
 
 
 def _soft_bindings(manifest: Object) -> tuple[SoftBindingReading, ...]:
     found: list[SoftBindingReading] = []
-    for assertion in _objects(manifest.get("assertions")):
-        if _text(assertion.get("label")).startswith("c2pa.soft-binding"):
-            data = _object(assertion.get("data"))
-            for block in _objects(data.get("blocks")):
+    for assertion in as_objects(manifest.get("assertions")):
+        if as_text(assertion.get("label")).startswith("c2pa.soft-binding"):
+            data = as_object(assertion.get("data"))
+            for block in as_objects(data.get("blocks")):
                 value = block.get("value")
                 rendered = value if isinstance(value, str) else json.dumps(value)
-                found.append(SoftBindingReading(_text(data.get("alg")), rendered))
+                found.append(SoftBindingReading(as_text(data.get("alg")), rendered))
     return tuple(found)
 
 
 def _assertion(manifest: Object, label: str) -> Object:
-    for assertion in _objects(manifest.get("assertions")):
+    for assertion in as_objects(manifest.get("assertions")):
         if assertion.get("label") == label:
-            return _object(assertion.get("data"))
+            return as_object(assertion.get("data"))
     return {}
-
-
-def _generator(manifest: Object) -> str:
-    infos = _objects(manifest.get("claim_generator_info"))
-    if infos:
-        return f"{_text(infos[0].get('name'))} {_text(infos[0].get('version'))}".strip()
-    return _text(manifest.get("claim_generator"))
 
 
 def _crjson_manifest(crjson: str, label: str) -> Object:
@@ -368,34 +342,14 @@ def _crjson_manifest(crjson: str, label: str) -> Object:
         document = json.loads(crjson)
     except ValueError:
         return {}
-    return next((m for m in _objects(_object(document).get("manifests")) if m.get("label") == label), {})
+    return next((m for m in as_objects(as_object(document).get("manifests")) if m.get("label") == label), {})
 
 
 def _crjson_signature(crjson: str, label: str) -> Object:
-    return _object(_crjson_manifest(crjson, label).get("signature"))
+    return as_object(_crjson_manifest(crjson, label).get("signature"))
 
 
 def _name(value: object) -> str:
     """A distinguished name such as ``CN=signer, O=company``."""
-    parts = _object(value)
-    return ", ".join(f"{key}={_text(parts[key])}" for key in sorted(parts))
-
-
-def _statuses(results: Object, kind: str) -> tuple[Status, ...]:
-    return tuple(_status(item) for item in _objects(results.get(kind)))
-
-
-def _status(item: Object) -> Status:
-    return Status(_text(item.get("code")), _text(item.get("url")), _text(item.get("explanation")))
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _object(value: object) -> Object:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: object) -> tuple[Object, ...]:
-    return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
+    parts = as_object(value)
+    return ", ".join(f"{key}={as_text(parts[key])}" for key in sorted(parts))

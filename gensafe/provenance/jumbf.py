@@ -64,13 +64,28 @@ def signature_path(store: bytes) -> tuple[Box, Box, Box, Box]:
     found = manifests(store)
     if not found:
         raise ManifestInvalid("the manifest store is empty")
-    active = found[-1]
-    for box in boxes(store, active.content, active.end):
+    return next(boxes(store, 0, len(store))), found[-1], *_signature(store, found[-1])
+
+
+def _signature(store: bytes, manifest: Box) -> tuple[Box, Box]:
+    for box in boxes(store, manifest.content, manifest.end):
         if box.kind == b"jumb" and label(store, box) == "c2pa.signature":
             for inner in boxes(store, box.content, box.end):
                 if inner.kind == b"cbor":
-                    return next(boxes(store, 0, len(store))), active, box, inner
-    raise ManifestInvalid("the active manifest has no signature")
+                    return box, inner
+    raise ManifestInvalid("the manifest has no signature")
+
+
+def signature_of(store: bytes, name: str) -> Box:
+    """The COSE signature's box of the manifest labelled ``name``.
+
+    Raises:
+        ManifestInvalid: no such manifest, or it has none.
+    """
+    for manifest in manifests(store):
+        if label(store, manifest) == name:
+            return _signature(store, manifest)[1]
+    raise ManifestInvalid("the store has no such manifest")
 
 
 def replace_signature(store: bytes, cose: bytes) -> bytes:

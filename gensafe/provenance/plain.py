@@ -46,13 +46,15 @@ def from_plain(plain: Mapping[str, Any]) -> ManifestReading:
         values["ingredients"] = tuple(_ingredient(item) for item in values["ingredients"])
         values["assertions"] = tuple(values["assertions"])
         return ManifestReading(**values)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise ManifestInvalid("the manifest report is malformed") from None
 
 
 def _ingredient(plain: Mapping[str, Any]) -> IngredientReading:
     state = None if plain["state"] is None else ManifestState(plain["state"])
-    return IngredientReading(**{**plain, "state": state, "failures": _each(Status, plain["failures"])})
+    inside = tuple(_ingredient(item) for item in plain["ingredients"])
+    failures = _each(Status, plain["failures"])
+    return IngredientReading(**{**plain, "state": state, "failures": failures, "ingredients": inside})
 
 
 def _each(kind: type[T], items: list[Mapping[str, Any]]) -> tuple[T, ...]:

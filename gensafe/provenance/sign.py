@@ -52,6 +52,7 @@ def sign_asset(
     signer: ClaimSigner,
     tsa: TimeStamper | None,
     trust: TrustStore,
+    sources: TrustStore | None = None,
 ) -> tuple[bytes, Manifest]:
     """Sign ``data`` and return (final bytes, manifest).
 
@@ -65,6 +66,7 @@ def sign_asset(
         signer: Claim signer.
         tsa: Time-stamp authority, or None for a manifest without a time-stamp.
         trust: Trust lists for reading back; must trust ``signer`` (and ``tsa``).
+        sources: Under which the manifests of inputs are validated and recorded; None = ``trust``.
 
     Raises:
         SigningFailed: a step failed, or the result did not read back as trusted.
@@ -74,18 +76,19 @@ def sign_asset(
     # 2.
     definition = manifest_definition(facts, media_type)
     inputs = _embedded_inputs(facts)
+    judges = sources or trust
     # 3. and 4.
     try:
         if media_type == TEXT_TYPE:
-            final, store = _sign_text(data, definition, inputs, signer, tsa, trust)
+            final, store = _sign_text(data, definition, inputs, signer, tsa, judges)
         elif media_type in IN_BAND:
-            final, store = c2pa_adapter.sign_embedded(data, IN_BAND[media_type], definition, inputs, signer, trust)
+            final, store = c2pa_adapter.sign_embedded(data, IN_BAND[media_type], definition, inputs, signer, judges)
             if tsa is not None:
                 store = _stamp(store, tsa)
                 final = containers.overwrite(final, store)
         else:
             final = data
-            store = c2pa_adapter.sign_detached(definition, inputs, _data_hash(data, []), signer, trust)
+            store = c2pa_adapter.sign_detached(definition, inputs, _data_hash(data, []), signer, judges)
             if tsa is not None:
                 store = _stamp(store, tsa)
     except SigningFailed:
@@ -115,7 +118,7 @@ def _embedded_inputs(facts: ClaimFacts) -> tuple[EmbeddedIngredient, ...]:
             continue
         if item.media_type not in c2pa_adapter.readable_types():
             raise SigningFailed(f"an input of type {item.media_type!r} cannot be embedded", fix="give its digest only")
-        described = {"title": item.title, "relationship": "inputTo", "label": input_label(position)}
+        described = {"title": item.title, "relationship": item.relationship.value, "label": input_label(position)}
         found.append(EmbeddedIngredient({**described, "description": item.digest}, item.media_type, item.data))
     return tuple(found)
 

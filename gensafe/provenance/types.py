@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from gensafe.core.types.sources import Relationship
+
 SPEC_VERSION: Final = "2.4.0"
 DST: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 TRAINED_ALGORITHMIC_MEDIA: Final = DST + "trainedAlgorithmicMedia"
@@ -15,6 +17,10 @@ COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA: Final = DST + "compositeWithTrainedAlg
 GENERATION_LABEL: Final = "org.gensafe.generation"
 MODERATION_LABEL: Final = "org.gensafe.moderation"
 WATERMARK_BOUND: Final = "c2pa.watermarked.bound"
+OPENED: Final = "c2pa.opened"
+EDITED: Final = "c2pa.edited"
+CREATED: Final = "c2pa.created"
+PLACED: Final = "c2pa.placed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,7 @@ class InputFact:
     media_type: str
     digest: str  # "sha256:<hex>"
     data: bytes | None = None  # given: its own manifest store is carried along; None: digest only
+    relationship: Relationship = Relationship.INPUT  # at most one PARENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +117,22 @@ class SoftBindingReading:
 
 @dataclass(frozen=True, slots=True)
 class IngredientReading:
-    """An ingredient with its own verdict. ``state`` None = it came without a manifest."""
+    """An ingredient with its own verdict. ``state`` None = it came without a manifest.
+
+    ``manifest`` names its manifest in the store; ``generator``, ``signer`` and ``time`` are that manifest's, and
+    ``ingredients`` what it was made from in turn.
+    """
 
     title: str
     media_type: str
     relationship: str
     state: ManifestState | None
     failures: tuple[Status, ...] = ()
+    manifest: str = ""
+    generator: str = ""
+    signer: str = ""
+    time: str = ""
+    ingredients: tuple[IngredientReading, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

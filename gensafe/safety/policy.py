@@ -30,6 +30,7 @@ from gensafe.safety.policy_reader import (
     allow_of,
     categories_of,
     classifiers_of,
+    flag_of,
     known_categories,
     number_of,
     options_of,
@@ -49,7 +50,7 @@ DEFAULT_POLICY: Final = Path(__file__).parent / "policies" / "default.toml"
 _TOP_KEYS: Final = frozenset(
     (
         *("id", "version", "mode", "on_error", "timeout_s", "classifiers", "options", "stream", "default"),
-        *("categories", "floors", "custom", "allow", "tenants", "require"),
+        *("categories", "floors", "custom", "allow", "tenants", "require", "keep_credentials"),
     )
 )
 
@@ -73,6 +74,7 @@ class Policy:
     allow: frozenset[str]
     tenants: Mapping[str, Mapping[str, Any]]
     require: Mapping[Modality, tuple[str, ...]]
+    keep_credentials: bool  # refuse an output into which the manifest of a source cannot go on
     digest: str
     tenant: str = ""
 
@@ -219,6 +221,7 @@ def parse_policy(text: str) -> Policy:
         allow=allow_of(table_of(data, "allow")),
         tenants=tenants,
         require=require_of(table_of(data, "require"), set(CATEGORIES)),
+        keep_credentials=flag_of(data, "keep_credentials"),
         digest="",
     )
     _check_order(policy)
@@ -286,4 +289,5 @@ def _canonical(policy: Policy) -> dict[str, Any]:
         "allow": sorted(policy.allow),
         "tenants": fix(policy.tenants),
         **({"require": {m.value: list(names) for m, names in policy.require.items()}} if policy.require else {}),
+        **({"keep_credentials": True} if policy.keep_credentials else {}),
     }

@@ -111,6 +111,14 @@ def require_of(table: Mapping[str, Any], known: set[str]) -> dict[Modality, tupl
     return found
 
 
+def flag_of(data: Mapping[str, Any], key: str) -> bool:
+    """A switch that is off unless it is set."""
+    value = data.get(key, False)
+    if not isinstance(value, bool):
+        raise ConfigError("must be true or false", field=key)
+    return value
+
+
 def options_of(table: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Options per plugin."""
     for name, options in table.items():

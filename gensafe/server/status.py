@@ -30,6 +30,7 @@ _CODES: tuple[tuple[type[errors.GensafeError], int], ...] = (
     (errors.RegistryUnavailable, code_pb2.UNAVAILABLE),
     (errors.LogCorrupt, code_pb2.DATA_LOSS),
     (errors.CannotCarry, code_pb2.FAILED_PRECONDITION),
+    (errors.CredentialsLost, code_pb2.FAILED_PRECONDITION),
     (errors.Cancelled, code_pb2.CANCELLED),
     (errors.DeadlineExceeded, code_pb2.DEADLINE_EXCEEDED),
     (errors.GensafeError, code_pb2.INTERNAL),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from gensafe.core.types import Outcome
 from gensafe.provenance import ManifestReading, ManifestState, TrustStore, hard_binding_holds
 from gensafe.provenance.judge import NOT_REVOKED, REVOKED, UNKNOWN_REVOCATION
+from gensafe.provenance.types import IngredientReading
 from gensafe.verify.conclusion import Container
 from gensafe.verify.headline import list_words
 from gensafe.verify.inspect import UNKNOWN_TYPE, Inspection
@@ -158,26 +160,63 @@ def _time_stamp(reading: ManifestReading) -> Line:
 def _ingredients(reading: ManifestReading) -> Line:
     if not reading.ingredients:
         return Line("ingredients", Outcome.ABSENT, "none recorded")
-    items = [
-        {
-            "title": i.title,
-            "media_type": i.media_type,
-            "relationship": i.relationship,
-            "state": i.state.value if i.state else "no manifest",
-            "failures": sorted({f.code for f in i.failures}),
-        }
-        for i in reading.ingredients
-    ]
-    broken = [i.title for i in reading.ingredients if i.state is ManifestState.INVALID]
-    summary = f"{len(items)} recorded"
+    items = [_ingredient(i) for i in reading.ingredients]
+    broken = [i.title for i in _all_of(reading.ingredients) if i.state is ManifestState.INVALID]
+    signed = sum(1 for i in _all_of(reading.ingredients) if i.state is not None)
+    summary = f"{len(items)} recorded" + (f"; {signed} with credentials of their own" if signed else "")
     return Line(
         "ingredients",
         Outcome.FAIL if broken else Outcome.PASS,
         summary + (f"; {len(broken)} broken" if broken else ""),
-        {"ingredients": items},
+        {"ingredients": items, "chain": chain_lines(reading)},
         {"ingredients": [{k: i[k] for k in ("media_type", "relationship", "state")} for i in items]},
         caller_summary=summary + (f"; broken: {', '.join(broken)}" if broken else ""),
     )
+
+
+def _ingredient(item: IngredientReading) -> dict[str, object]:
+    own = {"generator": item.generator, "signer": item.signer, "time": item.time}
+    return {
+        "title": item.title,
+        "media_type": item.media_type,
+        "relationship": item.relationship,
+        "state": item.state.value if item.state else "no manifest",
+        "failures": sorted({f.code for f in item.failures}),
+        **{name: value for name, value in own.items() if value},
+        **({"ingredients": [_ingredient(i) for i in item.ingredients]} if item.ingredients else {}),
+    }
+
+
+def _all_of(items: tuple[IngredientReading, ...]) -> Iterator[IngredientReading]:
+    for item in items:
+        yield item
+        yield from _all_of(item.ingredients)
+
+
+def chain_lines(reading: ManifestReading) -> list[str]:
+    """The chain of credentials as a drawing: this file's manifest, and below it what it was made from."""
+    signer = reading.signer.subject if reading.signer else ""
+    time = reading.time_stamp.time if reading.time_stamp else ""
+    top = _node("this file", reading.state.value, reading.generator, signer, time)
+    return [top, *_branches(reading.ingredients, "")]
+
+
+def _branches(items: tuple[IngredientReading, ...], before: str) -> list[str]:
+    lines: list[str] = []
+    for number, item in enumerate(items, start=1):
+        last = number == len(items)
+        state = item.state.value if item.state else "no credentials"
+        what = f"{item.relationship}: {item.title or 'untitled'} ({item.media_type or 'type not stated'})"
+        broken = ", ".join(sorted({f.code for f in item.failures}))
+        node = _node(what, f"{state}: {broken}" if broken else state, item.generator, item.signer, item.time)
+        lines.append(f"{before}{'└─ ' if last else '├─ '}{node}")
+        lines += _branches(item.ingredients, before + ("   " if last else "│  "))
+    return lines
+
+
+def _node(what: str, state: str, generator: str, signer: str, time: str) -> str:
+    parts = [f"by {generator}" if generator else "", f"signed by {signer}" if signer else "", time]
+    return f"{what} [{state}] {', '.join(p for p in parts if p)}".rstrip()
 
 
 def ai_assertions(reading: ManifestReading) -> Line:

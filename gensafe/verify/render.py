@@ -113,6 +113,9 @@ def report_text(report: Result, source: str = "") -> str:
     ]
     lines += [f"  {_SYMBOLS[c.outcome]}  {c.name:<20}  {escape_terminal(c.summary)}" for c in report.checks]
     for check in report.checks:
+        chain = check.evidence.get("chain")
+        if isinstance(chain, Sequence) and not isinstance(chain, str) and len(chain) > 1:
+            lines += ["  chain of credentials:", *(f"    {escape_terminal(str(text))}" for text in chain)]
         difference = check.evidence.get("difference")
         if isinstance(difference, Sequence) and not isinstance(difference, str):
             lines += ["  difference:", *(f"    {escape_terminal(str(text))}" for text in difference)]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from gensafe.core.errors import BackendError, InvalidRequest, MediaError
-from gensafe.core.types import Audio, GenerationJob, Image, Media, Modality, Text
+from gensafe.core.types import Answer, Audio, GenerationJob, Image, Media, Modality, Text
 from gensafe.media.codecs import encode
 from gensafe.media.parts import read_parts_untrusted
 from gensafe_backends.openai_http.chat import prompt_text
@@ -18,7 +19,7 @@ from gensafe_backends.openai_http.wire import Emit, Wire, error_names
 _REFUSES_RESPONSE_FORMAT: Final = ("gpt-image", "chatgpt-image")  # they always answer in base64
 
 
-async def draw(wire: Wire, options: Options, job: GenerationJob, seed: int, emit: Emit[Media]) -> None:
+async def draw(wire: Wire, options: Options, job: GenerationJob, seed: int, emit: Emit[Made]) -> None:
     """A picture from words, or an edit of the pictures that came as inputs."""
     pictures = [m for m in job.inputs if isinstance(m, Image)]
     if any(not isinstance(m, Text | Image) for m in job.inputs):
@@ -33,7 +34,7 @@ async def draw(wire: Wire, options: Options, job: GenerationJob, seed: int, emit
         answer = await wire.json("POST", "/images/edits", data=form, files=files)
     else:
         answer = await wire.json("POST", "/images/generations", json=fields)
-    emit(medium(_base64(answer), Modality.IMAGE))
+    emit(made(_base64(answer), Modality.IMAGE))
 
 
 def _picture_fields(options: Options, job: GenerationJob, seed: int) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def _picture_fields(options: Options, job: GenerationJob, seed: int) -> dict[str
     return fields | named(given, options.dialect.image)
 
 
-async def speak(wire: Wire, options: Options, job: GenerationJob, seed: int, emit: Emit[Media]) -> None:
+async def speak(wire: Wire, options: Options, job: GenerationJob, seed: int, emit: Emit[Made]) -> None:
     """Speech of the prompt's words, or a sound that the prompt describes."""
     if any(not isinstance(m, Text) for m in job.inputs):
         raise InvalidRequest("this engine makes audio from words only", field="inputs")
@@ -71,7 +72,7 @@ async def speak(wire: Wire, options: Options, job: GenerationJob, seed: int, emi
         fields |= named(given, names | {"guidance": "guidance_scale"})
     async with wire.answer("POST", path, json=fields) as response:
         data = await wire.body(response)
-    emit(medium(data, Modality.AUDIO))
+    emit(made(data, Modality.AUDIO))
 
 
 async def transcribe(wire: Wire, options: Options, job: GenerationJob, emit: Emit[str]) -> None:
@@ -88,6 +89,19 @@ async def transcribe(wire: Wire, options: Options, job: GenerationJob, emit: Emi
     if not text.isascii() and any(0xD800 <= ord(c) <= 0xDFFF for c in text):
         raise BackendError("the engine's text holds half a character")
     emit(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A medium and the file it came in: that may carry credentials, which decoding drops."""
+
+    media: Media
+    answer: Answer
+
+
+def made(data: bytes, modality: Modality) -> Made:
+    """See ``medium``; keeps the file as well."""
+    return Made(medium(data, modality), Answer(data))
 
 
 def medium(data: bytes, modality: Modality) -> Media:

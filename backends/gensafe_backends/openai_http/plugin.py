@@ -14,7 +14,6 @@ from gensafe.core.types import (
     Draft,
     GenerationJob,
     GenerationRecord,
-    Media,
     Modality,
     Progress,
     Text,
@@ -137,7 +136,7 @@ class OpenAiHttpBackend:
         options, wire = self._options, self._wire
         seeded = (job.modality is not Modality.AUDIO and options.dialect.image_seed) or options.sound == "sound"
 
-        async def work(emit: Emit[Media | Progress]) -> None:
+        async def work(emit: Emit[media.Made | Progress]) -> None:
             if job.modality is Modality.IMAGE:
                 await media.draw(wire, options, job, seed, emit)
             elif job.modality is Modality.AUDIO:
@@ -152,7 +151,7 @@ class OpenAiHttpBackend:
                 continue
             notes = [] if seeded else ["the endpoint takes no seed"]
             yield Progress(1, 1)
-            yield Draft(item, self._record(job, seed, 0, notes))
+            yield Draft(item.media, self._record(job, seed, 0, notes), answer=item.answer)
 
     def _record(
         self, job: GenerationJob, seed: int, tokens: int, notes: list[str], finish: str = "stop", tokens_in: int = 0

@@ -13,10 +13,10 @@ from contextlib import suppress
 from typing import Any, Final
 
 from gensafe.core.errors import BackendError, BackendUnavailable, GensafeError, InvalidRequest
-from gensafe.core.types import GenerationJob, Image, Media, Modality, Progress, Text
+from gensafe.core.types import GenerationJob, Image, Modality, Progress, Text
 from gensafe.media.codecs import encode
 from gensafe_backends.openai_http.chat import prompt_text
-from gensafe_backends.openai_http.media import medium, named
+from gensafe_backends.openai_http.media import Made, made, named
 from gensafe_backends.openai_http.options import Options
 from gensafe_backends.openai_http.wire import Emit, NotTaken, Wire, error_names
 
@@ -26,7 +26,7 @@ DELETE_S: Final = 5.0  # how long a cancelled job's deletion may take
 _ID: Final = re.compile(r"[A-Za-z0-9_.:\-]{1,200}\Z")
 
 
-async def film(wire: Wire, options: Options, job: GenerationJob, seed: int, emit: Emit[Media | Progress]) -> None:
+async def film(wire: Wire, options: Options, job: GenerationJob, seed: int, emit: Emit[Made | Progress]) -> None:
     """Submit a film, wait for it and fetch it."""
     started = await wire.json("POST", "/videos", job=True, **_content(options, job, seed))
     name = started.get("id")
@@ -42,10 +42,10 @@ async def film(wire: Wire, options: Options, job: GenerationJob, seed: int, emit
         if isinstance(error, NotTaken):  # a question about a job; the job itself was taken
             raise BackendUnavailable(error.message, fix=error.fix) from error
         raise
-    emit(medium(data, Modality.VIDEO))
+    emit(made(data, Modality.VIDEO))
 
 
-async def _finished(wire: Wire, name: str, state: Mapping[str, Any], emit: Emit[Media | Progress]) -> None:
+async def _finished(wire: Wire, name: str, state: Mapping[str, Any], emit: Emit[Made | Progress]) -> None:
     pause = FIRST_POLL_S
     while True:
         progress, status = state.get("progress"), state.get("status")

@@ -75,9 +75,10 @@ EU: Final = Regime(
             "eu-inputs",
             "Marks found on inputs are kept",
             "Code of Practice 1.2",
-            "inputs are named as ingredients of the manifest",
-            by_share(lambda e: e.inputs_kept, "outputs made from inputs have a manifest that names them"),
-            "That an input's own marks were complete when it came in.",
+            "manifests that inputs and engines' answers carry go on, validated, into the output's manifest",
+            by_share(lambda e: e.inputs_kept, "outputs made from files with a manifest carry all of these manifests"),
+            "That an input's own marks were complete when it came in, and that its watermark can still be read: the "
+            "content is encoded and marked anew.",
             _SECONDARY,
         ),
         Duty(

@@ -12,6 +12,7 @@ from gensafe.core.types.caller import (
     Scope,
 )
 from gensafe.core.types.generation import (
+    Answer,
     BackendCapabilities,
     BackendEvent,
     Draft,
@@ -51,6 +52,11 @@ from gensafe.core.types.safety import (
     TimeRange,
     Verdict,
 )
+from gensafe.core.types.sources import (
+    Fate,
+    Relationship,
+    SourceFate,
+)
 from gensafe.core.types.stages import (
     PAYLOAD_BYTES,
     Admission,
@@ -76,6 +82,7 @@ __all__ = [
     "PAYLOAD_BYTES",
     "Action",
     "Admission",
+    "Answer",
     "Assessment",
     "Audio",
     "BackendCapabilities",
@@ -89,6 +96,7 @@ __all__ = [
     "Detection",
     "Draft",
     "Everything",
+    "Fate",
     "Finding",
     "GenerationJob",
     "GenerationRecord",
@@ -108,11 +116,13 @@ __all__ = [
     "Progress",
     "Public",
     "Recorded",
+    "Relationship",
     "RequestKey",
     "Review",
     "Role",
     "Scope",
     "Signed",
+    "SourceFate",
     "Span",
     "Stage",
     "Text",

@@ -82,12 +82,21 @@ class GenerationRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """The file an engine answered with, from which a draft was decoded: it may carry credentials of its own."""
+
+    data: bytes
+    dropped: str = ""  # why its credentials must not go on, e.g. parts of the content were removed
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """A finished but unreleased output."""
 
     media: Media
     record: GenerationRecord
     script: str = ""  # the words that audio says, where the engine knows them; judged like a text
+    answer: Answer | None = None  # None: the engine made the medium itself
 
 
 # events a backend yields, in order: any number of Progress / TextDelta, then exactly one Draft

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from gensafe.core.types.generation import Draft, GenerationJob, GenerationRequest
 from gensafe.core.types.safety import Verdict
+from gensafe.core.types.sources import SourceFate
 
 PAYLOAD_BYTES = 7  # 4-bit version / key epoch + 52-bit record id
 
@@ -120,6 +121,7 @@ class Signed:
     data: bytes
     digest: str  # "sha256:<hex>" of data
     manifest: Manifest
+    sources: tuple[SourceFate, ...] = ()  # inputs and the engine's answer, as far as they carry a manifest
 
 
 @dataclass(frozen=True, slots=True)
