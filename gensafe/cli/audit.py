@@ -14,20 +14,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gensafe.audit import AuditLog, LogReader, entries, fsck, standalone
+from gensafe.audit import LogReader, entries, fsck, standalone
 from gensafe.audit.disclosure import scope_of
 from gensafe.audit.export import Manifest, export_jsonl
 from gensafe.audit.note import NoteKey
 from gensafe.audit.publish import publish
 from gensafe.cli import audit_witness
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
-from gensafe.cli.place import Place, place
 from gensafe.core import plugins
 from gensafe.core.config import Config
 from gensafe.core.errors import ExportInvalid, InvalidRequest
 from gensafe.core.ids import parse_record_id, record_id_text
+from gensafe.installation import Installation
 from gensafe.keys import KeyRing
-from gensafe.registry import Intent, Registry
+from gensafe.registry import Intent
 
 REGIMES = ("eu-ai-act", "ca-sb942", "cn-gb45438", "kr-ai-basic", "in-it-rules", "iso-42001")
 
@@ -126,8 +126,8 @@ def _make_export(args: argparse.Namespace) -> int:
     formats = args.formats or ["jsonl"]
     views = [plugins.load("gensafe.exporters", name) for name in formats if name != "jsonl"]
     start, end = parse_time(args.start), parse_time(args.end)
-    where = place(args)
-    ring = where.ring()
+    home = _home(args)
+    ring = home.keys_if_readable()
     config = read_config(args)
     stamp = time_stamper(args.stamp or config.audit.time_stamp, ring, config)
 
@@ -146,9 +146,9 @@ def _make_export(args: argparse.Namespace) -> int:
             progress=progress("export"),
         )
 
-    writer = where.writer(ring)
+    writer = home.writer_if_free(ring)
     if writer is None:
-        with AuditLog.open_readonly(where.log) as log:
+        with home.read_log() as log:
             manifest = make(log)
         remark = "the log is in use or has no key here, so this export is not itself logged"
     else:
@@ -191,9 +191,9 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _prove(args: argparse.Namespace) -> int:
-    where = place(args)
-    with AuditLog.open_readonly(where.log) as log:
-        index = _index_of(args.id, where.data_dir)
+    home = _home(args)
+    with home.read_log() as log:
+        index = _index_of(args.id, home)
         if index is None or index >= log.size:
             _say(args, {"found": False, "id": args.id}, f"{args.id}: nothing found in the log")
             return 2
@@ -213,11 +213,11 @@ def _prove(args: argparse.Namespace) -> int:
 
 
 def _fsck(args: argparse.Namespace) -> int:
-    where = place(args)
-    ring = where.ring()
+    home = _home(args)
+    ring = home.keys_if_readable()
     keys = ring.checkpoint_public_keys() if ring else ()
-    report = fsck(where.log, keys=keys, progress=progress("fsck"))
-    report = replace(report, findings=(*report.findings, *_against_registry(where)))
+    report = fsck(home.log_dir, keys=keys, progress=progress("fsck"))
+    report = replace(report, findings=(*report.findings, *_against_registry(home)))
     data = {"ok": report.ok, "origin": report.origin, "size": report.size, "pruned": report.pruned}
     data |= {"root": report.root, "signed": report.signed, "findings": list(report.findings)}
     data["clock_corrections"] = list(report.corrections)
@@ -228,24 +228,23 @@ def _fsck(args: argparse.Namespace) -> int:
     return Exit.OK if report.ok else Exit.FAILED
 
 
-def _against_registry(where: Place) -> list[str]:
+def _against_registry(home: Installation) -> list[str]:
     """What the registry of the same data folder says about the log, and the log does not confirm."""
     from gensafe.pipeline.agreement import disagreements
-    from gensafe.registry import Registry
 
-    if not (where.data_dir / "registry").is_dir():  # a log alone is checked alone
+    if not home.has_registry:  # a log alone is checked alone
         return []
     with (
-        Registry.open(where.data_dir / "registry", readonly=True) as registry,
-        AuditLog.open_readonly(where.log) as log,
+        home.open_registry(readonly=True) as registry,
+        home.read_log() as log,
     ):
         return disagreements(log, registry)
 
 
 def _checkpoint(args: argparse.Namespace) -> int:
-    where = place(args)
-    ring = where.ring()
-    with AuditLog.open_readonly(where.log) as log:
+    home = _home(args)
+    ring = home.keys_if_readable()
+    with home.read_log() as log:
         head, origin = log.checkpoint().decode(), log.origin
     keys = [NoteKey(origin, key).vkey for key in ring.checkpoint_public_keys()] if ring else []
     prints = [NoteKey(origin, key).fingerprint for key in ring.checkpoint_public_keys()] if ring else []
@@ -258,11 +257,11 @@ def _report(args: argparse.Namespace) -> int:
     from gensafe.compliance.report import make_report
     from gensafe.compliance.write import write_report
 
-    where = place(args)
-    ring = where.ring()
-    with AuditLog.open_readonly(where.log) as log:
+    home = _home(args)
+    ring = home.keys_if_readable()
+    with home.read_log() as log:
         keys = ring.checkpoint_public_keys() if ring else ()
-        integrity = fsck(where.log, keys=keys, progress=progress("fsck"))
+        integrity = fsck(home.log_dir, keys=keys, progress=progress("fsck"))
         report = make_report(
             log, args.regime, start_ms=parse_time(args.start), end_ms=parse_time(args.end), scope=scope_of(args.tenant),
             integrity=integrity,
@@ -273,7 +272,7 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _publish(args: argparse.Namespace) -> int:
-    with AuditLog.open_readonly(place(args).log) as log:
+    with _home(args).read_log() as log:
         written = publish(log, args.out)
     _say(args, {"directory": str(args.out), "written": written}, f"{args.out}: {written} files written")
     return 0
@@ -334,10 +333,14 @@ def progress(what: str) -> Callable[[int, int], None] | None:
     return show
 
 
-def _index_of(text: str, data_dir: Path) -> int | None:
+def _home(args: argparse.Namespace) -> Installation:
+    return Installation(read_config(args))
+
+
+def _index_of(text: str, home: Installation) -> int | None:
     if text.isascii() and text.isdigit() and len(text) < 13:
         return int(text)
-    with Registry.open(data_dir / "registry", readonly=True) as registry:
+    with home.open_registry(readonly=True) as registry:
         if text.startswith("sha256:"):
             record = registry.by_digest(text)
         elif len(text) == 13:
@@ -377,6 +380,6 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "checkpoint": _checkpoint,
     "report": _report,
     "publish": _publish,
-    "cosign": lambda args: audit_witness.cosign(args, place(args)),
+    "cosign": lambda args: audit_witness.cosign(args, _home(args)),
     "witness": audit_witness.witness,
 }

@@ -12,7 +12,7 @@ from gensafe.core.errors import InvalidRequest, LogUnavailable
 from gensafe.core.textfile import MAX_SECRET_BYTES, read_text
 
 if TYPE_CHECKING:
-    from gensafe.cli.place import Place
+    from gensafe.installation import Installation
 
 
 def add_verbs(verbs: Any) -> None:  # noqa: ANN401 - argparse's sub-parser action is generic over a private type
@@ -27,12 +27,12 @@ def add_verbs(verbs: Any) -> None:  # noqa: ANN401 - argparse's sub-parser actio
     witness.add_argument("--listen", default="127.0.0.1:8090", metavar="HOST:PORT", help="loopback; put TLS in front")
 
 
-def cosign(args: argparse.Namespace, where: Place) -> int:
+def cosign(args: argparse.Namespace, home: Installation) -> int:
     """Ask a witness; keep the cosigned checkpoint."""
     from gensafe.audit.witness import collect
 
     key = NoteKey.parse(_read(args.witness_key))
-    log = where.writer(where.ring())
+    log = home.writer_if_free(home.keys_if_readable())
     if log is None:
         raise LogUnavailable("the log cannot be written", fix="stop the server first")
     with log:

@@ -7,7 +7,6 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from gensafe import __version__
 from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json, read_config, say
@@ -18,6 +17,7 @@ from gensafe.core.errors import GensafeError
 from gensafe.core.hazards import CATEGORIES
 from gensafe.core.types import Modality
 from gensafe.core.types.stages import NOT_STAMPED
+from gensafe.installation import Installation
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _keys(config: Config) -> Iterator[Finding]:
-    from gensafe.keys import KeyRing
-    from gensafe.pipeline.assemble import key_passphrase
-
-    directory = Path(config.data_dir) / "keys"
-    if not (directory / "keyring.json").exists():
-        yield Finding("note", "keys", f"none in {directory} yet; made on first run")
+    home = Installation(config)
+    if not home.has_keys:
+        yield Finding("note", "keys", f"none in {home.keys_dir} yet; made on first run")
         return
-    ring = KeyRing.open(directory, environment=config.environment, create=False, passphrase=key_passphrase())
+    ring = home.read_keys()
     if ring.claimless:
         yield Finding("gap", "keys", "no claim key: serve will not start until gensafe keys import installs one")
     elif ring.development:
@@ -80,14 +77,12 @@ def _keys(config: Config) -> Iterator[Finding]:
 
 def _signing(config: Config) -> Iterator[Finding]:
     """Opens the signer and asks each time-stamp authority for one stamp; signs nothing."""
-    from gensafe.keys import KeyRing
-    from gensafe.pipeline.assemble import key_passphrase
     from gensafe.pipeline.signing import Signing
 
-    directory = Path(config.data_dir) / "keys"
-    if not (directory / "keyring.json").exists():
+    home = Installation(config)
+    if not home.has_keys:
         return
-    ring = KeyRing.open(directory, environment=config.environment, create=False, passphrase=key_passphrase())
+    ring = home.read_keys()
     if ring.claimless:
         return
     signing = Signing(config, ring, SystemClock())
@@ -106,8 +101,8 @@ def _signing(config: Config) -> Iterator[Finding]:
 
 def _folders(config: Config) -> Iterator[Finding]:
     """Reviewers and their reasons lie in these folders, and whoever can lock a file can stop the service."""
-    data_dir = Path(config.data_dir)
-    parts = [data_dir / name for name in ("keys", "log", "registry")]
+    home = Installation(config)
+    data_dir, parts = home.data_dir, (home.keys_dir, home.log_dir, home.registry_dir)
     found = [path for part in parts if part.is_dir() for path in (part, *part.rglob("*"))]
     open_ = [path for path in found if not path.is_symlink() and path.stat().st_mode & 0o077]
     closed = data_dir.is_dir() and not data_dir.stat().st_mode & 0o077
@@ -120,16 +115,14 @@ def _folders(config: Config) -> Iterator[Finding]:
 
 
 def _stores(config: Config) -> Iterator[Finding]:
-    from gensafe.audit import AuditLog
     from gensafe.audit.clockwatch import TOLERANCE_MS
     from gensafe.pipeline.agreement import disagreements
-    from gensafe.registry import Registry
 
-    data_dir = Path(config.data_dir)
-    if not (data_dir / "log").is_dir() or not (data_dir / "registry").is_dir():
+    home = Installation(config)
+    if not home.has_log or not home.has_registry:
         return
-    with Registry.open(data_dir / "registry", readonly=True) as registry:
-        with AuditLog.open_readonly(data_dir / "log") as log:
+    with home.open_registry(readonly=True) as registry:
+        with home.read_log() as log:
             wrong = disagreements(log, registry, newest_only=True)
             size = log.size
             newest_ms = log.entry(size - 1).time_ms if size else 0
@@ -143,12 +136,10 @@ def _stores(config: Config) -> Iterator[Finding]:
 
 
 def _reviews(config: Config) -> Iterator[Finding]:
-    from gensafe.registry import Registry
-
-    directory = Path(config.data_dir) / "registry"
-    if not directory.is_dir():
+    home = Installation(config)
+    if not home.has_registry:
         return
-    with Registry.open(directory, readonly=True) as registry:
+    with home.open_registry(readonly=True) as registry:
         waiting = registry.reviews.waiting()
     if waiting:
         since = iso(waiting[0].held_ms)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
 from gensafe.core.clock import iso
@@ -46,18 +45,14 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run one verb."""
-    from gensafe.keys import KeyRing, Role
-    from gensafe.pipeline.assemble import key_passphrase, log_key_change
+    from gensafe.audit import entries
+    from gensafe.installation import Installation
+    from gensafe.keys import Role
 
     config = read_config(args)
-    directory = Path(config.data_dir) / "keys"
-    ring = KeyRing.open(
-        directory,
-        environment=config.environment,
-        create=args.verb == "init" or (args.verb == "import" and config.environment == "production"),
-        passphrase=key_passphrase(),
-        origin=config.audit.origin,
-    )
+    home = Installation(config)
+    may_make = args.verb == "init" or (args.verb == "import" and config.environment == "production")
+    ring = home.open_keys() if may_make else home.read_keys()
     if args.verb in ("init", "list"):
         infos = ring.keys()
         if args.json:
@@ -84,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
             ),
             "imported",
         )
-    index = log_key_change(config, ring, changed, event)
+    with home.open_log(ring) as log:
+        entry = entries.key_rotated(role=changed.role.value, old="", new=changed.key_id, reason=event)
+        index = log.append(entry).index
     if args.json:
         print_json({"event": event, "key": asdict(changed), "log_index": index})
         return Exit.OK

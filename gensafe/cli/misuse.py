@@ -8,14 +8,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json, say
-from gensafe.cli.place import place
+from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json, read_config, say
 from gensafe.core import ids
 from gensafe.core.digest import sha256
 from gensafe.core.errors import InvalidRequest
 
 CATEGORIES = ("takedown", "intimate-image", "child-safety", "impersonation", "deception", "privacy", "rights", "other")
-MAX_TEXT = 10_000
+MAX_TEXT = 10_000  # characters: some pages. A round number
 
 
 def add_parser(commands: Commands) -> None:
@@ -41,19 +40,20 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Look the record up, seal the words, log the report."""
     from gensafe.cli.orders import have_done
-    from gensafe.registry import OrderKind, Registry
+    from gensafe.installation import Installation
+    from gensafe.registry import OrderKind
 
     if not args.reason.strip() or len(args.reason) > MAX_TEXT:
         raise InvalidRequest("say what is reported", field="--reason", fix=f"1 to {MAX_TEXT} characters")
-    where = place(args)
-    ring = where.ring()
-    with Registry.open(where.data_dir / "registry", kek=ring.kek() if ring else None) as registry:
+    home = Installation(read_config(args))
+    ring = home.keys_if_readable()
+    with home.open_registry(ring) as registry:
         record_id = _record_id(args.output, registry)
         number = ids.new_record_id()
         ticket = ids.record_id_text(number)
         commitment = registry.seal_prompt(number, f"misuse:{ticket}", args.reason)
         body = {"ticket": ticket, "category": args.category, "text_commitment": commitment, "record_id": record_id}
-        done = have_done(registry, where, ring, OrderKind.MISUSE, body)
+        done = have_done(registry, home, ring, OrderKind.MISUSE, body)
     if args.json:
         print_json({"ticket": ticket, "record_id": record_id, "category": args.category} | done)
     else:

@@ -6,17 +6,18 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gensafe.cli.place import Place
 from gensafe.core.errors import LogUnavailable, RegistryError
+from gensafe.installation import Installation
 from gensafe.keys import KeyRing
 from gensafe.registry import OrderKind, Registry
 
-POLL_S: Final = 0.2
+POLL_S: Final = 0.2  # a look costs one query; people do not notice the wait. Chosen
+# a running server looks every 2 s (server.watch); the rest is for a busy one. Chosen, not measured
 WAIT_S: Final = 30.0
 
 
 def have_done(
-    registry: Registry, where: Place, ring: KeyRing | None, kind: OrderKind, body: Mapping[str, Any]
+    registry: Registry, home: Installation, ring: KeyRing | None, kind: OrderKind, body: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Place an order and wait until it is carried out.
 
@@ -27,7 +28,7 @@ def have_done(
     from gensafe.pipeline.orders import carry_out_orders
 
     order_id = registry.orders.place(kind, body)
-    writer = where.writer(ring)
+    writer = home.writer_if_free(ring)
     if writer is not None:
         with writer:
             carry_out_orders(registry, writer)

@@ -10,10 +10,10 @@ from typing import Any
 
 from gensafe.audit import AuditLog
 from gensafe.audit.retention import prune_before
-from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json, say
+from gensafe.cli.common import Commands, Exit, add_config_arguments, print_json, read_config, say
 from gensafe.cli.orders import have_done
-from gensafe.cli.place import Place, place
 from gensafe.core.errors import LogUnavailable, RegistryError
+from gensafe.installation import Installation
 from gensafe.keys import KeyRing
 from gensafe.registry import OrderKind, Registry
 
@@ -50,26 +50,25 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run one verb; returns the exit status."""
-    where = place(args)
-    ring = where.ring()
-    kek = ring.kek() if ring else None
-    with Registry.open(where.data_dir / "registry", kek=kek, readonly=args.privacy_command == "holds") as registry:
+    home = Installation(read_config(args))
+    ring = home.keys_if_readable()
+    with home.open_registry(ring, readonly=args.privacy_command == "holds") as registry:
         if args.privacy_command == "holds":
             held = [{"hold_id": h.hold_id, "scope": h.scope, "created_ms": h.created_ms} for h in registry.holds()]
             _say(args, {"holds": held}, "\n".join(f"{h['hold_id']}  {h['scope']}" for h in held) or "no legal holds")
             return Exit.OK
         if args.privacy_command == "prune":
-            log = where.writer(ring)
+            log = home.writer_if_free(ring)
             if log is None:
                 raise LogUnavailable("the log cannot be written, so nothing is pruned", fix="stop the server first")
             with log:
                 return _prune(args, registry, log)
-        return _act(args, where, ring, registry)
+        return _act(args, home, ring, registry)
 
 
-def _act(args: argparse.Namespace, where: Place, ring: KeyRing | None, registry: Registry) -> int:
+def _act(args: argparse.Namespace, home: Installation, ring: KeyRing | None, registry: Registry) -> int:
     if args.privacy_command == "erase":
-        return _erase(args, where, ring, registry)
+        return _erase(args, home, ring, registry)
     body = {"hold_id": args.hold_id}
     if args.privacy_command == "hold":
         scope = args.scope
@@ -79,12 +78,12 @@ def _act(args: argparse.Namespace, where: Place, ring: KeyRing | None, registry:
         kind = OrderKind.HOLD
     else:
         kind = OrderKind.LIFT
-    done = have_done(registry, where, ring, kind, body)
+    done = have_done(registry, home, ring, kind, body)
     _say(args, done, f"{kind} {done['scope']}; entry {done['log_index']}")
     return Exit.OK
 
 
-def _erase(args: argparse.Namespace, where: Place, ring: KeyRing | None, registry: Registry) -> int:
+def _erase(args: argparse.Namespace, home: Installation, ring: KeyRing | None, registry: Registry) -> int:
     who, kept = registry.pseudonym(args.subject), registry.kept_of(args.subject)
     if args.dry_run:
         text = f"would erase {kept['prompts']} prompts and {kept['blobs']} copies of {who}; nothing was erased"
@@ -94,7 +93,7 @@ def _erase(args: argparse.Namespace, where: Place, ring: KeyRing | None, registr
         raise RegistryError(
             "nothing is kept about this subject, so nothing was erased", field="--subject", fix="check the spelling"
         )
-    done = have_done(registry, where, ring, OrderKind.ERASE, {"subject": who, "reason": args.reason})
+    done = have_done(registry, home, ring, OrderKind.ERASE, {"subject": who, "reason": args.reason})
     erased = done["erased"]
     text = f"erased {erased['prompts']} prompts and {erased['blobs']} copies of {who}"
     _say(args, done, f"{text}; logged as entry {done['log_index']}")

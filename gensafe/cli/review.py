@@ -20,10 +20,11 @@ from gensafe.core.config import Config
 from gensafe.core.errors import InvalidRequest, LogUnavailable, NotFound
 from gensafe.core.hazards import named
 from gensafe.core.types import Modality
+from gensafe.installation import Installation
 from gensafe.keys import KeyRing
 from gensafe.registry import HeldOutput, OrderKind, Registry, ReviewDecision
 
-POLL_S = 0.2
+POLL_S = 0.2  # as cli.orders.POLL_S
 
 
 def add_parser(commands: Commands) -> None:
@@ -57,18 +58,16 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Dispatch."""
-    from gensafe.pipeline.assemble import open_keys, open_registry
-
     config = read_config(args)
-    data_dir = Path(config.data_dir)
-    if not data_dir.is_dir():
-        raise NotFound(f"there is no data folder {data_dir}", field="--data-dir")
-    keys = open_keys(config)
-    with open_registry(keys, data_dir) as registry:
+    home = Installation(config)
+    if not home.data_dir.is_dir():
+        raise NotFound(f"there is no data folder {home.data_dir}", field="--data-dir")
+    keys = home.open_keys()
+    with home.open_registry(keys) as registry:
         if args.action == "list":
             return _list(args, registry)
         if args.action == "show":
-            return _show(args, config, keys, registry)
+            return _show(args, home, keys, registry)
         return _decide(args, config, registry)
 
 
@@ -85,10 +84,9 @@ def _list(args: argparse.Namespace, registry: Registry) -> int:
     return Exit.OK
 
 
-def _show(args: argparse.Namespace, config: Config, keys: KeyRing, registry: Registry) -> int:
+def _show(args: argparse.Namespace, home: Installation, keys: KeyRing, registry: Registry) -> int:
     """Describe a held output; with -o, log who takes a copy, then write it, marked with the copy's own id."""
     from gensafe.cli.orders import have_done
-    from gensafe.cli.place import Place
     from gensafe.pipeline.copies import review_copy
     from gensafe.pipeline.held import unpack
 
@@ -102,7 +100,7 @@ def _show(args: argparse.Namespace, config: Config, keys: KeyRing, registry: Reg
     if sealed is None:
         raise NotFound("the output is not kept any more", field="id")
     copy_id = ids.new_record_id()
-    copy = review_copy(config, keys, unpack(sealed), item.review_id, copy_id)
+    copy = review_copy(home.config, keys, unpack(sealed), item.review_id, copy_id)
     body = {
         "review_id": item.review_id,
         "record_id": item.record_id,
@@ -111,8 +109,7 @@ def _show(args: argparse.Namespace, config: Config, keys: KeyRing, registry: Reg
         "copy_id": copy_id,
         "marked": copy.marked,
     }
-    where = Place(Path(config.data_dir), config.environment)
-    done = have_done(registry, where, keys, OrderKind.SHOW, body)
+    done = have_done(registry, home, keys, OrderKind.SHOW, body)
     if args.out == "-":
         sys.stdout.buffer.write(copy.data)
         sys.stdout.buffer.flush()

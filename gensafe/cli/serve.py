@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from gensafe.cli.common import Commands, Exit, add_config_arguments, read_config, say
 
@@ -33,8 +32,8 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve."""
+    from gensafe.installation import Installation
     from gensafe.pipeline import open_chain
-    from gensafe.provenance.trust_lists import TrustFolder
     from gensafe.server import logs
     from gensafe.server.app import Addresses, serve
     from gensafe.server.listen import claim
@@ -65,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         registry=chain.registry,
         log=chain.log,
         tokenizers=chain.engines.tokenizers,
-        folder=TrustFolder(Path(config.data_dir)),
+        folder=Installation(config).trust_folder(),
     )
     context = replace(context, observe=metrics.observe)
     asyncio.run(serve(chain, context, ready, http_socket, metrics))

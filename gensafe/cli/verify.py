@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from gensafe.verify.render import Result
 
 Verifier = Callable[[bytes, str, bytes | None], VerificationReport]
-MAX_FILE_BYTES = 1 << 30
+MAX_FILE_BYTES = 1 << 30  # 1 GiB is read into memory at once. A round number
 
 
 def add_parser(commands: Commands) -> None:
@@ -198,41 +199,32 @@ def _unreadable(path: Path, reason: str) -> VerificationReport:
 
 
 def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
-    from gensafe.audit import AuditLog
-    from gensafe.keys import KeyRing
-    from gensafe.pipeline.assemble import key_passphrase, text_tokenizers
+    from gensafe.installation import Installation
     from gensafe.provenance import import_trust_list
-    from gensafe.provenance.trust_lists import SIGNERS, TIME_STAMPS, read_revocations, read_trust_lists
-    from gensafe.registry import Registry
     from gensafe.verify import open_context, verify_bytes
 
-    config = read_config(args)
-    data_dir = Path(config.data_dir)
-    trust_lists = read_trust_lists(data_dir, SIGNERS)
+    home = Installation(read_config(args))
+    lists = home.trust_lists()
     if args.trust_anchors:
         pem = _read_argument(args.trust_anchors, "--trust-anchors")
-        trust_lists += (import_trust_list(args.trust_anchors, pem),)
+        lists = replace(lists, signers=(*lists.signers, import_trust_list(args.trust_anchors, pem)))
     keys = registry = log = None
-    if (data_dir / "keys" / "keyring.json").is_file():
-        keys = KeyRing.open(
-            data_dir / "keys", environment=config.environment, create=False, passphrase=key_passphrase()
-        )
-        if (data_dir / "registry").is_dir():
-            registry = stack.enter_context(Registry.open(data_dir / "registry", kek=keys.kek(), readonly=True))
-        if (data_dir / "log").is_dir():
-            log = stack.enter_context(AuditLog.open_readonly(data_dir / "log"))
+    if home.has_keys:
+        keys = home.read_keys()
+        if home.has_registry:
+            registry = stack.enter_context(home.open_registry(keys, readonly=True))
+        if home.has_log:
+            log = stack.enter_context(home.read_log())
     elif args.data_dir:
-        raise InvalidRequest(f"{data_dir} is not a GenSafe data directory", field="--data-dir")
+        raise InvalidRequest(f"{home.data_dir} is not a GenSafe data directory", field="--data-dir")
     elif not args.quiet:
         note("no data directory: only the file's own manifest is checked (give --data-dir or --server)")
     context = open_context(
         keys,
         registry=registry,
         log=log,
-        tokenizers=lambda: text_tokenizers(config),
-        trust_lists=trust_lists,
-        time_stamp_lists=read_trust_lists(data_dir, TIME_STAMPS),
-        revocations=read_revocations(data_dir),
+        tokenizers=home.tokenizers,
+        lists=lists,
     )
     return lambda data, name, sidecar: verify_bytes(data, name=name, context=context, sidecar=sidecar)
 

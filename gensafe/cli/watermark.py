@@ -14,7 +14,7 @@ from gensafe.core.textfile import read_text
 from gensafe.core.types import PAYLOAD_BYTES, Detection, Image, MarkLevel, Media, Modality, Video
 
 REJECT_BELOW = 0.01  # of a Kolmogorov-Smirnov test: one key id in a hundred is refused for nothing
-ENOUGH_TEXTS = 20_000
+ENOUGH_TEXTS = 20_000  # the size of the runs behind docs/watermark-text.md
 MIN_TOKENS = 20  # shorter texts have too few scored tokens for a p-value of any value
 
 
@@ -131,10 +131,11 @@ def _test_keys(args: argparse.Namespace) -> int:
     """Say which key ids give uniform p-values on unmarked texts: one that does not would accuse too often."""
     from gensafe.core import plugins
     from gensafe.core.ports import SamplingWatermark
-    from gensafe.pipeline.assemble import open_keys, text_tokenizers
+    from gensafe.installation import Installation
 
     config = read_config(args)
-    tokenizers = text_tokenizers(config)
+    home = Installation(config)
+    tokenizers = home.tokenizers()
     if not tokenizers:
         raise InvalidRequest("no engine has a tokenizer, so no text carries a mark", field="engines")
     whole = "\n\n".join(read_text(name, "FILE", error=InvalidRequest) for name in args.texts)
@@ -142,7 +143,7 @@ def _test_keys(args: argparse.Namespace) -> int:
     pieces = (tokenizer.encode(text) for tokenizer in tokenizers for text in parts)
     texts = [tokens for tokens in pieces if len(tokens) >= MIN_TOKENS]
     scheme: SamplingWatermark = plugins.load("gensafe.watermarks", "text", config.watermark.text)
-    found = scheme.test_keys(texts, open_keys(config).watermark_key(Modality.TEXT))
+    found = scheme.test_keys(texts, home.open_keys().watermark_key(Modality.TEXT))
     usable = [key_id for key_id, p in found.items() if p >= REJECT_BELOW]
     if args.json:
         print_json({"texts": len(texts), "p_values": {str(k): p for k, p in found.items()}, "usable": usable})

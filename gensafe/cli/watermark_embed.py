@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gensafe.core.ports import Watermarker
     from gensafe.media.animations import Animation
 
-RETRY_STRENGTH = 1.4
+RETRY_STRENGTH = 1.4  # about 3 dB more, once, before giving up. Chosen, not measured
 _ANIMATED = {".png": "image/png", ".apng": "image/png", ".webp": "image/webp", ".gif": "image/gif"}
 
 

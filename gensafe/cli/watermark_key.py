@@ -8,7 +8,7 @@ from gensafe.core.errors import InvalidRequest
 from gensafe.core.textfile import MAX_SECRET_BYTES, read_bytes, text_of
 from gensafe.core.types import Modality
 
-KEY_BYTES = 32
+KEY_BYTES = 32  # 256 bits: what every watermark scheme of ours takes
 
 
 def no_text(modality: Modality) -> None:

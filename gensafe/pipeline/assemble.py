@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
-from gensafe.audit import AuditLog, entries
 from gensafe.core import plugins
 from gensafe.core.clock import SystemClock
 from gensafe.core.config import Config
-from gensafe.core.errors import GensafeError
 from gensafe.core.observer import Observer, unobserved
-from gensafe.core.ports import SamplingWatermark, TextTokenizer, Watermarker
-from gensafe.core.storage import make_private_folder
+from gensafe.core.ports import SamplingWatermark, Watermarker
 from gensafe.core.types import Modality
 from gensafe.engines import open_engines
-from gensafe.keys import KeyInfo, KeyRing
+from gensafe.installation import Installation
 from gensafe.marking import Marker
 from gensafe.pipeline.agreement import check_agreement, restore_lost_intents
 from gensafe.pipeline.chain import Chain, no_fault
@@ -28,12 +23,9 @@ from gensafe.pipeline.recovery import recover
 from gensafe.pipeline.review import carry_out_decisions
 from gensafe.pipeline.signing import Signing
 from gensafe.pipeline.starting import log_start
-from gensafe.registry import Registry
 from gensafe.safety.reload import PolicyFile
 
 logger = logging.getLogger("gensafe.pipeline")
-
-PASSPHRASE_VARIABLE = "GENSAFE_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable, not a secret
 
 
 def open_chain(
@@ -45,21 +37,15 @@ def open_chain(
         GensafeError: whatever part cannot be opened; nothing is served without all of them.
     """
     clock = SystemClock()
-    data_dir = Path(config.data_dir)
-    keys = open_keys(config)
+    home = Installation(config)
+    keys = home.open_keys()
     engines = open_engines(config)
     policy_path = Path(config.safety.policy) if config.safety.policy else None
     policy = PolicyFile(policy_path, config.safety.timeout_s, environment=config.environment)
     policy.health.observe = observe
     signing = Signing(config, keys, clock)
-    registry = open_registry(keys, data_dir)
-    log = AuditLog.open(
-        data_dir / "log",
-        origin=keys.origin,
-        key=keys.checkpoint_private_key(),
-        clock=clock,
-        previous_keys=keys.checkpoint_public_keys(),
-    )
+    registry = home.open_registry(keys)
+    log = home.open_log(keys, clock)
     watermarkers: dict[Modality, Watermarker] = {
         Modality.IMAGE: plugins.load("gensafe.watermarks", "image", config.watermark.image),
         Modality.AUDIO: plugins.load("gensafe.watermarks", "audio", config.watermark.audio),
@@ -98,45 +84,3 @@ def open_chain(
         chain.close()
         raise
     return chain
-
-
-def open_keys(config: Config) -> KeyRing:
-    """Open the key ring of the data directory, making what may be made."""
-    with suppress(OSError):  # the key ring says what is wrong
-        make_private_folder(Path(config.data_dir))
-    return KeyRing.open(
-        Path(config.data_dir) / "keys",
-        environment=config.environment,
-        passphrase=key_passphrase(),
-        origin=config.audit.origin,
-    )
-
-
-def key_passphrase() -> bytes | None:
-    """The passphrase that seals keys at rest, from the environment; None = they are not sealed."""
-    return os.environ.get(PASSPHRASE_VARIABLE, "").encode() or None
-
-
-def text_tokenizers(config: Config) -> tuple[TextTokenizer, ...]:
-    """The tokenizers of the configured engines' texts, for detecting text marks; none where they cannot be loaded."""
-    try:
-        return open_engines(config, isolated=False).tokenizers()
-    except GensafeError:
-        return ()
-
-
-def open_registry(keys: KeyRing, data_dir: Path) -> Registry:
-    """Open the registry of the data directory."""
-    return Registry.open(data_dir / "registry", kek=keys.kek())
-
-
-def log_key_change(config: Config, keys: KeyRing, changed: KeyInfo, reason: str) -> int:
-    """Log that a key changed; returns the entry's index."""
-    with AuditLog.open(
-        Path(config.data_dir) / "log",
-        origin=keys.origin,
-        key=keys.checkpoint_private_key(),
-        previous_keys=keys.checkpoint_public_keys(),
-    ) as log:
-        entry = entries.key_rotated(role=changed.role.value, old="", new=changed.key_id, reason=reason)
-        return log.append(entry).index

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 from cryptography import x509
@@ -21,10 +20,10 @@ from gensafe.core.config import Config
 from gensafe.core.config_check import NO_TIME_STAMP
 from gensafe.core.errors import ConfigError, GensafeError, KeyError_, SigningFailed
 from gensafe.core.ports import ClaimSigner, Clock
+from gensafe.installation import Installation
 from gensafe.keys import KeyRing, pki
 from gensafe.keys.index import KeyInfo
 from gensafe.provenance import Exchange, LocalTimeStamper, OutsideTimeStamper, TimeStamper, TrustList, TrustStore
-from gensafe.provenance.trust_lists import TrustFolder
 
 _PROBE: Final = b"gensafe: does the signer work?"  # not a COSE Sig_structure: verifies nothing anywhere
 _OWN: Final = "file"  # the provider that, without options, is the key ring itself
@@ -56,7 +55,7 @@ class Signing:
         self._keys = keys
         self._clock = clock
         self._lock = threading.RLock()
-        self._folder = TrustFolder(Path(config.data_dir))
+        self._folder = Installation(config).trust_folder()
         self._signer: tuple[str, ClaimSigner] | None = None
         self._failed = ""
         self._check_seal(config)

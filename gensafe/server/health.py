@@ -11,6 +11,7 @@ from typing import Final
 
 from gensafe.core.errors import GensafeError, LogUnavailable, RegistryUnavailable
 from gensafe.engines import Engine
+from gensafe.installation import Installation
 from gensafe.pipeline import Chain
 
 log = logging.getLogger("gensafe.server")
@@ -77,7 +78,7 @@ def probe(chain: Chain) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     try:
-        _write(Path(chain.config.data_dir) / "log")
+        _write(Installation(chain.config).log_dir)
     except OSError as error:
         found["log"] = LogUnavailable(f"its folder cannot be written: {error.strerror}").message
     try:

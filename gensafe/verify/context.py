@@ -16,7 +16,6 @@ from gensafe.core.types import Detection, MarkLevel, Media, Modality, Text
 from gensafe.keys import KeyRing
 from gensafe.media.limits import LIMITS, Limits
 from gensafe.provenance import TrustList, TrustStore, strip_a8
-from gensafe.provenance.revocation import RevocationList
 from gensafe.provenance.trust_lists import Lists, TrustFolder
 from gensafe.verify.log import AuditLogProver
 from gensafe.verify.ports import KeyLookup, LogProver, MarkDetector, Records
@@ -65,9 +64,7 @@ def open_context(
     registry: Records | None = None,
     log: LogReader | None = None,
     tokenizers: Callable[[], tuple[TextTokenizer, ...]] = tuple,
-    trust_lists: tuple[TrustList, ...] = (),
-    time_stamp_lists: tuple[TrustList, ...] = (),
-    revocations: tuple[RevocationList, ...] = (),
+    lists: Lists | None = None,
     folder: TrustFolder | None = None,
     contained: bool = True,
 ) -> VerifyContext:
@@ -79,16 +76,14 @@ def open_context(
         log: The log, read-only.
         tokenizers: Gives those of the models that may have written a text, at the first text; without one text marks
             are not searched.
-        trust_lists: Further signer lists.
-        time_stamp_lists: Further time-stamp lists.
-        revocations: Certificate revocation lists of issuers.
-        folder: A data directory's lists, followed while the process runs, in place of the three above.
+        lists: Trust and revocation lists beside the installation's own roots.
+        folder: A data directory's lists, followed while the process runs, in place of ``lists``.
         contained: As in ``VerifyContext``.
 
     Raises:
         PluginError: an installed watermark plugin is broken.
     """
-    lists = folder.current() if folder is not None else Lists(trust_lists, time_stamp_lists, revocations)
+    lists = folder.current() if folder is not None else lists or Lists()
     if keys is None:
         return VerifyContext(_trust(None, lists), contained=contained)
     detectors, algorithms = load_detectors(tokenizers)

@@ -36,8 +36,8 @@ from gensafe.media.transform import resize
 from gensafe.provenance import strip_a8
 from gensafe.verify import EXIT_CODES
 
-READY_TIMEOUT_S = 120.0
-SEED = 20261121
+READY_TIMEOUT_S = 120.0  # every model is loaded first, on a busy machine. Chosen, not measured
+SEED = 20261121  # the date on which the demo was written; any would do
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ SPEECH = {
     "": "say three five",
 }
 SHAPES = {"": "a red circle left of a blue square"}
+# tokens of a story: enough for the text mark to be found (docs/watermark-text.md)
 PIECES = (
     Piece(Modality.TEXT, STORY, "story.txt", "story.txt", "invisible characters removed, saved again", max_tokens=240),
     Piece(Modality.IMAGE, SHAPES, "image.png", "image.jpg", "JPEG q70 at 0.75 size"),
@@ -264,7 +265,7 @@ def attack(modality: Modality, data: bytes, media_type: str) -> bytes:
     )
 
 
-LOSSY_QUALITY = {Modality.AUDIO: 128, Modality.VIDEO: 28}
+LOSSY_QUALITY = {Modality.AUDIO: 128, Modality.VIDEO: 28}  # kbit/s of MP3 and CRF of H.264 that people share files at
 
 
 def flip_byte(modality: Modality, output: Output) -> bytes:

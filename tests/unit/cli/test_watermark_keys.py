@@ -9,7 +9,7 @@ from gensafe.cli import main
 from gensafe.core import plugins
 from gensafe.core.config import load_config
 from gensafe.core.types import Modality
-from gensafe.pipeline.assemble import open_keys
+from gensafe.installation import Installation
 from gensafe.testing.simulator import WORDS
 
 
@@ -51,7 +51,7 @@ def test_unmarked_texts_leave_most_key_ids_in_use(place, tmp_path, capsys):
 
 
 def test_a_key_whose_p_values_lean_is_refused(place, tmp_path, capsys):
-    key = open_keys(load_config(place)).watermark_key(Modality.TEXT)
+    key = Installation(load_config(place)).open_keys().watermark_key(Modality.TEXT)
     scheme = plugins.load("gensafe.watermarks", "text")
     path = write(tmp_path / "texts.txt", texts(2, mark=lambda: scheme.sampler(key)))
     status, out = run(capsys, path, "--config", str(place))

@@ -20,9 +20,9 @@ from gensafe.core.config import Config, GenerationConfig, SigningConfig
 from gensafe.core.errors import ConfigError, SigningFailed
 from gensafe.core.types import Conclusion, GenerationRequest, Modality
 from gensafe.core.types.stages import NOT_STAMPED
+from gensafe.installation import PASSPHRASE_VARIABLE
 from gensafe.keys import KeyRing, Role, pki
 from gensafe.pipeline import CallControl, Released, open_chain, run
-from gensafe.pipeline.assemble import PASSPHRASE_VARIABLE
 from gensafe.provenance.trust_lists import SIGNERS, TIME_STAMPS, TrustFolder, store_trust_list
 from gensafe.server.health import Health, probe
 from gensafe.verify import open_context, verify_bytes
