@@ -21,10 +21,12 @@ test:
 fuzz count="20000":
     {{bin}}python -m tests.fuzz --count {{count}}
 
-# Generated code and documents: Python from proto/, docs/cli*.md from the parsers.
+# Generated code and documents: Python from proto/, and the pages that are made from the code.
 generate:
     scripts/generate_proto.sh
     {{bin}}python scripts/generate_cli_docs.py
+    {{bin}}python scripts/generate_config_docs.py
+    {{bin}}python scripts/generate_client_docs.py
 
 # Build, install into a clean environment, and use what would be released.
 release-check:

@@ -38,9 +38,9 @@ WORDS = (  # words that mean nothing together: a random text must not look like 
     "january february march april may june july august september october november december monday tuesday wednesday "
     "thursday friday saturday sunday morning noon evening spring summer autumn winter and then on in from to before"
 ).split()
-STEPS = 8
-SIDE = 256
-RATE = 16_000
+STEPS = 8  # of progress, so that a test can cancel between two
+SIDE = 256  # pixels: enough for the image mark
+RATE = 16_000  # Hz: speech
 
 
 class SimulatorTokenizer:

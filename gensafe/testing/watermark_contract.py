@@ -20,10 +20,10 @@ from gensafe.core.errors import CannotCarry, GensafeError
 from gensafe.core.ports import Watermarker
 from gensafe.core.types import PAYLOAD_BYTES, MarkLevel, Media, Modality, Text
 
-KEY = bytes(range(32))
-OTHER_KEY = bytes(range(1, 33))
+KEY = bytes(range(32))  # any 32 bytes would do
+OTHER_KEY = bytes(range(1, 33))  # any others
 PAYLOAD = bytes.fromhex("1f23456789abcd")
-PRESENCE_P = 1e-6
+PRESENCE_P = 1e-6  # promise 4 of docs/architecture.md: 1 in a million
 
 
 class WatermarkContract(ABC):

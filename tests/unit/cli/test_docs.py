@@ -47,6 +47,24 @@ def test_links_in_documents_lead_somewhere():
     assert not missing
 
 
+def test_every_included_example_is_included():
+    """Seen before: the formatter had made ``--8 < --"..."`` of the include marks, so the tutorials showed no code."""
+    exact = re.compile(r'--8<-- "([^"]+)"')
+    for page in (ROOT / "docs").rglob("*.md"):
+        for line in page.read_text("utf-8").splitlines():
+            if re.match(r"\s*-+\s*8\s*<", line):
+                found = exact.fullmatch(line)
+                assert found, f"{page.name}: {line}"
+                assert (ROOT / found[1]).is_file(), f"{page.name}: {found[1]}"
+
+
+def test_each_example_has_its_tutorial():
+    shown = "".join(page.read_text("utf-8") for page in (ROOT / "docs" / "tutorials").glob("*.md"))
+    examples = [path for path in (ROOT / "examples").glob("*/*.py")]
+    assert len(examples) >= 6
+    assert [str(path.relative_to(ROOT)) for path in examples if f'"{path.relative_to(ROOT)}"' not in shown] == []
+
+
 def test_no_machine_paths_in_the_tree():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split(
         "\n"
