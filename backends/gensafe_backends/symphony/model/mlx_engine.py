@@ -24,8 +24,8 @@ from gensafe_backends.symphony.model.engine import (
     plain_cache_bytes,
     present,
 )
+from gensafe_backends.symphony.model.layer import LayerView, SwigluView
 from gensafe_backends.symphony.model.metal_attention import routed_step
-from gensafe_backends.symphony.model.spec import MODALITY_NAMES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,14 +125,18 @@ class MlxEngine:
             raise BackendUnavailable(f"rows of {value.shape[1]} are no groups of {_GROUP}", fix="leave bits unset")
         return tuple(self._mx.quantize(value, group_size=_GROUP, bits=self._bits))
 
-    def _times(self, z: Array, name: str) -> Array:
+    def _weight(self, name: str) -> Array:
+        """A tensor as it is held; a matrix in groups is a tuple of its parts."""
+        return self._packed[name] if name in self._packed else self._w[name]
+
+    def _times(self, z: Array, weight: Array) -> Array:
         """``W z`` for every row of ``z``."""
-        if name in self._packed:
-            packed, scales, biases = self._packed[name]
+        if isinstance(weight, tuple):
+            packed, scales, biases = weight
             return self._mx.quantized_matmul(
                 z, packed, scales, biases, transpose=True, group_size=_GROUP, bits=self._bits
             )
-        return z @ self._w[name]
+        return z @ weight
 
     def weight_bytes(self) -> int:
         """Bytes of all weights as they are held."""
@@ -178,8 +182,10 @@ class MlxEngine:
         h = w["embed.weight"][mx.array(batch.ids)] + w["slot.weight"][mx.array(batch.slots)]  # 1
         for layer in range(c.layers):
             local = layer not in c.global_layers
-            h = h + self._attention(layer, h, kv, n, span, seen, masks[local], (cos, sin) if local else None, scale)
-            h = h + self._feed_forward(f"layers.{layer}.", h, batch.modalities)
+            view = LayerView(self._weight, layer)
+            angles = (cos, sin) if local else None
+            h = h + self._attention(layer, view, h, kv, n, span, seen, masks[local], angles, scale)
+            h = h + self._feed_forward(view, h, batch.modalities)
         kv.length = n
         final = self._rms(h[-1:] if last_only else h, w["final_norm.weight"])
         logits = final @ w["embed.weight"][blocks[0].start : blocks[-1].stop].T  # 3
@@ -196,6 +202,7 @@ class MlxEngine:
     def _attention(
         self,
         layer: int,
+        w: LayerView[Array],
         h: Array,
         kv: MlxCache,
         n: int,
@@ -205,15 +212,12 @@ class MlxEngine:
         angles: tuple[Array, Array] | None,
         scale: Array,
     ) -> Array:
-        mx, c, w, p, count = self._mx, self.config, self._w, f"layers.{layer}.", len(h)
-        a = self._rms(h, w[p + "attn_norm.weight"])  # 2a
-        q = self._rms(
-            self._times(a, p + "attn.q.weight").reshape(count, c.heads, c.head_dim), w[p + "attn.q_norm.weight"]
-        )
-        k = self._rms(
-            self._times(a, p + "attn.k.weight").reshape(count, c.kv_heads, c.head_dim), w[p + "attn.k_norm.weight"]
-        )
-        v = self._times(a, p + "attn.v.weight").reshape(count, c.kv_heads, c.head_dim)
+        mx, c, count = self._mx, self.config, len(h)
+        a = self._rms(h, w.attn_norm)  # 2a
+        q = self._times(a, w.q).reshape(count, c.heads, c.head_dim)  # 2b
+        k = self._times(a, w.k).reshape(count, c.kv_heads, c.head_dim)
+        v = self._times(a, w.v).reshape(count, c.kv_heads, c.head_dim)
+        q, k = self._rms(q, w.q_norm), self._rms(k, w.k_norm)  # 2c
         if angles is not None:  # 2d
             q, k = self._rotate(q, *angles), self._rotate(k, *angles)
         else:
@@ -221,7 +225,7 @@ class MlxEngine:
         kv.keys[layer][:, n - count : n] = k.transpose(1, 0, 2)
         kv.values[layer][:, n - count : n] = v.transpose(1, 0, 2)
 
-        chances = mx.softmax(a @ w[p + "router.weight"] + w[p + "router.bias"][seen[0]], axis=-1)  # 2g
+        chances = mx.softmax(a @ w.router + w.router_bias[seen[0]], axis=-1)  # 2g
         index = mx.arange(c.routed_heads)
         higher = (chances[:, None, :] > chances[:, :, None]) | (
             (chances[:, None, :] == chances[:, :, None]) & (index[None, None, :] < index[None, :, None])
@@ -231,10 +235,10 @@ class MlxEngine:
         gate = mx.concatenate([mx.ones((count, c.shared_heads)), routed], axis=-1)
 
         if self._kernel is not None and count == 1:
-            row, window = w[p + "attn.beta"][:, seen[0]][:, 0], c.window if angles is not None else 1 << 30
+            row, window = w.beta[:, seen[0]][:, 0], c.window if angles is not None else 1 << 30
             o = self._kernel(q[0], kv.keys[layer], kv.values[layer], row, seen[1], gate[0], n - 1, window)
-            return self._times(o.reshape(1, -1), p + "attn.o.weight")
-        beta = w[p + "attn.beta"][:, seen[0]][:, :, seen[1]]
+            return self._times(o.reshape(1, -1), w.o)
+        beta = w.beta[:, seen[0]][:, :, seen[1]]
         o = mx.fast.scaled_dot_product_attention(
             q.transpose(1, 0, 2)[None],
             kv.keys[layer][None, :, :span],
@@ -242,18 +246,17 @@ class MlxEngine:
             scale=c.head_dim**-0.5,
             mask=(beta + mask)[None],
         )[0].transpose(1, 0, 2)  # 2e, 2f
-        return self._times((o * gate[:, :, None]).reshape(count, -1), p + "attn.o.weight")  # 2h
+        return self._times((o * gate[:, :, None]).reshape(count, -1), w.o)  # 2h
 
-    def _feed_forward(self, p: str, h: Array, modalities: NDArray[np.int64]) -> Array:
+    def _feed_forward(self, w: LayerView[Array], h: Array, modalities: NDArray[np.int64]) -> Array:
         mx = self._mx
-        f = self._rms(h, self._w[p + "ffn_norm.weight"])  # 2i
-        out = self._branch(p + "ffn.shared.", f)
+        f = self._rms(h, w.ffn_norm)  # 2i
+        out = self._branch(w.shared, f)
         found = present(modalities)
         for m in found:
-            own = self._branch(p + f"ffn.{MODALITY_NAMES[m]}.", f)
+            own = self._branch(w.own(m), f)
             out = out + (own if len(found) == 1 else mx.where(mx.array(modalities == m)[:, None], own, 0.0))
         return out
 
-    def _branch(self, p: str, f: Array) -> Array:
-        hidden = self._swiglu(self._times(f, p + "gate.weight"), self._times(f, p + "up.weight"))
-        return self._times(hidden, p + "down.weight")
+    def _branch(self, w: SwigluView[Array], f: Array) -> Array:
+        return self._times(self._swiglu(self._times(f, w.gate), self._times(f, w.up)), w.down)

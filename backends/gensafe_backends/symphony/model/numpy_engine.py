@@ -24,7 +24,7 @@ from gensafe_backends.symphony.model.engine import (
     plain_cache_bytes,
     present,
 )
-from gensafe_backends.symphony.model.spec import MODALITY_NAMES
+from gensafe_backends.symphony.model.layer import LayerView, SwigluView
 from gensafe_backends.symphony.vocab import ModalityId
 
 if TYPE_CHECKING:
@@ -124,19 +124,16 @@ class NumpyEngine:
         """See ``Engine.cache_bytes``."""
         return plain_cache_bytes(self.config, tokens, 1.5)
 
-    def _w(self, name: str) -> F32:
-        return self._tensors[name]
-
-    def _matrix(self, name: str) -> F32:
-        weight = self._tensors[name]
+    def _times(self, x: F32, weight: F32) -> F32:
+        """``W x`` for every row of ``x``; the bytes of W are counted."""
         self.activity.weight_bytes += weight.nbytes
-        return weight
+        return cast("F32", x @ weight.T)
 
     def forward(self, batch: TokenBatch, cache: Cache, *, live: range | None = None, last_only: bool = True) -> F32:
         """See ``Engine.forward``."""
         h = self.states(batch, cache)[-1]
         blocks, cut = live_blocks(self.config, live)
-        final = rms(h[-1:] if last_only else h, self._w("final_norm.weight"), self.config.norm_eps)
+        final = rms(h[-1:] if last_only else h, self._tensors["final_norm.weight"], self.config.norm_eps)
         logits = np.concatenate([self._head(final, block) for block in blocks], axis=-1)  # 3
         return logits[:, cut]
 
@@ -151,34 +148,35 @@ class NumpyEngine:
         kv.reserve(len(batch))
         kv.modalities[kv.length : kv.length + len(batch)] = batch.modalities
         cos_sin = self._rope(batch.tyx)
-        h = self._w("embed.weight")[batch.ids] + self._w("slot.weight")[batch.slots]  # 1
+        h = self._tensors["embed.weight"][batch.ids] + self._tensors["slot.weight"][batch.slots]  # 1
         found = []
         for layer in range(self.config.layers):
-            h = h + self._attention(layer, h, batch, kv, cos_sin)
-            h = h + self._feed_forward(layer, h, batch.modalities)
+            w = LayerView(self._tensors.__getitem__, layer)
+            h = h + self._attention(layer, w, h, batch, kv, cos_sin)
+            h = h + self._feed_forward(w, h, batch.modalities)
             found.append(h)
         kv.length += len(batch)
         self.activity.tokens += len(batch)
         return np.stack(found)
 
     def _head(self, final: F32, block: range) -> F32:
-        rows = self._w("embed.weight")[block.start : block.stop]
-        self.activity.weight_bytes += rows.nbytes
-        return cast("F32", final @ rows.T)
+        return self._times(final, self._tensors["embed.weight"][block.start : block.stop])
 
-    def _attention(self, layer: int, h: F32, batch: TokenBatch, kv: NumpyCache, cos_sin: tuple[F32, F32]) -> F32:
-        c, p, count = self.config, f"layers.{layer}.", len(batch)
+    def _attention(
+        self, layer: int, w: LayerView[F32], h: F32, batch: TokenBatch, kv: NumpyCache, cos_sin: tuple[F32, F32]
+    ) -> F32:
+        c, count = self.config, len(batch)
         local = layer not in c.global_layers
         n = kv.length + count
-        a = rms(h, self._w(p + "attn_norm.weight"), c.norm_eps)  # 2a
-        k = (a @ self._matrix(p + "attn.k.weight").T).reshape(count, c.kv_heads, c.head_dim)  # 2b
-        v = (a @ self._matrix(p + "attn.v.weight").T).reshape(count, c.kv_heads, c.head_dim)
-        k = rms(k, self._w(p + "attn.k_norm.weight"), c.norm_eps)  # 2c
+        a = rms(h, w.attn_norm, c.norm_eps)  # 2a
+        k = self._times(a, w.k).reshape(count, c.kv_heads, c.head_dim)  # 2b
+        v = self._times(a, w.v).reshape(count, c.kv_heads, c.head_dim)
+        k = rms(k, w.k_norm, c.norm_eps)  # 2c
         if local:
             k = rotate(k, *cos_sin)  # 2d
         kv.keys[layer, :, kv.length : n] = k.transpose(1, 0, 2)
         kv.values[layer, :, kv.length : n] = v.transpose(1, 0, 2)
-        router = a @ self._matrix(p + "router.weight").T + self._w(p + "router.bias")[batch.modalities]
+        router = self._times(a, w.router) + w.router_bias[batch.modalities]
         gate = gates(router, c.active_routed, c.shared_heads)  # 2g
 
         first = max(0, kv.length - c.window + 1) if local else 0  # no query of this batch sees further back
@@ -186,37 +184,35 @@ class NumpyEngine:
         hidden = (back < 0) | (back >= c.window) if local else back < 0
         scale = np.float32(1.0 / np.sqrt(c.head_dim))
         factor = np.full(count, scale) if local else length_scale(c, kv.length, count) * scale
-        wq = self._w(p + "attn.q.weight").reshape(c.heads, c.head_dim, c.dim)
-        wo = self._w(p + "attn.o.weight").reshape(c.dim, c.heads, c.head_dim)
+        w_q, q_norm, beta = w.q.reshape(c.heads, c.head_dim, c.dim), w.q_norm, w.beta
+        w_o = w.o.reshape(c.dim, c.heads, c.head_dim)
         out = np.zeros_like(h)
         for head in range(c.heads):
             if self.sparse and not gate[:, head].any():
                 self.activity.heads_skipped += 1
                 continue
             self.activity.heads_run += 1
-            self.activity.weight_bytes += 2 * wq[head].nbytes
+            self.activity.weight_bytes += 2 * w_q[head].nbytes
             group = head // (c.heads // c.kv_heads)
-            q = rms(a @ wq[head].T, self._w(p + "attn.q_norm.weight"), c.norm_eps)
+            q = rms(a @ w_q[head].T, q_norm, c.norm_eps)
             if local:
                 q = rotate(q, *cos_sin)
             s = (q @ kv.keys[layer, group, first:n].T) * factor[:, None]  # 2e
-            s = s + self._w(p + "attn.beta")[head][batch.modalities[:, None], kv.modalities[None, first:n]]
+            s = s + beta[head][batch.modalities[:, None], kv.modalities[None, first:n]]
             s[hidden] = -np.inf
             s = np.exp(s - s.max(axis=-1, keepdims=True))
             s /= s.sum(axis=-1, keepdims=True)
             o = s @ kv.values[layer, group, first:n]  # 2f
-            out += (gate[:, head, None] * o) @ wo[:, head].T  # 2h
+            out += (gate[:, head, None] * o) @ w_o[:, head].T  # 2h
         return out
 
-    def _feed_forward(self, layer: int, h: F32, modalities: NDArray[np.int64]) -> F32:
-        p = f"layers.{layer}."
-        f = rms(h, self._w(p + "ffn_norm.weight"), self.config.norm_eps)  # 2i
-        out = self._swiglu(p + "ffn.shared.", f)
+    def _feed_forward(self, w: LayerView[F32], h: F32, modalities: NDArray[np.int64]) -> F32:
+        f = rms(h, w.ffn_norm, self.config.norm_eps)  # 2i
+        out = self._swiglu(w.shared, f)
         for m in present(modalities) if self.sparse else list(ModalityId):
-            own = self._swiglu(p + f"ffn.{MODALITY_NAMES[m]}.", f)
+            own = self._swiglu(w.own(m), f)
             out = out + np.where((modalities == m)[:, None], own, np.float32(0.0))
         return out
 
-    def _swiglu(self, prefix: str, f: F32) -> F32:
-        hidden = silu(f @ self._matrix(prefix + "gate.weight").T) * (f @ self._matrix(prefix + "up.weight").T)
-        return cast("F32", hidden @ self._matrix(prefix + "down.weight").T)
+    def _swiglu(self, w: SwigluView[F32], f: F32) -> F32:
+        return self._times(silu(self._times(f, w.gate)) * self._times(f, w.up), w.down)

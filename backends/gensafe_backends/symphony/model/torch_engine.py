@@ -23,6 +23,7 @@ from gensafe_backends.symphony.model.engine import (
     live_blocks,
     plain_cache_bytes,
 )
+from gensafe_backends.symphony.model.layer import LayerView
 from gensafe_backends.symphony.model.spec import MODALITY_NAMES
 from gensafe_backends.symphony.vocab import MODALITIES
 
@@ -135,11 +136,16 @@ class TorchEngine:
         self._flex = _flex(device) if flex or (flex is None and is_cuda) else None
         self._rope = RopeTable(config)
         w = {name: torch.from_numpy(np.array(value, np.float32)).to(device) for name, value in tensors.items()}
-        for i in range(config.layers):  # (modalities, out, in): a token's own weights are one row
-            for part in ("gate", "up", "down"):
-                names = [f"layers.{i}.ffn.{m}.{part}.weight" for m in MODALITY_NAMES]
-                w[f"layers.{i}.ffn.own.{part}"] = torch.stack([w.pop(name) for name in names])
+        self._own: list[tuple[Tensor, Tensor, Tensor]] = []
+        for i in range(config.layers):  # gate, up, down as (modalities, out, in): a token's own weights are one row
+            stacks = (
+                torch.stack([w.pop(f"layers.{i}.ffn.{m}.{part}.weight") for m in MODALITY_NAMES])
+                for part in ("gate", "up", "down")
+            )
+            gate, up, down = stacks
+            self._own.append((gate, up, down))
         self._w: dict[str, Tensor] = w
+        self._layers = [LayerView(w.__getitem__, i) for i in range(config.layers)]
 
     def new_cache(self) -> TorchCache:
         """An empty cache."""
@@ -216,7 +222,7 @@ class TorchEngine:
         for layer in range(c.layers):
             local = layer not in c.global_layers
             h = h + self._attention(layer, h, x, kv, span, hidden[local], local)
-            h = h + self._feed_forward(f"layers.{layer}.", h, x["modalities"])
+            h = h + self._feed_forward(layer, h, x["modalities"])
         final = self._rms(h[-1:] if last_only else h, w["final_norm.weight"])
         return final @ w["embed.weight"][start:stop].T  # 3
 
@@ -238,12 +244,13 @@ class TorchEngine:
         hidden: Any,  # noqa: ANN401 - a mask, or a block mask
         local: bool,
     ) -> Tensor:
-        torch, c, w, p = self._torch, self.config, self._w, f"layers.{layer}."
+        torch, c, w = self._torch, self.config, self._layers[layer]
         count, shared = len(h), c.shared_heads
-        a = self._rms(h, w[p + "attn_norm.weight"])  # 2a
-        q = self._rms((a @ w[p + "attn.q.weight"].T).view(count, c.heads, c.head_dim), w[p + "attn.q_norm.weight"])
-        k = self._rms((a @ w[p + "attn.k.weight"].T).view(count, c.kv_heads, c.head_dim), w[p + "attn.k_norm.weight"])
-        v = (a @ w[p + "attn.v.weight"].T).view(count, c.kv_heads, c.head_dim)
+        a = self._rms(h, w.attn_norm)  # 2a
+        q = (a @ w.q.T).view(count, c.heads, c.head_dim)  # 2b
+        k = (a @ w.k.T).view(count, c.kv_heads, c.head_dim)
+        v = (a @ w.v.T).view(count, c.kv_heads, c.head_dim)
+        q, k = self._rms(q, w.q_norm), self._rms(k, w.k_norm)  # 2c
         if local:  # 2d
             q, k = self._rotate(q, x["cos"], x["sin"]), self._rotate(k, x["cos"], x["sin"])
         else:
@@ -251,7 +258,7 @@ class TorchEngine:
         kv.keys[layer].index_copy_(1, x["index"], k.transpose(0, 1))
         kv.values[layer].index_copy_(1, x["index"], v.transpose(0, 1))
 
-        chances = (a @ w[p + "router.weight"].T + w[p + "router.bias"][x["modalities"]]).softmax(-1)  # 2g
+        chances = (a @ w.router.T + w.router_bias[x["modalities"]]).softmax(-1)  # 2g
         kept = chances.sort(dim=-1, descending=True, stable=True)
         best, where = kept.values[:, : c.active_routed], kept.indices[:, : c.active_routed]
         gate = torch.ones(count, c.heads, device=h.device)
@@ -259,14 +266,14 @@ class TorchEngine:
         gate[:, shared:] = routed
 
         if self._kernel is not None and count == 1:
-            row = w[p + "attn.beta"].index_select(1, x["modalities"])[:, 0].contiguous()
+            row = w.beta.index_select(1, x["modalities"])[:, 0].contiguous()
             window = c.window if local else _EVERYTHING
             o = self._kernel(
                 q[0].contiguous(), kv.keys[layer], kv.values[layer], row, kv.modalities, gate[0], x["index"], window
             )
-            return o.reshape(1, -1) @ w[p + "attn.o.weight"].T
+            return o.reshape(1, -1) @ w.o.T
         keys, values, seen = kv.keys[layer, :, :span], kv.values[layer, :, :span], kv.modalities[:span]
-        beta, asking, queries = w[p + "attn.beta"], x["modalities"], q.transpose(0, 1)
+        beta, asking, queries = w.beta, x["modalities"], q.transpose(0, 1)
         if self._flex is not None and count > 1:  # 2e, 2f
             o = self._flex.chunk(queries.contiguous(), keys, values, beta, asking, seen, hidden)
         else:
@@ -275,15 +282,14 @@ class TorchEngine:
             k_, v_ = (z.repeat_interleave(group, dim=0)[None] for z in (keys, values))
             o = torch.nn.functional.scaled_dot_product_attention(queries[None], k_, v_, attn_mask=mask)[0]
         o = o.transpose(0, 1) * gate[:, :, None]
-        return o.reshape(count, -1) @ w[p + "attn.o.weight"].T  # 2h
+        return o.reshape(count, -1) @ w.o.T  # 2h
 
-    def _feed_forward(self, p: str, h: Tensor, modalities: Tensor) -> Tensor:
-        torch, w = self._torch, self._w
-        f = self._rms(h, w[p + "ffn_norm.weight"])  # 2i
+    def _feed_forward(self, layer: int, h: Tensor, modalities: Tensor) -> Tensor:
+        torch, w, shared = self._torch, self._layers[layer], self._layers[layer].shared
+        f = self._rms(h, w.ffn_norm)  # 2i
         silu = torch.nn.functional.silu
-        hidden = silu(f @ w[p + "ffn.shared.gate.weight"].T) * (f @ w[p + "ffn.shared.up.weight"].T)
-        out = hidden @ w[p + "ffn.shared.down.weight"].T
-        gate, up, down = (w[p + f"ffn.own.{part}"] for part in ("gate", "up", "down"))
+        out = (silu(f @ shared.gate.T) * (f @ shared.up.T)) @ shared.down.T
+        gate, up, down = self._own[layer]
         if len(h) == 1:  # gathered by a tensor index, so that a captured graph follows the token's modality
             g, u, d = (m.index_select(0, modalities)[0] for m in (gate, up, down))
             return out + (silu(f @ g.T) * (f @ u.T)) @ d.T

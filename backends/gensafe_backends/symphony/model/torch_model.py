@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
 from gensafe_backends.symphony.config import SymphonyConfig
-from gensafe_backends.symphony.model.spec import MODALITY_NAMES, tensor_shapes
-from gensafe_backends.symphony.vocab import MODALITIES, vocabulary
+from gensafe_backends.symphony.model.layer import LayerView, SwigluView
+from gensafe_backends.symphony.model.spec import tensor_shapes
+from gensafe_backends.symphony.vocab import MODALITIES, ModalityId, vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,10 @@ class SymphonyModel(nn.Module):
         value: Tensor = getattr(self, name.replace(".", "__"))
         return value
 
+    def layer(self, index: int) -> LayerView[Tensor]:
+        """One layer's tensors under the names of the equations."""
+        return LayerView(self.weight, index)
+
     def state(self) -> dict[str, NDArray[np.float32]]:
         """All tensors by their spec names."""
         return {n: self.weight(n).detach().float().cpu().numpy().copy() for n in tensor_shapes(self.config)}
@@ -160,14 +165,13 @@ class SymphonyModel(nn.Module):
         wide: Tensor,
         narrow: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        c, p = self.config, f"layers.{layer}."
+        c, w = self.config, self.layer(layer)
         b, t, _ = h.shape
-        a = rms(h, self.weight(p + "attn_norm.weight"), c.norm_eps)
-        q = F.linear(a, self.weight(p + "attn.q.weight")).view(b, t, c.heads, c.head_dim).transpose(1, 2)
-        k = F.linear(a, self.weight(p + "attn.k.weight")).view(b, t, c.kv_heads, c.head_dim).transpose(1, 2)
-        v = F.linear(a, self.weight(p + "attn.v.weight")).view(b, t, c.kv_heads, c.head_dim).transpose(1, 2)
-        q = rms(q, self.weight(p + "attn.q_norm.weight"), c.norm_eps)
-        k = rms(k, self.weight(p + "attn.k_norm.weight"), c.norm_eps)
+        a = rms(h, w.attn_norm, c.norm_eps)  # 2a
+        q = F.linear(a, w.q).view(b, t, c.heads, c.head_dim).transpose(1, 2)  # 2b
+        k = F.linear(a, w.k).view(b, t, c.kv_heads, c.head_dim).transpose(1, 2)
+        v = F.linear(a, w.v).view(b, t, c.kv_heads, c.head_dim).transpose(1, 2)
+        q, k = rms(q, w.q_norm, c.norm_eps), rms(k, w.k_norm, c.norm_eps)  # 2c
         is_global = layer in c.global_layers
         if is_global:
             scale = torch.log(index.float() + 1.0) / math.log(c.train_length)
@@ -175,7 +179,7 @@ class SymphonyModel(nn.Module):
         else:
             q, k = _rotate(q, *rotation), _rotate(k, *rotation)
         root = math.sqrt(c.head_dim)
-        bias = self.weight(p + "attn.beta")[:, modality].permute(1, 0, 2, 3) * root  # (B, H, T, M)
+        bias = w.beta[:, modality].permute(1, 0, 2, 3) * root  # (B, H, T, M)
         q = torch.cat([q, bias.to(q.dtype)], dim=-1)
         k = torch.cat([k, onehot.to(k.dtype).expand(b, c.kv_heads, t, MODALITIES)], dim=-1)
         repeat = c.heads // c.kv_heads
@@ -183,15 +187,15 @@ class SymphonyModel(nn.Module):
         v = F.pad(v, (0, MODALITIES))
         mask = wide if is_global else narrow
         o = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0 / root)[..., : c.head_dim]
-        gates, lost, use = self._gates(p, a, modality)
+        gates, lost, use = self._gates(w, a, modality)  # 2g
         o = o.transpose(1, 2) * gates[..., None].to(o.dtype)
-        return F.linear(o.reshape(b, t, -1), self.weight(p + "attn.o.weight")), lost, use
+        return F.linear(o.reshape(b, t, -1), w.o), lost, use  # 2h
 
-    def _gates(self, p: str, a: Tensor, modality: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _gates(self, w: LayerView[Tensor], a: Tensor, modality: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         c = self.config
         with torch.autocast("cpu", enabled=False):
-            scores = F.linear(a.float(), self.weight(p + "router.weight").float())
-            probability = torch.softmax(scores + self.weight(p + "router.bias")[modality], dim=-1)
+            scores = F.linear(a.float(), w.router.float())
+            probability = torch.softmax(scores + w.router_bias[modality], dim=-1)
         kept = torch.topk(probability, c.active_routed, dim=-1)
         chosen = torch.zeros_like(probability).scatter(-1, kept.indices, 1.0)
         routed = probability * chosen
@@ -208,18 +212,18 @@ class SymphonyModel(nn.Module):
         return torch.cat([shared, routed], dim=-1), lost, use.detach()
 
     def _feed_forward(self, layer: int, h: Tensor, order: list[Tensor]) -> Tensor:
-        p = f"layers.{layer}."
-        f = rms(h, self.weight(p + "ffn_norm.weight"), self.config.norm_eps)
-        out = self._swiglu(p + "ffn.shared.", f)
+        w = self.layer(layer)
+        f = rms(h, w.ffn_norm, self.config.norm_eps)  # 2i
+        out = self._swiglu(w.shared, f)
         flat, own = f.reshape(-1, f.shape[-1]), out.reshape(-1, f.shape[-1])
-        for name, places in zip(MODALITY_NAMES, order, strict=True):
+        for modality, places in zip(ModalityId, order, strict=True):
             if len(places):
-                own = own.index_add(0, places, self._swiglu(p + f"ffn.{name}.", flat[places]).to(own.dtype))
+                own = own.index_add(0, places, self._swiglu(w.own(modality), flat[places]).to(own.dtype))
         return own.view_as(out)
 
-    def _swiglu(self, p: str, f: Tensor) -> Tensor:
-        gate = F.silu(F.linear(f, self.weight(p + "gate.weight")))
-        return F.linear(gate * F.linear(f, self.weight(p + "up.weight")), self.weight(p + "down.weight"))
+    @staticmethod
+    def _swiglu(w: SwigluView[Tensor], f: Tensor) -> Tensor:
+        return F.linear(F.silu(F.linear(f, w.gate)) * F.linear(f, w.up), w.down)
 
     def logits(self, hidden: Tensor, start: int, stop: int) -> Tensor:
         """Logits of the ids start..stop-1 from final hidden states (spec step 3)."""

@@ -180,8 +180,8 @@ def recall_losses(model: SymphonyModel, probe: nn.Linear, talks: Talks) -> tuple
     wanted = rows.loss[:, 1:]
     logits = model.logits(out.hidden[:, :-1][wanted], 0, vocabulary(c).text.stop)
     goal = rows.ids[:, 1:][wanted]
-    p = f"layers.{min(c.global_layers)}."
-    a = rms(out.entered, model.weight(p + "attn_norm.weight"), c.norm_eps)
+    w = model.layer(min(c.global_layers))
+    a = rms(out.entered, w.attn_norm, c.norm_eps)
     named = talks.name >= 0
     seen = F.cross_entropy(probe(a[named]), talks.name[named])
     part = slice(HEAD * c.head_dim, (HEAD + 1) * c.head_dim)
@@ -189,11 +189,11 @@ def recall_losses(model: SymphonyModel, probe: nn.Linear, talks: Talks) -> tuple
     own = slice(group * c.head_dim, (group + 1) * c.head_dim)
     row, at = torch.nonzero(talks.told >= 0, as_tuple=True)
     q = rms(
-        F.linear(a[row, at], model.weight(p + "attn.q.weight")[part]),
-        model.weight(p + "attn.q_norm.weight"),
+        F.linear(a[row, at], w.q[part]),
+        w.q_norm,
         c.norm_eps,
     )
-    k = rms(F.linear(a, model.weight(p + "attn.k.weight")[own]), model.weight(p + "attn.k_norm.weight"), c.norm_eps)
+    k = rms(F.linear(a, w.k[own]), w.k_norm, c.norm_eps)
     scores = torch.einsum("ne,nte->nt", q, k[row]) / math.sqrt(c.head_dim)
     scores = scores.masked_fill(torch.arange(k.shape[1])[None, :] > at[:, None], float("-inf"))
     looked = F.cross_entropy(scores, talks.told[row, at])

@@ -106,20 +106,20 @@ class Step:
 
     def __init__(self, kv: NativeCache, config: SymphonyConfig, work: int) -> None:
         self.room = len(kv.pointers) // 2 * PAGE
-        self.ints = np.zeros((6, 1), np.int64)  # id, slot, modality, index, first panel, panels
-        self.angles = np.zeros((2, config.head_dim // 2), np.float32)
+        self.ids, self.slots, self.modalities, self.index = (np.zeros(1, np.int64) for _ in range(4))
+        self.live_panel, self.live_panels = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        self.cos, self.sin = (np.zeros(config.head_dim // 2, np.float32) for _ in range(2))
         self.scale = np.zeros(1, np.float32)
         self.work = np.empty(work, np.float32)
         self.logits = np.empty(-(-vocabulary(config).size // PANEL) * PANEL, np.float32)
         self.pages, self.seen = (POINTER * 1)(ctypes.addressof(kv.pointers)), (POINTER * 1)(kv.seen.ctypes.data)
         self.out = (POINTER * 1)(self.logits.ctypes.data)
-        ints, angles = self.ints.ctypes.data, self.angles.ctypes.data
         self.call = CallStruct(
             count=1,
-            ids=ints, slots=ints + 8, modalities=ints + 16, index=ints + 24,
-            cos=angles, sin=angles + self.angles.strides[0], scale=self.scale.ctypes.data,
+            ids=self.ids.ctypes.data, slots=self.slots.ctypes.data, modalities=self.modalities.ctypes.data,
+            index=self.index.ctypes.data,
+            cos=self.cos.ctypes.data, sin=self.sin.ctypes.data, scale=self.scale.ctypes.data,
             pages=ctypes.addressof(self.pages), seen=ctypes.addressof(self.seen),
             work=self.work.ctypes.data, logits=ctypes.addressof(self.out),
-            live_panel=ints + 32, live_panels=ints + 40, states=None,
-            weight_bytes=0, heads_run=0, heads_skipped=0,
+            live_panel=self.live_panel.ctypes.data, live_panels=self.live_panels.ctypes.data,
         )  # fmt: skip

@@ -27,6 +27,7 @@ from gensafe_backends.symphony.model.engine import (
     length_scale,
     present,
 )
+from gensafe_backends.symphony.model.layer import LayerView, SwigluView
 from gensafe_backends.symphony.model.native.build import load_library
 from gensafe_backends.symphony.model.native.cache import NativeCache, Step
 from gensafe_backends.symphony.model.native.structs import (
@@ -38,7 +39,6 @@ from gensafe_backends.symphony.model.native.structs import (
     LayerStruct,
     ModelStruct,
 )
-from gensafe_backends.symphony.model.spec import MODALITY_NAMES
 from gensafe_backends.symphony.vocab import MODALITIES, ModalityId, vocabulary
 
 if TYPE_CHECKING:
@@ -93,10 +93,13 @@ class NativeEngine:
         self._lock = threading.Lock()
         self._layers = (LayerStruct * c.layers)(*(self._layer(i) for i in range(c.layers)))
         self._model = ModelStruct(
-            c.dim, c.layers, c.heads, c.kv_heads, c.head_dim, c.shared_heads, c.active_routed,
-            c.ffn_shared, c.ffn_modality, c.window, c.norm_eps, int(sparse),
-            self._plain("embed.weight"), self._plain("slot.weight"), self._plain("final_norm.weight"),
-            self._packed("embed.weight"), ctypes.cast(self._layers, POINTER),
+            dim=c.dim, layers=c.layers, heads=c.heads, kv_heads=c.kv_heads, head_dim=c.head_dim,
+            shared_heads=c.shared_heads, active_routed=c.active_routed,
+            ffn_shared=c.ffn_shared, ffn_modality=c.ffn_modality, window=c.window,
+            eps=c.norm_eps, sparse=int(sparse),
+            embed=self._plain("embed.weight"), slot=self._plain("slot.weight"),
+            final_norm=self._plain("final_norm.weight"), head=self._packed("embed.weight"),
+            layer=ctypes.cast(self._layers, POINTER),
         )  # fmt: skip
 
     def new_cache(self) -> NativeCache:
@@ -176,10 +179,11 @@ class NativeEngine:
             kv.step = Step(kv, self.config, self._library.symphony_work(ctypes.byref(self._model), 1))
         step = kv.step
         cos, sin = self._rope(batch.tyx)
-        step.ints[:, 0] = (batch.ids[0], batch.slots[0], modality, kv.length, live.start // PANEL,
-                           -(-live.stop // PANEL) - live.start // PANEL)  # fmt: skip
-        step.angles[0], step.angles[1] = cos[0], sin[0]
-        step.scale[0] = length_scale(self.config, kv.length, 1)[0]
+        first = live.start // PANEL
+        step.ids[0], step.slots[0], step.modalities[0] = batch.ids[0], batch.slots[0], modality
+        step.index[0], step.scale[0] = kv.length, length_scale(self.config, kv.length, 1)[0]
+        step.cos[:], step.sin[:] = cos[0], sin[0]
+        step.live_panel[0], step.live_panels[0] = first, -(-live.stop // PANEL) - first
         call = step.call
         if self._library.symphony_forward(ctypes.byref(self._model), ctypes.byref(call)) != 0:
             raise BackendError("the native engine cannot hold a model of this size")
@@ -237,12 +241,16 @@ class NativeEngine:
             at += count
         # Scratch is made per call: calls of two threads on one engine must not share it.
         work = np.empty(self._library.symphony_work(ctypes.byref(self._model), total), np.float32)
-        arrays = [np.ascontiguousarray(x) for x in (whole.ids, whole.slots, whole.modalities, index, cos, sin, scale)]
+        ids, slots, modalities, cos, sin = (
+            np.ascontiguousarray(x) for x in (whole.ids, whole.slots, whole.modalities, cos, sin)
+        )
         call = CallStruct(
-            total, *(x.ctypes.data for x in arrays),
-            ctypes.addressof(pages), ctypes.addressof(seen), work.ctypes.data,
-            ctypes.addressof(out), first.ctypes.data, panels.ctypes.data,
-            None if states is None else states.ctypes.data, 0, 0, 0,
+            count=total,
+            ids=ids.ctypes.data, slots=slots.ctypes.data, modalities=modalities.ctypes.data, index=index.ctypes.data,
+            cos=cos.ctypes.data, sin=sin.ctypes.data, scale=scale.ctypes.data,
+            pages=ctypes.addressof(pages), seen=ctypes.addressof(seen), work=work.ctypes.data,
+            logits=ctypes.addressof(out), live_panel=first.ctypes.data, live_panels=panels.ctypes.data,
+            states=None if states is None else states.ctypes.data,
         )  # fmt: skip
         if self._library.symphony_forward(ctypes.byref(self._model), ctypes.byref(call)) != 0:
             raise BackendError("the native engine cannot hold a model of this size")
@@ -272,21 +280,23 @@ class NativeEngine:
         self._alive.append(packed)
         return int(packed.ctypes.data)
 
-    def _ffn(self, prefix: str) -> FfnStruct:
-        return FfnStruct(*(self._packed(f"{prefix}.{part}.weight") for part in ("gate", "up", "down")))
+    def _ffn(self, name: SwigluView[str]) -> FfnStruct:
+        return FfnStruct(gate=self._packed(name.gate), up=self._packed(name.up), down=self._packed(name.down))
 
     def _layer(self, index: int) -> LayerStruct:
-        p = f"layers.{index}."
-        plain = ("attn_norm.weight", "attn.q_norm.weight", "attn.k_norm.weight", "attn.beta", "router.weight",
-                 "router.bias", "ffn_norm.weight")  # fmt: skip
+        name, kinds = self._names(index), self.config.global_layers
         return LayerStruct(
-            *(self._plain(p + name) for name in plain),
-            *(self._packed(f"{p}attn.{name}.weight") for name in "qkvo"),
-            self._ffn(p + "ffn.shared"),
-            (FfnStruct * MODALITIES)(),
-            int(index not in self.config.global_layers),
-            sum((i in self.config.global_layers) == (index in self.config.global_layers) for i in range(index)),
-        )
+            attn_norm=self._plain(name.attn_norm), q_norm=self._plain(name.q_norm), k_norm=self._plain(name.k_norm),
+            beta=self._plain(name.beta), router=self._plain(name.router), router_bias=self._plain(name.router_bias),
+            ffn_norm=self._plain(name.ffn_norm),
+            q=self._packed(name.q), k=self._packed(name.k), v=self._packed(name.v), o=self._packed(name.o),
+            shared=self._ffn(name.shared), own=(FfnStruct * MODALITIES)(),
+            is_local=int(index not in kinds), rank=sum((i in kinds) == (index in kinds) for i in range(index)),
+        )  # fmt: skip
+
+    def _names(self, layer: int) -> LayerView[str]:
+        """The names of a layer's tensors: packing takes a name, for its error says which tensor it is about."""
+        return LayerView(str, layer)
 
     def _prepare(self, modality: ModalityId) -> None:
         """Pack a modality's feed-forward weights the first time it occurs."""
@@ -294,6 +304,5 @@ class NativeEngine:
             return
         with self._lock:
             for index in range(self.config.layers if modality not in self._ready else 0):
-                own = self._ffn(f"layers.{index}.ffn.{MODALITY_NAMES[modality]}")
-                self._layers[index].own[modality] = own
+                self._layers[index].own[modality] = self._ffn(self._names(index).own(modality))
             self._ready.add(modality)

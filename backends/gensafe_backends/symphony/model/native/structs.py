@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gensafe_backends.symphony.vocab import MODALITIES
-
-if TYPE_CHECKING:
-    pass
 
 PANEL: Final = 16  # rows of a packed matrix side by side: PANEL in symphony.c
 MAX_BATCH: Final = 256  # rows of a pass: MOST in symphony.c
