@@ -13,7 +13,7 @@ from gensafe.core.hazards import CATEGORIES
 
 UNSTATED: Final = "unstated"
 _SAID: Final = {"none": "no classifier covers", "part": "covered only in part:", UNSTATED: "not stated what covers"}
-_BLOCK: Final = 256
+_BLOCK: Final = 256  # entries read at once, a tile of the log
 
 
 @dataclass(slots=True)

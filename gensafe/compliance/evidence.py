@@ -16,8 +16,8 @@ from gensafe.compliance.coverage import Coverage, stated_before
 from gensafe.core.types.caller import Scope
 from gensafe.core.types.stages import NOT_STAMPED
 
-MAX_LISTED: Final = 1000
-LONG_TEXT_TOKENS: Final = 200
+MAX_LISTED: Final = 1000  # exceptions of one duty; all are counted. A round number
+LONG_TEXT_TOKENS: Final = 200  # tokens: EU Code of Practice 1.1.2, duty eu-text-200
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ _COLOUR: Final = {
     Status.NO_EVIDENCE: "#57606a",
     Status.OUTSIDE: "#57606a",
 }
-_LISTED: Final = 40
+_LISTED: Final = 40  # exceptions that fit on a page in small print. Chosen by eye
 
 
 def render_pdf(report: Report) -> bytes:

@@ -1,6 +1,6 @@
 """Mark a judged draft and prove that the mark survives in the bytes that will be signed.
 
-Procedure (DESIGN.md §4, order of writing a file):
+Procedure (docs/architecture.md, "What flows": marked, then signed):
 
 1. choose the payload: key epoch (4 bits) and record id (52 bits)
 2. visible label, where asked for

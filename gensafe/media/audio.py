@@ -42,11 +42,16 @@ DEMUXER: Final = {
     "audio/x-ms-wma": "asf",
     "audio/x-flv": "flv",
 }
+# kbit/s that are commonly taken for transparent; chosen, not measured here
 DEFAULT_KBPS: Final = {"audio/mpeg": 192, "audio/ogg": 128}
+# FFmpeg's names of channel layouts
 LAYOUTS: Final = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+# Hz that layer III has: ISO/IEC 11172-3, 13818-3, and MPEG-2.5
 _MP3_RATES: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-_OPUS_RATES: Final = (8000, 12000, 16000, 24000, 48000)
+_OPUS_RATES: Final = (8000, 12000, 16000, 24000, 48000)  # Hz: RFC 6716, section 2
+# Hz: ISO/IEC 14496-3, samplingFrequencyIndex, without 7350
 AAC_RATES: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+# Hz that a frame header names without escape (RFC 9639, section 9.1.2), and 11025
 _FLAC_RATES: Final = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
 _CODERS: Final[dict[str, tuple[str, str, str, tuple[int, ...], int]]] = {  # encoder, muxer, sample format, ...
     "audio/mpeg": ("libmp3lame", "mp3", "fltp", _MP3_RATES, 2),

@@ -13,8 +13,9 @@ from gensafe.core.errors import UnreadableMedia
 
 _MPF: Final = b"MPF\0"
 _ICC: Final = b"ICC_PROFILE\0"
-_MAX_ENTRIES: Final = 100
+_MAX_ENTRIES: Final = 100  # real files have a few images; bounds the work on a hostile index. Chosen, not measured
 _TAIL: Final = bytes((7 * i * i + 3 * i + 1) % 251 for i in range(1, 4097))  # no FF: entropy-coded data like any
+# MP type codes of CIPA DC-007
 _KINDS: Final = {
     0x010001: "preview",
     0x010002: "preview",

@@ -9,8 +9,9 @@ from typing import Final
 
 from PIL import Image as PilImage
 
-_TAG: Final = 0x0112
-_MAX_ENTRIES: Final = 1000
+_TAG: Final = 0x0112  # Exif 3.0, section 4.6.4
+_MAX_ENTRIES: Final = 1000  # tags of one directory. Bounds the work. Chosen, not measured
+# values 2 to 8 of the tag: Exif 3.0, section 4.6.4
 _TURNS: Final = {
     2: PilImage.Transpose.FLIP_LEFT_RIGHT,
     3: PilImage.Transpose.ROTATE_180,

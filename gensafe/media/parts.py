@@ -24,7 +24,7 @@ from gensafe.media.oddities import oddities
 from gensafe.media.sniff import modality_of, sniff
 from gensafe.media.words import plain
 
-MAX_PARTS: Final = 32
+MAX_PARTS: Final = 32  # parts judged beside the medium; what is beyond is named as not examined. Chosen, not measured
 _PLAIN: Final = (
     "audio/wav",
     "audio/aac",

@@ -14,8 +14,8 @@ from gensafe.core.errors import UnsupportedMedia
 from gensafe.core.types import Action, Audio, Box, Decision, Image, Media, TimeRange, Verdict, Video
 
 MARGIN: Final = 4  # pixels around a box: the edges of letters reach beyond where a reader puts them
-MARGIN_S: Final = 0.05
-_PAINT: Final = 0
+MARGIN_S: Final = 0.05  # seconds around a stretch: a classifier's times are rounded. Chosen, not measured
+_PAINT: Final = 0  # black
 
 
 def redact(media: Media, verdict: Verdict) -> Media:

@@ -39,7 +39,7 @@ from gensafe.media.limits import LIMITS, Limits
 from gensafe.media.sandbox_landlock import close_parent
 
 _HEADER: Final = struct.Struct(">Q")
-_START_S: Final = 60.0
+_START_S: Final = 60.0  # seconds a worker may take to start on a busy machine. Chosen, not measured
 _ALLOWED_MODULES: Final = (
     "gensafe.core.types.media",
     "gensafe.core.types",

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from typing import Final
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same numbers on x86-64 and arm64
-_VERSION, _PATH_BENEATH = 1, 1
-_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
-_READ_FILE, _READ_DIR = 1 << 2, 1 << 3
+_VERSION, _PATH_BENEATH = 1, 1  # LANDLOCK_CREATE_RULESET_VERSION, LANDLOCK_RULE_PATH_BENEATH: linux/landlock.h
+_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38  # linux/prctl.h
+_READ_FILE, _READ_DIR = 1 << 2, 1 << 3  # LANDLOCK_ACCESS_FS_*: linux/landlock.h
 _ACCESS_BITS: Final = {1: 13, 2: 14, 3: 15, 4: 15}  # number of LANDLOCK_ACCESS_FS_* bits by ABI; later ones 16
 _NET: Final = 0b11  # bind and connect over TCP, from ABI 4
 _SCOPED: Final = 0b11  # abstract Unix sockets and signals, from ABI 6

@@ -16,21 +16,24 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
+_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2  # linux/prctl.h, linux/seccomp.h
+# SECCOMP_RET_* of linux/seccomp.h, with the errno in the low half
 _ALLOW, _EPERM, _KILL, _ENOSYS = 0x7FFF0000, 0x00050001, 0x80000000, 0x00050026
+# instruction codes of linux/bpf_common.h
 _LOAD_WORD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_X32_BIT: Final = 0x40000000
-_AUDIT_ARCH: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_X32_BIT: Final = 0x40000000  # __X32_SYSCALL_BIT: asm/unistd.h
+_AUDIT_ARCH: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # linux/audit.h
 
 # O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND and the bit of O_TMPFILE, the same on both architectures
 _WRITING: Final = 0o1 | 0o2 | 0o100 | 0o1000 | 0o2000 | 0o20000000
-_CLONE_THREAD: Final = 0x00010000
+_CLONE_THREAD: Final = 0x00010000  # linux/sched.h
 _CLONE_NEW: Final = 0x7E020080  # every CLONE_NEW* flag: new namespaces
 _FCNTL: Final = (0, 1, 2, 3, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC: no locks, leases, owners
 _IOCTL: Final = (0x5401, 0x541B, 0x5450, 0x5451)  # TCGETS, FIONREAD, FIONCLEX, FIOCLEX
 _PRCTL: Final = (15, 16, 0x53564D41)  # PR_SET_NAME, PR_GET_NAME, PR_SET_VMA (names of memory areas)
-_RLIMIT_CPU: Final = 0
+_RLIMIT_CPU: Final = 0  # asm-generic/resource.h
 
+# numbers of the kernel's syscall tables
 _ALLOWED: Final[Mapping[str, Mapping[str, int]]] = {
     "x86_64": {
         "read": 0, "write": 1, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8, "mmap": 9,
@@ -62,6 +65,7 @@ _ALLOWED: Final[Mapping[str, Mapping[str, int]]] = {
         "madvise": 233, "getrandom": 278, "membarrier": 283, "statx": 291, "rseq": 293, "faccessat2": 439,
     },
 }  # fmt: skip
+# calls allowed by their arguments: the number of the argument, and its allowed values
 _PARTLY: Final[Mapping[str, Mapping[str, int]]] = {
     "x86_64": {
         "open": 2, "ioctl": 16, "clone": 56, "fcntl": 72, "prctl": 157, "setrlimit": 160, "tgkill": 234,
@@ -126,8 +130,8 @@ def _conditions(name: str, pid: int) -> list[_Record]:
     return [_argument(index), *_only(*values)]
 
 
-_END_ALLOW: Final[list[_Record]] = [(_RETURN, 0, 0, _ALLOW)]
-_END_REFUSE: Final[list[_Record]] = [(_RETURN, 0, 0, _EPERM)]
+_END_ALLOW: Final[list[_Record]] = [(_RETURN, 0, 0, _ALLOW)]  # 0, 0: a return jumps nowhere
+_END_REFUSE: Final[list[_Record]] = [(_RETURN, 0, 0, _EPERM)]  # as the line above
 
 
 def _argument(index: int, *, high: bool = False) -> _Record:

@@ -14,7 +14,7 @@ from typing import Final
 
 from gensafe.media.fingerprint.text import words
 
-MAX_LINES: Final = 40
+MAX_LINES: Final = 40  # lines of a difference that a person still reads. Chosen, not measured
 MAX_CHARACTERS: Final = 20_000
 """Texts up to here are compared: at most 10,000 words, 10,000 additions of 10,000 bits, 0.2 s (tests/unit/media)."""
 # after a full stop, question or exclamation mark with what closes it, or a full-width one; and at line ends

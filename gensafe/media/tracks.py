@@ -12,9 +12,10 @@ from typing import Final
 
 from gensafe.core.errors import UnreadableMedia
 
+# element ids: RFC 9559, section 5.1; RFC 8794, section 11.2
 _SEGMENT, _TRACKS, _ENTRY, _TYPE, _DOC_TYPE = 0x18538067, 0x1654AE6B, 0xAE, 0x83, 0x4282
-_CLUSTER: Final = 0x1F43B675
-_MAX_ELEMENTS: Final = 100_000
+_CLUSTER: Final = 0x1F43B675  # as the line above
+_MAX_ELEMENTS: Final = 100_000  # bounds the work on a hostile file. Chosen, not measured
 _TS_PICTURES: Final = (0x01, 0x02, 0x10, 0x1B, 0x24, 0x33, 0xD1, 0xEA)  # MPEG-1/2/4, AVC, HEVC, VVC, Dirac, VC-1
 _OGG_PICTURES: Final = (b"\x80theora", b"OVP80", b"BBCD\0", b"\x01video")
 _ASF_PICTURES: Final = bytes.fromhex("c0ef19bc4d5bcf11a8fd00805f5c442b")

@@ -19,14 +19,15 @@ from gensafe.core.errors import UnsupportedMedia
 from gensafe.core.hazards import CATEGORIES
 from gensafe.core.types import Action, Audio, Decision, Image, Media, TimeRange, Verdict, Video
 
-WIDTH: Final = 960
-MARGIN: Final = 16
-ROW: Final = 26
-LINE: Final = 18
-MAX_LINES: Final = 24
-STRIP: Final = 8
+WIDTH: Final = 960  # pixels, here and below: fits a browser window. The sizes are chosen by eye, not measured
+MARGIN: Final = 16  # by eye
+ROW: Final = 26  # by eye
+LINE: Final = 18  # by eye
+MAX_LINES: Final = 24  # of the legend, by eye
+STRIP: Final = 8  # frames side by side, by eye
 LANE: Final = 120  # pixels of height for a channel's waveform
 TRACK_LANE: Final = 64  # the same below a film strip
+# by eye: red stops, orange waits, violet is painted over, blue is a note, grey is nothing
 COLOURS: Final = {
     Action.BLOCK: (200, 30, 40),
     Action.REVIEW: (220, 120, 0),
@@ -34,10 +35,10 @@ COLOURS: Final = {
     Action.ANNOTATE: (30, 100, 190),
     Action.ALLOW: (120, 125, 130),
 }
-_INK: Final = (30, 34, 40)
-_PAPER: Final = (250, 250, 248)
-_FAINT: Final = (222, 224, 226)
-_QUIET: Final = (110, 114, 120)
+_INK: Final = (30, 34, 40)  # by eye
+_PAPER: Final = (250, 250, 248)  # by eye
+_FAINT: Final = (222, 224, 226)  # by eye
+_QUIET: Final = (110, 114, 120)  # by eye
 
 
 def draw_verdict(media: Media, verdict: Verdict) -> Image:

@@ -18,7 +18,7 @@ from gensafe.core.types import Audio
 from gensafe.media.limits import Limits
 from gensafe.media.words import four_letters
 
-_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE  # wFormatTag: mmreg.h
 _UNKNOWN_FROM: Final = 0x7FFF0000
 """A data size of 0, or of this and more that reaches past the end of the file, is a placeholder: "until the end".
 

@@ -22,9 +22,9 @@ from gensafe.server.work import offload
 from gensafe.v1 import audit_pb2 as pb
 from gensafe.v1 import audit_pb2_grpc
 
-CHUNK = 256 * 1024
-MAX_PAGE = 1000
-DEFAULT_PAGE = 100
+CHUNK = 256 * 1024  # far below gRPC's 4 MiB a message. A round number, not measured
+MAX_PAGE = 1000  # entries of one answer. A round number, not measured
+DEFAULT_PAGE = 100  # entries that a person can page through. A round number
 Context = grpc.aio.ServicerContext[Any, Any]
 
 

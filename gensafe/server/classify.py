@@ -20,7 +20,7 @@ from gensafe.server.work import offload
 from gensafe.v1 import safety_pb2 as pb
 from gensafe.v1 import safety_pb2_grpc
 
-MAX_ITEMS = 64
+MAX_ITEMS = 64  # bounds what one call occupies; more go into further calls. Chosen, not measured
 STREAM_ITEM_CHARS = 2000  # about one answer of a model
 Context = grpc.aio.ServicerContext[Any, Any]
 

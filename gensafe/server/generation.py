@@ -27,8 +27,8 @@ from gensafe.v1 import generation_pb2 as pb
 from gensafe.v1 import generation_pb2_grpc
 
 log = logging.getLogger("gensafe.server")
-CHUNK = 256 * 1024
-KEPT_JOBS = 1000
+CHUNK = 256 * 1024  # far below gRPC's 4 MiB a message, so that progress is even. A round number, not measured
+KEPT_JOBS = 1000  # ended jobs whose state is still told. Chosen, not measured
 LONGEST_S = 86_400.0  # a deadline may be as far as the largest number; timers take no such thing
 Context = grpc.aio.ServicerContext[Any, Any]
 

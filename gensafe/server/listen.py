@@ -9,7 +9,7 @@ from gensafe.core.config import Config
 from gensafe.core.config_check import is_loopback, is_loopback_ip, split_address
 from gensafe.core.errors import ConfigError
 
-BACKLOG = 128
+BACKLOG = 128  # connections that wait to be accepted; Python's and many servers' usual number. Not measured
 
 
 def claim(config: Config) -> socket.socket | None:

@@ -10,8 +10,8 @@ from typing import Final
 
 from gensafe.core.errors import Overloaded
 
-_MAX_CLIENTS: Final = 10_000
-_RETRY_S: Final = 2.0
+_MAX_CLIENTS: Final = 10_000  # callers remembered; beyond it the idlest are forgotten. Chosen, not measured
+_RETRY_S: Final = 2.0  # as _RETRY_AFTER_S of server.status
 
 
 class RateLimiter:

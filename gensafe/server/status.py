@@ -36,7 +36,7 @@ _CODES: tuple[tuple[type[errors.GensafeError], int], ...] = (
     (errors.GensafeError, code_pb2.INTERNAL),
 )
 _RETRYABLE = (errors.SafetyUnavailable, errors.BackendUnavailable, errors.LogUnavailable, errors.RegistryUnavailable)
-_RETRY_AFTER_S = 2.0
+_RETRY_AFTER_S = 2.0  # chosen, not measured
 _ABORT_S = 2.0  # for the status to be taken over; a call whose reader stands still is dropped then
 _DETAIL_LIMIT = 1000  # status details above 8 KiB are dropped by peers
 

@@ -18,8 +18,8 @@ from gensafe.server.work import WorkPool
 
 log = logging.getLogger("gensafe.server")
 
-WATCH_S = 2.0
-DAY_S = 86_400.0
+WATCH_S = 2.0  # how soon a changed policy or a decision is taken up; each look costs some stat calls. Chosen
+DAY_S = 86_400.0  # retention is counted in days
 RETRY_S = 60.0  # a daily step that failed
 STEP_S = 3600.0  # a step that takes longer hangs; its thread is left behind
 

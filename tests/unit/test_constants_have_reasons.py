@@ -17,20 +17,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = (
-    "gensafe/audit",
-    "gensafe/client",
-    "gensafe/core",
-    "gensafe/engines",
-    "gensafe/keys",
-    "gensafe/pipeline",
-    "gensafe/provenance",
-    "gensafe/registry",
-    "gensafe/safety",
-    "gensafe/verify",
-    "watermark/gensafe_watermark",
-    "backends/gensafe_backends",
-)
+PACKAGES = ("gensafe", "watermark/gensafe_watermark", "backends/gensafe_backends")
+GENERATED = "gensafe/v1/"
 CONSTANT_NAME = re.compile(r"_{0,2}[A-Z][A-Z0-9_]*\Z")
 NO_REASON = re.compile(r"#[\s\-=#*]*(?:(?:noqa|type:\s*ignore|pragma|fmt|mypy|ruff)\b.*)?\Z")
 
@@ -105,8 +93,8 @@ def is_string(statement: ast.stmt | None) -> bool:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_number_has_a_reason(package: str) -> None:
-    """Seen failing before the reasons were written: 296 bare numbers in safety, marks and engines, 53 in the others."""
-    files = sorted((ROOT / package).rglob("*.py"))
+    """Seen failing before the reasons were written: 296 bare numbers in safety, marks and engines, 217 elsewhere."""
+    files = [path for path in sorted((ROOT / package).rglob("*.py")) if GENERATED not in str(path)]
     assert files, f"no sources under {package}"
     bare = [
         f"{path.relative_to(ROOT)}:{line} {name}"

@@ -14,8 +14,8 @@ from gensafe.core.canonical import canonical_json
 
 NAME: Final = "entries.ocsf.jsonl"
 SCHEMA_VERSION: Final = "1.9.0-dev"
-CATEGORY: Final = 6
-CLASS: Final = 6003
+CATEGORY: Final = 6  # Application Activity: OCSF, categories
+CLASS: Final = 6003  # API Activity: OCSF, class 6003
 _ACTIVITY: Final = {  # activity_id of API Activity
     "generation.opened": 1,
     "generation.released": 1,
@@ -29,7 +29,9 @@ _ACTIVITY: Final = {  # activity_id of API Activity
     "hold.released": 4,
     "log.tombstone": 4,
 }
+# activity_id of OCSF's class 6003
 _ACTIVITY_NAMES: Final = {1: "Create", 2: "Read", 3: "Update", 4: "Delete", 99: "Other"}
+# severity_id of OCSF; which event gets which is chosen here
 _SEVERITY: Final = {
     "generation.held": 2,
     "generation.blocked": 3,
@@ -39,7 +41,7 @@ _SEVERITY: Final = {
     "log.tombstone": 2,
     "misuse.reported": 3,
 }
-_SEVERITY_NAMES: Final = {1: "Informational", 2: "Low", 3: "Medium", 4: "High"}
+_SEVERITY_NAMES: Final = {1: "Informational", 2: "Low", 3: "Medium", 4: "High"}  # severity_id of OCSF
 _FAILED: Final = {"generation.blocked", "generation.failed", "generation.aborted", "generation.cancelled"}
 
 

@@ -11,6 +11,7 @@ from gensafe.core.hazards import AILUMINATE
 
 _SECONDARY: Final = "Read in secondary sources and samples, not in the official text."
 
+# the only number, 0, asks whether there was anything to be judged
 CHINA: Final = Regime(
     key="cn-gb45438",
     title="China: Measures for Labeling AI-Generated Content, GB 45438-2025",
@@ -66,6 +67,7 @@ CHINA: Final = Regime(
     not_covered=("Filing of algorithms and models; duties of propagators and app stores.",),
 )
 
+# as the line above
 KOREA: Final = Regime(
     key="kr-ai-basic",
     title="Korea: AI Basic Act, article 31",

@@ -8,6 +8,7 @@ from gensafe.audit import entries as names
 from gensafe.compliance.duty import Duty, Regime, by_facts, by_share, outside
 from gensafe.compliance.regimes.common import notices, verifications
 
+# the only number, 0, asks whether there was anything to be judged
 CALIFORNIA: Final = Regime(
     key="ca-sb942",
     title="California SB 942 with AB 853 (B&P Code § 22757)",

@@ -20,6 +20,7 @@ _SECONDARY: Final = (
     "Read in summaries of the Official Journal text, the Guidelines and the Code, not in the PDFs themselves."
 )
 
+# the only number, 0, asks whether there was anything to be judged
 EU: Final = Regime(
     key="eu-ai-act",
     title="EU AI Act (Regulation 2024/1689 as amended by 2026/1744)",

@@ -20,6 +20,7 @@ from gensafe.compliance.regimes.common import (
 
 _FROM_MEMORY: Final = "Control numbers are from general knowledge of the standard; its text was not available."
 
+# the only number, 0, asks whether there was anything to be judged
 ISO_42001: Final = Regime(
     key="iso-42001",
     title="ISO/IEC 42001:2023, annex A",

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from gensafe.media.fingerprint.parts import Part, spans
 
 SPECTRUM: Final = "spectrum-64x4"
-BANDS: Final = 64
-STEP_S: Final = 0.1
-_LOW_HZ, _HIGH_HZ = 80.0, 4000.0
-_COLUMNS_MAX: Final = 600
-_FLOOR_DB: Final = 45.0
-_STEP_DB: Final = 3.0
+BANDS: Final = 64  # chosen by the author, not measured against other numbers
+STEP_S: Final = 0.1  # seconds a column: ten a second. Chosen, not measured against others
+_LOW_HZ, _HIGH_HZ = 80.0, 4000.0  # what speech and small loudspeakers carry; chosen, not measured
+_COLUMNS_MAX: Final = 600  # a minute in steps of 0.1 s, so that a comparison stays cheap. Chosen, not measured
+_FLOOR_DB: Final = 45.0  # 15 steps of 3 dB: what 4 bits hold
+_STEP_DB: Final = 3.0  # dB a step: what 4 bits and a floor of 45 dB give
 _COLUMN_ALIKE: Final = 0.5  # copies and edits are told apart in tests/unit/media/test_fingerprint_detail.py
 _LOUD_SHARE: Final = 0.1  # fainter columns than this share of the mean are coding noise
 

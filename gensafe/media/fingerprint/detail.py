@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from gensafe.media.fingerprint.parts import Part
 from gensafe.media.fingerprint.resize import area_resize
 
-TILE: Final = 8
+TILE: Final = 8  # pixels; the tests of fingerprint_detail see a box of 24 px and captions at this size
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _SPREAD_SCALE: Final = 2.0  # spreads are 0..127 levels, kept in a byte
 # chosen on 7 photographs of BSDS500 and 3 drawings, 256 to 481 px: JPEG 50 to 90, half to double size, brighter,
 # blurred and sharpened copies have 0 or 1 odd tiles of 1,024; a black box of 24 px 2 to 15, captions 0 to 97
 _MEAN_MIN: Final = 14.0
 _MEAN_SLOPE: Final = 0.35  # of the range among the neighbours: an edge moves by parts of a pixel in scaling
-_SPREAD_MIN: Final = 9.0
+_SPREAD_MIN: Final = 9.0  # as _MEAN_MIN, on as the line above pictures
 _SPREAD_SLOPE: Final = 0.6  # of the largest spread among the neighbours
 TILES_MIN: Final = 2  # one odd tile alone is what clipping of a brightened picture can do
 _MOVED_SHARE: Final = 0.35  # more odd tiles than this, with no detail added: the picture was moved, not edited

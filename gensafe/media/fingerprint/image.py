@@ -23,15 +23,17 @@ from gensafe.media.fingerprint.resize import area_resize, weights
 PDQ: Final = "pdq-256"
 LAYOUT: Final = "layout-16"
 TILES: Final = "tiles-32"  # since 1.0; older entries lack it
-TILE_GRID: Final = 32
-GRID: Final = 16
+TILE_GRID: Final = 32  # tiles a side: 1,024 in all, the grid that detail's bounds were chosen at
+GRID: Final = 16  # cells a side; chosen by the author, not measured against other numbers
 PDQ_QUALITY_MIN: Final = 50  # below it PDQ's authors advise not to match (ThreatExchange pdq/README)
 _PDQ_ZERO: Final = 104.0  # bits at which similarity is 0: unrelated photographs were never nearer than 102
 _LAYOUT_ZERO: Final = 64.0  # levels of the most different cells at which similarity is 0
-_CROP_ZERO: Final = 80.0
+_CROP_ZERO: Final = 80.0  # as _LAYOUT_ZERO and wider, since a crop is found among many places. Chosen, not measured
 _CROP_MARGIN: Final = 0.05  # a crop explains an uncropped edit no better: both leave it over
+# cells a side in the search for a crop: coarser, so that the search is cheap. Chosen, not measured
 _CROP_GRID: Final = 10
-_CROPS: Final = (0.03, 0.06, 0.1, 0.15, 0.2, 0.25)
+_CROPS: Final = (0.03, 0.06, 0.1, 0.15, 0.2, 0.25)  # shares of a side that a crop may take away; chosen, not measured
+# where a crop may lie, as shares of the room that it leaves; chosen, not measured
 _PLACES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 

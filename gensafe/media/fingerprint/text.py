@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MINHASH: Final = "minhash-128"
-SHINGLE: Final = 3
-_COUNT: Final = 128
+SHINGLE: Final = 3  # words; few enough for short texts, enough that common pairs do not match. Chosen, not measured
+_COUNT: Final = 128  # values: a similarity is off by about 1/sqrt(128) = 0.09 (Broder 1997)
 _UNSPACED: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\u0e00-\u0e7f"
 _WORDS: Final = re.compile(f"[{_UNSPACED}]|[^\\W_{_UNSPACED}]+")
 

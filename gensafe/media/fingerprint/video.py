@@ -27,17 +27,17 @@ from gensafe.media.fingerprint.parts import Part, spans
 
 VPDQ: Final = "vpdq"
 VLAYOUT: Final = "vlayout-8"
-STEP_S: Final = 0.25
-_FRAMES_MAX: Final = 64
-_GRID: Final = 8
-_PDQ_ZERO: Final = 104.0
+STEP_S: Final = 0.25  # seconds between frames; vPDQ takes one a second, clips here are short. Chosen, not measured
+_FRAMES_MAX: Final = 64  # 16 s at the first step; bounds what an entry stores. Chosen, not measured
+_GRID: Final = 8  # cells a side: a quarter of an image's, since a clip stores up to 64 of them. Chosen, not measured
+_PDQ_ZERO: Final = 104.0  # as in fingerprint.image
 VTILES: Final = "vtiles-16"  # these three since 1.0; older entries lack them
 VRANGE: Final = "vrange-4"
 VSOUND: Final = "vsound"
-TILE_GRID: Final = 16
+TILE_GRID: Final = 16  # tiles a side: a quarter of an image's, for as the line above reason as _GRID
 AREAS_MAX: Final = 3  # named of one frame
 SOUND_ALIKE: Final = 0.80  # as MATCH_THRESHOLD of a sound
-_CELLS: Final = 4
+_CELLS: Final = 4  # cells a side in which extremes are kept; a foreign frame shows in any. Chosen, not measured
 _RANGE_MAX: Final = 32  # levels between the extremes of a step: coding a drawn clip at CRF 20 to 40 moved them by 2
 
 

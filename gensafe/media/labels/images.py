@@ -13,8 +13,8 @@ from gensafe.media.labels.xmp import MAX_PACKET
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_KEY: Final = b"XML:com.adobe.xmp\x00"
 _JPEG_KEY: Final = b"http://ns.adobe.com/xap/1.0/\x00"
-_XMP_FLAG: Final = 0x04
-_ALPHA_FLAG: Final = 0x10
+_XMP_FLAG: Final = 0x04  # WebP container specification, VP8X chunk
+_ALPHA_FLAG: Final = 0x10  # as the line above
 
 
 def write_png(data: bytes, packet: bytes) -> bytes:

@@ -22,11 +22,11 @@ from gensafe.core.types import Audio, Image, Media, Text, Video
 from gensafe.media.labels.model import PROFILES, Profile
 
 _MARGIN: Final = 0.02  # of the shortest side
-_BACKGROUND: Final = (0, 0, 0)
-_INK: Final = (255, 255, 255)
-_TONE_HZ: Final = 880.0
-_LEVEL: Final = 0.25
-_UNIT_S: Final = 0.12
+_BACKGROUND: Final = (0, 0, 0)  # black under white: the highest contrast there is
+_INK: Final = (255, 255, 255)  # white
+_TONE_HZ: Final = 880.0  # A5: well heard from small loudspeakers. Chosen by ear, not measured
+_LEVEL: Final = 0.25  # of full scale, 12 dB below it. Chosen by ear, not measured
+_UNIT_S: Final = 0.12  # seconds: Morse at 10 words a minute (1.2 s / 10)
 TEXT_NOTICE: Final = "[AI-generated]"
 TEXT_NOTICE_CN: Final = "[AI生成]"
 

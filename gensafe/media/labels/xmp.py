@@ -10,7 +10,7 @@ from xml.sax.saxutils import quoteattr
 from gensafe.core.errors import UnreadableMedia
 from gensafe.media.labels.model import LatentLabel
 
-MAX_PACKET: Final = 256 * 1024
+MAX_PACKET: Final = 256 * 1024  # bytes; labels are far smaller, and what is unpacked must have a bound. A round number
 
 RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 IPTC: Final = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"

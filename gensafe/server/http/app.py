@@ -35,7 +35,7 @@ from gensafe.server.work import offload
 from gensafe.verify import VerifyContext, verify_bytes
 from gensafe.verify.render import report_dict
 
-MAX_BODY: Final = 64 * 1024 * 1024
+MAX_BODY: Final = 64 * 1024 * 1024  # as max_request_bytes of gRPC by default
 _ASSETS: Final = {"verify.css": "text/css; charset=utf-8", "verify.js": "text/javascript; charset=utf-8"}
 
 

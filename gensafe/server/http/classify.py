@@ -36,8 +36,8 @@ from gensafe.server.quota import RateLimiter
 
 ROLE: Final = "classify"
 PER_MINUTE: Final = 12  # files a minute and tenant: one costs up to some seconds of every core
-KEPT: Final = 8
-KEPT_S: Final = 300.0
+KEPT: Final = 8  # images that wait. Chosen, not measured
+KEPT_S: Final = 300.0  # long enough for a slow browser. Chosen, not measured
 
 Handler = Callable[[Request, Identity], Awaitable[Response]]
 

@@ -10,14 +10,15 @@ from gensafe.provenance.types import SPEC_VERSION
 Schema = dict[str, Any]
 
 PREFIX: Final = "/softbinding/v1"
-MAX_NAME: Final = 200
-MAX_VALUE: Final = 1024
+MAX_NAME: Final = 200  # characters of an algorithm's name. A round number, not measured
+MAX_VALUE: Final = 1024  # characters of base64. A round number, not measured
 _STRING: Final[Schema] = {"type": "string"}
-_NAME: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
+_NAME: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}  # at least one character
 _BASE64: Final[Schema] = {
     "type": "string",
     "pattern": "^([A-Za-z0-9+/]{4}){1,255}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
 }
+# similarityScore is 0 to 100: C2PA Soft Binding Resolution API
 _MATCHES: Final[Schema] = {
     "type": "object",
     "required": ["matches"],
@@ -173,6 +174,7 @@ def _operation(
     return operation
 
 
+# status codes: RFC 9110, RFC 6585 (429)
 _REASONS: Final = {
     400: "invalid request",
     401: "the key is not known",

@@ -23,7 +23,7 @@ _CODES: Final[tuple[tuple[type[errors.GensafeError], int], ...]] = (
     (errors.RegistryError, 503),
     (errors.DeadlineExceeded, 503),
 )
-_RETRY_S: Final = 2
+_RETRY_S: Final = 2  # as over gRPC: server.status
 
 
 def answer(error: errors.GensafeError) -> Response:

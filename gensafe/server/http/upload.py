@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from gensafe.core.errors import InvalidRequest
 
-MAX_NAME = 200
+MAX_NAME = 200  # characters of a file name that a report repeats. Chosen, not measured
 MAX_FILES = 64  # more than one is refused in words; a bound so that a form cannot have any number of parts
 NO_FILE = "choose a file first"
 SEVERAL = "one file at a time, please: send the files one after the other"

@@ -9,8 +9,8 @@ from gensafe.core.types import Action, Decision, Finding, Verdict
 from gensafe.server.http.page import frame
 from gensafe.verify.render import escape_html
 
-MAX_ROWS: Final = 200
-MAX_ALT: Final = 1000
+MAX_ROWS: Final = 200  # rows that a person still reads. Chosen, not measured
+MAX_ALT: Final = 1000  # characters; screen readers read all of it aloud. Chosen, not measured
 _TONES: Final = {
     Action.BLOCK: "bad",
     Action.REVIEW: "open",

@@ -1,4 +1,4 @@
-"""Nothing is claimed without a producer (DESIGN.md, promise 10): events, plugin groups, config keys, duties, states.
+"""Nothing is claimed without a producer (docs/architecture.md, promise 10): events, plugin groups, config keys...
 
 The tests read the product's source, not its behaviour: what nobody calls cannot be tested by running it. The
 review found on ed72f70: the groups signers and stores had no loader, three events no writer.

@@ -76,7 +76,7 @@ def test_a_change_that_was_not_settled_is_not_in_force_and_is_read_again(tmp_pat
     ],
 )
 def test_production_refuses_a_policy_that_only_watches(lines, tmp_path):
-    """Before: nothing forbade it, against "no switch" and "fail closed" (DESIGN.md promises 1 and 2)."""
+    """Before: nothing forbade it, against "no switch" and "fail closed" (docs/architecture.md, promises 1 and 2)."""
     path = tmp_path / "policy.toml"
     watching = lines + GOOD if not lines.startswith("[") else GOOD + lines
     write(path, watching, 1_000)

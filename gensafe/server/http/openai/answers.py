@@ -37,6 +37,7 @@ _TABLE: Final[tuple[tuple[type[errors.GensafeError], int, str, str], ...]] = (
     (errors.BackendError, 500, "server_error", "engine_failed"),
     (errors.GensafeError, 500, "server_error", "internal_error"),
 )
+# 413 comes from the reader of bodies, before any of our errors
 STATUSES: Final = tuple(sorted({status for _, status, _, _ in _TABLE} | {413}))
 
 # Names of ours that callers of this API never wrote -> the parameter that they did write. ``"": name`` is the rest.

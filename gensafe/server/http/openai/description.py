@@ -21,9 +21,9 @@ _TEXT: Final[Schema] = {"type": "string"}
 _OPTIONAL: Final = _nullable(_TEXT)
 _NUMBER: Final = _nullable({"type": "number"})
 _FLAG: Final = _nullable({"type": "boolean"})
-_WHOLE: Final = _nullable({"type": "integer", "minimum": 0, "maximum": MAX_NUMBER})
-_BUDGET: Final = _nullable({"type": "integer", "minimum": 1, "maximum": MAX_TOKENS})
-_ONE: Final = _nullable({"type": "integer", "enum": [1]})
+_WHOLE: Final = _nullable({"type": "integer", "minimum": 0, "maximum": MAX_NUMBER})  # a seed is not negative
+_BUDGET: Final = _nullable({"type": "integer", "minimum": 1, "maximum": MAX_TOKENS})  # at least one token
+_ONE: Final = _nullable({"type": "integer", "enum": [1]})  # one output a request
 _SIZE: Final = _nullable({"type": "string", "pattern": "^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$"})
 
 
@@ -37,7 +37,9 @@ def _list(items: Schema, **more: int) -> Schema:
 
 
 _LABELS: Final = _nullable(_object(visible_label=_FLAG, label_profile=_OPTIONAL))
+# an empty list says nothing
 _PARTS: Final = _list(_object(("type", "text"), type={"type": "string", "enum": ["text"]}, text=_TEXT), minItems=1)
+# at least one message
 _MESSAGES: Final = _list(
     _object(
         ("role", "content"),
@@ -69,6 +71,7 @@ _RESPONSE: Final = _object(
     max_output_tokens=_BUDGET,
     **_SAMPLING,
 )
+# an empty prompt asks for nothing
 _PICTURE: Final = {
     "prompt": {"type": "string", "minLength": 1},
     "model": _OPTIONAL,
@@ -84,9 +87,11 @@ _PICTURE: Final = {
     "gensafe": _LABELS,
 }
 _IMAGE: Final = _object(("prompt",), **_PICTURE)
+# at least one image to change
 _EDIT: Final = _object(
     ("prompt", "images"), images=_list(_object(("image_url",), image_url=_TEXT), minItems=1), **_PICTURE
 )
+# OpenAI's bounds of this call
 _SPEECH: Final = _object(
     ("input",),
     input={"type": "string", "minLength": 1},
@@ -98,6 +103,7 @@ _SPEECH: Final = _object(
     response_format=_nullable({"type": "string", "enum": ["mp3", "opus", "flac", "wav"]}),
     gensafe=_LABELS,
 )
+# an empty prompt asks for nothing
 _VIDEO: Final = _object(
     ("prompt",),
     prompt={"type": "string", "minLength": 1},
@@ -112,6 +118,7 @@ _VIDEO: Final = _object(
     user=_OPTIONAL,
     gensafe=_LABELS,
 )
+# at least one item
 _MODERATION: Final = _object(
     ("input",), input={"oneOf": [_TEXT, _list(_TEXT, minItems=1, maxItems=MAX_ITEMS)]}, model=_OPTIONAL
 )
@@ -129,6 +136,7 @@ _ERROR: Final[Schema] = {
         }
     },
 }
+# status codes: RFC 9110, RFC 6585 (429)
 _REASONS: Final = {
     400: "invalid request, or stopped by the content policy",
     401: "no key, or one that is not known",
@@ -149,7 +157,7 @@ _HELD: Final = {
     "description": "a person must see the output first",
     "content": {"application/json": {"schema": _ANSWER}},
 }
-_ALWAYS: Final = (400, 401, 403, 408, 413, 429, 500, 503)
+_ALWAYS: Final = (400, 401, 403, 408, 413, 429, 500, 503)  # what any call may answer
 
 
 def description() -> Schema:

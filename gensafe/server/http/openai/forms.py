@@ -15,8 +15,8 @@ from gensafe.media import modality_of, sniff
 from gensafe.server.http.openai.fields import Fields, parse_object
 
 MAX_FILES: Final = 16  # as OpenAI's image edits
-MAX_FIELDS: Final = 64
-MAX_NAME: Final = 200
+MAX_FIELDS: Final = 64  # far more than any call takes. Chosen, not measured
+MAX_NAME: Final = 200  # characters of a name that an error repeats. Chosen, not measured
 _HEAD: Final = 4096  # bytes; enough for every signature
 
 Files = dict[str, list[InputMedia]]

@@ -21,7 +21,8 @@ from gensafe.server.http.openai.answers import error_body
 log = logging.getLogger("gensafe.server")
 
 PREFIXES: Final = ("/v1/", "/gensafe/v1/")
-_KINDS: Final = {401: "invalid_request_error", 429: "rate_limit_error"}
+_KINDS: Final = {401: "invalid_request_error", 429: "rate_limit_error"}  # OpenAI's error types by status
+# our words for statuses that no error of ours carries
 _CODES: Final = {
     404: "not_found",
     405: "method_not_allowed",

@@ -24,7 +24,7 @@ from gensafe.server.http.openai.wishes import read_labels, read_size
 from gensafe.server.work import offload
 from gensafe.v1 import generation_pb2 as pb
 
-MAX_LISTED: Final = 100
+MAX_LISTED: Final = 100  # as many as one answer lists. A round number, not measured
 POLL_MS: Final = 1000  # how soon a client should ask again; the SDK waits this long between questions
 _PREFIX: Final = "video_"
 _STATES: Final = {
