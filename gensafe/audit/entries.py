@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import math
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
+from gensafe.audit.entry_parts import Entry, generation, given, source, verdict, watermark
 from gensafe.core.ids import record_id_text
 from gensafe.core.types import (
     Admission,
@@ -20,15 +20,12 @@ from gensafe.core.types import (
     Modality,
     Review,
     Signed,
-    SourceFate,
     Stage,
     Verdict,
-    WatermarkReceipt,
 )
 
 SCHEMA: Final = "gensafe.audit.entry/1"
 
-Entry: TypeAlias = dict[str, object]
 Coverage: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
 """Modality -> "whole" | "part" | "none" -> categories."""
 
@@ -109,7 +106,7 @@ def opened(
         "inputs": list(input_digests),
         "retention": retention,
     }
-    return entry | _given(model=model, label_profile=label_profile, actor=actor)
+    return entry | given(model=model, label_profile=label_profile, actor=actor)
 
 
 def released(
@@ -153,7 +150,7 @@ def released(
         entry["sources"] = [source(each) for each in signed.sources]
     if labels:
         entry["labels"] = dict(labels)
-    return entry | _given(timestamp=timestamp, environment=environment)
+    return entry | given(timestamp=timestamp, environment=environment)
 
 
 def blocked(
@@ -236,7 +233,7 @@ def ended(
         raise ValueError(f"{event} does not end a request")
     entry = _about(event, request_id, record_id, tenant, modality)
     entry |= {"reason": reason, "opened_index": opened_index, "bytes_released": bytes_released}
-    return entry | _given(stage=stage)
+    return entry | given(stage=stage)
 
 
 def verify_performed(*, conclusion: str, checks: Mapping[str, str], record_id: int | None = None) -> Entry:
@@ -260,7 +257,7 @@ def clock_corrected(*, from_ms: int, to_ms: int) -> Entry:
 
 def key_rotated(*, role: str, old: str, new: str, reason: str, actor: str = "") -> Entry:
     """A key changed. ``role``: claim | checkpoint | watermark | kek; ``old``/``new``: vkey, certificate or key id."""
-    return _event(KEY_ROTATED) | {"role": role, "old": old, "new": new, "reason": reason} | _given(actor=actor)
+    return _event(KEY_ROTATED) | {"role": role, "old": old, "new": new, "reason": reason} | given(actor=actor)
 
 
 def config_changed(*, old_digest: str, new_digest: str, changed: Sequence[str]) -> Entry:
@@ -284,20 +281,20 @@ def export_made(
 ) -> Entry:
     """An export of entries [start, stop) under the checkpoint of ``size`` was written."""
     entry = _event(EXPORT_MADE) | {"start": start, "stop": stop, "size": size, "formats": sorted(formats)}
-    return entry | {"manifest_digest": manifest_digest} | _given(tenant=tenant)
+    return entry | {"manifest_digest": manifest_digest} | given(tenant=tenant)
 
 
 def hold(event: str, *, hold_id: str, scope: str, actor: str = "") -> Entry:
     """A legal hold was placed (``HOLD_SET``) or lifted (``HOLD_RELEASED``) on a scope, e.g. ``tenant:p-…``."""
     if event not in (HOLD_SET, HOLD_RELEASED):
         raise ValueError(f"{event} is not about a hold")
-    return _event(event) | {"hold_id": hold_id, "scope": scope} | _given(actor=actor)
+    return _event(event) | {"hold_id": hold_id, "scope": scope} | given(actor=actor)
 
 
 def tombstone(*, kind: str, subject: str, erased: Mapping[str, int], reason: str, actor: str = "") -> Entry:
     """Something erasable was erased: what kind, whose (pseudonym), how much, why. Proofs are untouched by it."""
     entry = _event(TOMBSTONE) | {"kind": kind, "subject": subject, "erased": dict(erased), "reason": reason}
-    return entry | _given(actor=actor)
+    return entry | given(actor=actor)
 
 
 def filter_outage(
@@ -318,7 +315,7 @@ def filter_outage(
     if event not in (FILTER_UNAVAILABLE, FILTER_RESTORED):
         raise ValueError(f"{event} is not about an outage")
     entry = _event(event) | {"classifier": classifier, "since_ms": since_ms, "refused": refused}
-    return entry | _given(modality=modality, version=version, weights=weights, reason=reason[:80])
+    return entry | given(modality=modality, version=version, weights=weights, reason=reason[:80])
 
 
 def misuse_reported(*, ticket: str, category: str, text_commitment: str, record_id: int | None = None) -> Entry:
@@ -331,68 +328,6 @@ def review_shown(*, review_id: str, record_id: int, tenant: str, reviewer: str, 
     """A person took a copy of a held output; ``copy_id`` is in the copy's watermark if ``marked``."""
     entry = _event(REVIEW_SHOWN) | {"review_id": review_id, "record_id": record_id_text(record_id), "tenant": tenant}
     return entry | {"reviewer": reviewer, "copy_id": record_id_text(copy_id), "marked": marked}
-
-
-def verdict(value: Verdict) -> Entry:
-    """A verdict without free text: scores in tenths, thresholds in thousandths, failed classifiers by name."""
-    return {
-        "stage": value.stage.value,
-        "action": value.action.value,
-        "policy": {"id": value.policy_id, "digest": value.policy_digest},
-        "monitor_only": value.monitor_only,
-        "classifiers": [{"name": c.name, "version": c.version, "weights": c.weights_digest} for c in value.classifiers],
-        "decisions": [
-            {
-                "category": d.finding.category,
-                "classifier": d.finding.classifier,
-                "action": d.action.value,
-                "severity": d.severity,
-                "score_tenths": min(10, max(0, math.floor(d.finding.score * 10))),
-                "threshold_thousandths": round(d.threshold * 1000),
-            }
-            for d in value.decisions
-        ],
-        "gaps": sum(1 for c in value.coverage if c.examined < c.total),
-        "failed_classifiers": [error.partition(":")[0][:80] for error in value.errors],
-    }
-
-
-def watermark(receipt: WatermarkReceipt) -> Entry:
-    """A watermark receipt; ``p_exponent`` is floor(log10 p) of the detection on the final bytes."""
-    entry: Entry = {
-        "scheme": receipt.scheme,
-        "key_id": receipt.key_id,
-        "payload": receipt.payload.hex(),
-        "level": receipt.level.value,
-        "p_exponent": -999 if receipt.p_value <= 0 else math.floor(math.log10(receipt.p_value)),
-    }
-    if receipt.psnr_db is not None and math.isfinite(receipt.psnr_db):
-        entry["psnr_centibel"] = round(receipt.psnr_db * 10)
-    return entry | _given(note=receipt.note)
-
-
-def source(value: SourceFate) -> Entry:
-    """A source with a manifest, and what became of that; codes and digests only."""
-    entry: Entry = {
-        "role": value.role,
-        "digest": value.digest,
-        "relationship": value.relationship.value,
-        "state": value.state,
-        "fate": value.fate.value,
-    }
-    return entry | _given(manifest=value.manifest, mark=value.mark, mark_fate=value.mark_fate, note=value.note)
-
-
-def generation(record: GenerationRecord) -> Entry:
-    """How the draft came to be; words of the prompt (``notes``) are left out."""
-    return {
-        "backend": record.backend,
-        "model": record.model,
-        "model_version": record.model_version,
-        "weights": record.weights_digest,
-        "tokens": record.tokens,
-        "sampling_mark": record.sampling_mark,
-    }
 
 
 def _plain(coverage: Coverage) -> Entry:
@@ -413,7 +348,3 @@ def _of_admission(event: str, admission: Admission) -> Entry:
     entry = _about(event, request.request_id, admission.record_id, request.tenant, request.modality)
     entry |= {"opened_index": admission.intent_index, "prompt_commitment": admission.prompt_commitment}
     return entry | {"inputs": list(admission.input_digests)}
-
-
-def _given(**fields: str) -> Entry:
-    return {name: value for name, value in fields.items() if value}

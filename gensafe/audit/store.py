@@ -16,25 +16,23 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
+from gensafe.audit.store_lock import AdvisoryLock, FileLock, Lock, unavailable
 from gensafe.core.errors import LogCorrupt, LogUnavailable
-from gensafe.core.storage import cause_of, is_busy, make_private_file, make_private_folder
+from gensafe.core.storage import make_private_file, make_private_folder
 
 FORMAT: Final = 1  # of the database; raised when older programs could misread it
 DATABASE: Final = "log.db"
 LOCK: Final = "writer.lock"
-_ADVISORY_KEY: Final = 0x47656E536166654C  # "GenSafeL"
 _CHUNK: Final = 2048  # rows read at a time; bounds memory. A round number, not measured
-_WRITTEN: Final = "another process writes this log"
 
 _meta = sa.MetaData()
 _entries = sa.Table(
@@ -110,7 +108,7 @@ class LogStore:
         path: The file; None for PostgreSQL.
     """
 
-    def __init__(self, engine: sa.Engine, lock: _Lock | None = None, path: Path | None = None) -> None:
+    def __init__(self, engine: sa.Engine, lock: Lock | None = None, path: Path | None = None) -> None:
         self._engine = engine
         self._path = path
         self._lock = lock
@@ -252,8 +250,8 @@ class LogStore:
             return postgresql.insert(table).values(**row).on_conflict_do_update(index_elements=keys, set_=row)
         return sqlite.insert(table).values(**row).on_conflict_do_update(index_elements=keys, set_=row)
 
-    def _named(self, doing: str) -> _unavailable:
-        return _unavailable(doing, self._path)
+    def _named(self, doing: str) -> unavailable:
+        return unavailable(doing, self._path)
 
     def close(self) -> None:
         """Give up the lock and all connections."""
@@ -276,11 +274,11 @@ def open_store(target: Path | str, *, writer: bool) -> LogStore:
         if not path.is_file():
             raise LogUnavailable(f"there is no log in {folder.name!r}")
         return LogStore(_sqlite_engine(path, writer=False), path=path)
-    with _unavailable("create the log's folder", path):
+    with unavailable("create the log's folder", path):
         make_private_folder(folder)
-    lock = _FileLock(folder / LOCK)
+    lock = FileLock(folder / LOCK)
     try:
-        with _unavailable("open the log", path):
+        with unavailable("open the log", path):
             make_private_file(path)
             engine = _sqlite_engine(path, writer=True)
             _meta.create_all(engine)
@@ -288,47 +286,6 @@ def open_store(target: Path | str, *, writer: bool) -> LogStore:
         lock.release()
         raise
     return LogStore(engine, lock, path)
-
-
-class _Lock(Protocol):
-    def release(self) -> None: ...
-
-
-class _FileLock:
-    """An exclusive transaction on a small SQLite file: portable, and gone with its process."""
-
-    def __init__(self, path: Path) -> None:
-        with _unavailable("lock the log", path):
-            make_private_file(path)
-            self._connection = sqlite3.connect(path, timeout=0.2, isolation_level=None, check_same_thread=False)
-        try:
-            self._connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error as error:
-            self._connection.close()
-            if is_busy(error):
-                raise LogUnavailable(_WRITTEN, fix="stop it, or open the log read-only") from None
-            raise LogUnavailable(f"could not lock the log: {cause_of(error, path)}") from error
-
-    def release(self) -> None:
-        with suppress(sqlite3.Error):
-            self._connection.close()
-
-
-class _AdvisoryLock:
-    def __init__(self, engine: sa.Engine) -> None:
-        with _unavailable("lock the log"):
-            self._connection = engine.connect()
-            taken = self._connection.execute(sa.select(sa.func.pg_try_advisory_lock(_ADVISORY_KEY))).scalar()
-            self._connection.commit()
-        if not taken:
-            self._connection.close()
-            raise LogUnavailable(_WRITTEN, fix="stop it, or open the log read-only")
-
-    def release(self) -> None:
-        with suppress(SQLAlchemyError):
-            self._connection.execute(sa.select(sa.func.pg_advisory_unlock(_ADVISORY_KEY)))
-            self._connection.commit()
-        self._connection.close()
 
 
 def _sqlite_engine(path: Path, *, writer: bool) -> sa.Engine:
@@ -367,12 +324,12 @@ def _open_postgres(url: str, *, writer: bool) -> LogStore:
     if not writer:
         return LogStore(engine)
     try:
-        lock = _AdvisoryLock(engine)
+        lock = AdvisoryLock(engine)
     except BaseException:
         engine.dispose()
         raise
     try:
-        with _unavailable("open the log"):
+        with unavailable("open the log"):
             _meta.create_all(engine)
     except BaseException:
         lock.release()
@@ -389,19 +346,3 @@ def _columns(state: StoredState) -> dict[str, Any]:
         "frontier": state.frontier,
         "checkpoint": state.checkpoint,
     }
-
-
-class _unavailable:  # noqa: N801 - reads as a statement
-    """Turn database and disk errors into ``LogUnavailable`` with their true cause."""
-
-    def __init__(self, doing: str, path: Path | None = None) -> None:
-        self._doing = doing
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, SQLAlchemyError | sqlite3.Error | OSError):
-            cause = cause_of(getattr(error, "orig", None) or error, self._path)
-            raise LogUnavailable(f"could not {self._doing}: {cause}") from error

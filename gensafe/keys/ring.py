@@ -25,19 +25,17 @@ from gensafe.core.clock import SystemClock
 from gensafe.core.errors import ConfigError, KeyError_
 from gensafe.core.ports import ClaimSigner, Clock
 from gensafe.core.types import Modality
-from gensafe.keys import pki
+from gensafe.keys import development, pki
+from gensafe.keys.development import IMPORT, not_made_in_production, refuse_development
 from gensafe.keys.disk import locked, read_index
 from gensafe.keys.index import Index, KeyInfo, Role, State
 from gensafe.keys.kek import KeyEncryptionKey
 from gensafe.keys.signer import LocalClaimSigner, PrivateKey, check_chain, load_chain, load_private_key
 from gensafe.keys.testkeys import refuse_public_test_keys
-from gensafe.keys.vault import SALT_BYTES, Vault, sealing_key, write_file
+from gensafe.keys.vault import SALT_BYTES, Vault, open_vault, write_file
 
 EPOCHS: Final = 16  # the watermark payload has 4 bits for the epoch
 ENVIRONMENTS: Final = ("development", "production")
-_IMPORT: Final = (
-    "gensafe keys import --chain CHAIN.pem --root ROOT.pem, and --key KEY.pem unless [signing] names its holder"
-)
 _RENEW_MS: Final = 30 * 86_400_000  # development leaves are renewed this long before they expire
 
 
@@ -92,16 +90,16 @@ class KeyRing:
         path = directory / "keyring.json"
         if not create:
             index = read_index(path)
-            _refuse_development(index, environment)
-            return cls(directory, environment, index, _vault(directory, index, passphrase), clock)
+            refuse_development(index, environment)
+            return cls(directory, environment, index, open_vault(directory / "secrets", index.salt, passphrase), clock)
         with locked(directory):
             if path.exists():
                 index = read_index(path)
             else:
                 salt = secrets.token_hex(SALT_BYTES) if passphrase is not None else ""
                 index = Index(origin or f"gensafe.local/{secrets.token_hex(4)}", salt, ())
-            ring = cls(directory, environment, index, _vault(directory, index, passphrase), clock)
-            _refuse_development(index, environment)
+            ring = cls(directory, environment, index, open_vault(directory / "secrets", index.salt, passphrase), clock)
+            refuse_development(index, environment)
             ring._fill()
         return ring
 
@@ -146,7 +144,7 @@ class KeyRing:
         Raises:
             KeyError_: there is none.
         """
-        return self._need(Role.CLAIM, _IMPORT)
+        return self._need(Role.CLAIM, IMPORT)
 
     def claim_chain_path(self) -> Path:
         """Where the active claim key's certificates lie (PEM, leaf first)."""
@@ -326,14 +324,11 @@ class KeyRing:
         """Make, store and activate one key. The caller holds the lock."""
         if role in (Role.CLAIM, Role.TSA):
             if self.environment == "production":
-                if role is Role.TSA:
-                    raise KeyError_(
-                        "production has no time-stamp key of its own: outside authorities stamp its time",
-                        field="role",
-                        fix="list their addresses in [signing] time_stamp",
-                    )
-                raise KeyError_("a production claim key comes from your certificate authority", fix=_IMPORT)
-            return self._make_certified(role)
+                raise not_made_in_production(role)
+            made = development.issue(role, self.directory / "public", self._vault, self._clock.now_ms())
+            info = self._info(role, public=pki.fingerprint(made.leaf.certificate), development=True)
+            self._install(info, made.leaf.key_pem(), made.chain, made.root)
+            return info
         if role is Role.CHECKPOINT:
             key = Ed25519PrivateKey.generate()
             info = self._info(role, public=key.public_key().public_bytes_raw().hex())
@@ -347,32 +342,6 @@ class KeyRing:
         info = replace(self._info(role), epoch=epoch)
         self._install(info, secrets.token_bytes(32))
         return info
-
-    def _make_certified(self, role: Role) -> KeyInfo:
-        now = self._clock.now_ms()
-        if role is Role.CLAIM:
-            root = self._ca("claim-root", "GenSafe development root")
-            issuer = self._ca("claim-intermediate", "GenSafe development intermediate", root)
-            leaf = pki.make_claim_leaf("GenSafe development signer", now, issuer)
-            chain = leaf.certificate_pem() + issuer.certificate_pem()
-        else:
-            root = self._ca("tsa-root", "GenSafe development time-stamp root")
-            leaf = pki.make_tsa_leaf("GenSafe development time-stamp authority", now, root)
-            chain = leaf.certificate_pem()
-        info = self._info(role, public=pki.fingerprint(leaf.certificate), development=True)
-        self._install(info, leaf.key_pem(), chain, root.certificate_pem())
-        return info
-
-    def _ca(self, name: str, common_name: str, issuer: pki.Issued | None = None) -> pki.Issued:
-        """Load a development CA, or make it."""
-        path = self.directory / "public" / f"{name}.pem"
-        if path.exists():
-            key = cast(ec.EllipticCurvePrivateKey, load_private_key(self._vault.load(f"{name}.key")))
-            return pki.Issued(x509.load_pem_x509_certificate(path.read_bytes()), key)
-        made = pki.make_ca(common_name, self._clock.now_ms(), issuer, path_length=0 if issuer else None)
-        self._vault.store(f"{name}.key", made.key_pem())
-        write_file(path, made.certificate_pem())
-        return made
 
     def _info(self, role: Role, *, public: str = "", development: bool | None = None) -> KeyInfo:
         development = self.environment == "development" if development is None else development
@@ -420,23 +389,5 @@ class KeyRing:
         return b"".join(dict.fromkeys(self._public(k, "root") for k in infos))
 
 
-def _refuse_development(index: Index, environment: str) -> None:
-    for info in index.keys if environment == "production" else ():
-        if info.development and info.state is State.ACTIVE:
-            raise KeyError_(
-                f"the {info.role.value} key {info.key_id} is a development key",
-                field="environment",
-                fix="open a fresh key directory for production and import your own claim key",
-            )
-
-
 def _secret_name(info: KeyInfo) -> str:
     return f"{info.role.value}-{info.key_id}.key"
-
-
-def _vault(directory: Path, index: Index, passphrase: bytes | None) -> Vault:
-    if passphrase is not None and not index.salt:
-        raise KeyError_("this key ring was made without a passphrase", field="passphrase", fix="open it without one")
-    if passphrase is None:
-        return Vault(directory / "secrets")
-    return Vault(directory / "secrets", sealing_key(passphrase, bytes.fromhex(index.salt)))

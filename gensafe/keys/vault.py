@@ -98,3 +98,21 @@ class Vault:
             return AESGCM(self.key).decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], name.encode())
         except (InvalidTag, ValueError):
             raise KeyError_(f"key file {path} does not open", fix="wrong passphrase, or the file is damaged") from None
+
+
+def open_vault(folder: Path, salt: str, passphrase: bytes | None) -> Vault:
+    """The vault of a key ring, sealed where there is a passphrase.
+
+    Args:
+        folder: Of the secrets.
+        salt: Hex; "" = the ring was made without a passphrase.
+        passphrase: None = the secrets are not sealed.
+
+    Raises:
+        KeyError_: a passphrase for a ring that was made without one.
+    """
+    if passphrase is None:
+        return Vault(folder)
+    if not salt:
+        raise KeyError_("this key ring was made without a passphrase", field="passphrase", fix="open it without one")
+    return Vault(folder, sealing_key(passphrase, bytes.fromhex(salt)))
