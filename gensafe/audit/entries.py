@@ -12,7 +12,8 @@ import hmac
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
-from gensafe.audit.entry_parts import Entry, generation, given, source, verdict, watermark
+from gensafe.audit.entry_parts import Entry as Entry  # part of this module's interface
+from gensafe.audit.entry_parts import generation, given, source, verdict, watermark
 from gensafe.core.ids import record_id_text
 from gensafe.core.types import (
     Admission,

@@ -241,9 +241,8 @@ class NativeEngine:
             at += count
         # Scratch is made per call: calls of two threads on one engine must not share it.
         work = np.empty(self._library.symphony_work(ctypes.byref(self._model), total), np.float32)
-        ids, slots, modalities, cos, sin = (
-            np.ascontiguousarray(x) for x in (whole.ids, whole.slots, whole.modalities, cos, sin)
-        )
+        ids, slots, modalities = (np.ascontiguousarray(x) for x in (whole.ids, whole.slots, whole.modalities))
+        cos, sin = np.ascontiguousarray(cos), np.ascontiguousarray(sin)
         call = CallStruct(
             count=total,
             ids=ids.ctypes.data, slots=slots.ctypes.data, modalities=modalities.ctypes.data, index=index.ctypes.data,
