@@ -16,6 +16,7 @@ from gensafe.audit.entry_parts import Entry as Entry  # part of this module's in
 from gensafe.audit.entry_parts import generation, given, source, verdict, watermark
 from gensafe.core.ids import record_id_text
 from gensafe.core.types import (
+    Action,
     Admission,
     GenerationRecord,
     Modality,
@@ -51,6 +52,7 @@ FILTER_RESTORED: Final = "filter.restored"
 SERVICE_STARTED: Final = "service.started"
 CLOCK_CORRECTED: Final = "clock.corrected"
 MISUSE_REPORTED: Final = "misuse.reported"
+MODERATED: Final = "moderation.performed"
 
 EVENTS: Final = (
     OPENED,
@@ -74,6 +76,7 @@ EVENTS: Final = (
     SERVICE_STARTED,
     CLOCK_CORRECTED,
     MISUSE_REPORTED,
+    MODERATED,
 )
 FINAL_STATES: Final = {RELEASED, BLOCKED, CANCELLED, FAILED, ABORTED}
 """Events that close a ``generation.opened``."""
@@ -323,6 +326,36 @@ def misuse_reported(*, ticket: str, category: str, text_commitment: str, record_
     """A report of misuse arrived; its words lie sealed and can be erased, ``text_commitment`` is keyed."""
     entry = _event(MISUSE_REPORTED) | {"ticket": ticket, "category": category, "text_commitment": text_commitment}
     return entry | ({} if record_id is None else {"record_id": record_id_text(record_id)})
+
+
+def moderated(
+    verdicts: Sequence[Verdict],
+    *,
+    request_id: str,
+    tenant: str,
+    gateway: str,
+    stage: Stage,
+    commitment: str,
+    parts: int,
+    action: Action,
+    passed: bool,
+) -> Entry:
+    """A gateway asked for a judgement of content that somebody else made. It says nothing about where that came from.
+
+    Args:
+        verdicts: One for each kind of medium, all under one policy.
+        request_id: Of the call that asked.
+        tenant: Who asked.
+        gateway: The gateway's interface: "litellm", "kong" or "envoy".
+        stage: ``PROMPT`` for what goes to a model, ``OUTPUT`` for what comes from it.
+        commitment: Keyed, to the digests of the parts; whoever has the receipt can open it.
+        parts: How many parts were judged.
+        action: The strictest of the verdicts.
+        passed: Whether the content may go on, as it is or with words painted over.
+    """
+    entry = _event(MODERATED) | {"request_id": request_id, "tenant": tenant, "gateway": gateway, "stage": stage.value}
+    entry |= {"content_commitment": commitment, "parts": parts, "action": action.value, "passed": passed}
+    return entry | {"verdicts": [{"modality": v.modality.value} | verdict(v) for v in verdicts]}
 
 
 def review_shown(*, review_id: str, record_id: int, tenant: str, reviewer: str, copy_id: int, marked: bool) -> Entry:

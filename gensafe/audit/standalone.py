@@ -626,7 +626,7 @@ def _cell(value: str | int | None) -> str:
 # activity_id of OCSF's class API Activity (6003), as ``compliance.exporters.ocsf``
 OCSF_ACTIVITY = {
     1: ("Create", "generation.opened generation.released hold.set"),
-    2: ("Read", "verify.performed export.made"),
+    2: ("Read", "verify.performed export.made moderation.performed"),
     3: ("Update", "generation.held policy.changed config.changed key.rotated"),
     4: ("Delete", "hold.released log.tombstone"),
 }
@@ -1628,9 +1628,9 @@ def _print(report: Report) -> None:
         _say(f"  note: {note}")
 
 
-def _run() -> int:
+def _run(program: Callable[[], int] = main) -> int:
     try:
-        status = main()
+        status = program()
         sys.stdout.flush()
     except KeyboardInterrupt:
         return 130

@@ -23,6 +23,7 @@ COMMANDS = {
     "concept": "register something to look for, from words and a few examples",
     "watermark": "embed or detect a watermark",
     "audit": "export, prove and check the log",
+    "receipt": "check a moderation receipt",
     "privacy": "erase what is stored about a subject",
     "misuse": "take in reports of misuse",
     "policy": "check, compare and explain safety policies",

@@ -12,6 +12,7 @@ from gensafe.pipeline.events import (
     ReleasedText,
     Stopped,
 )
+from gensafe.pipeline.moderation import Moderation, moderate
 from gensafe.pipeline.review import carry_out_decisions, standing
 from gensafe.pipeline.run import run
 
@@ -21,11 +22,13 @@ __all__ = [
     "Chain",
     "Held",
     "Judgement",
+    "Moderation",
     "PipelineEvent",
     "Released",
     "ReleasedText",
     "Stopped",
     "carry_out_decisions",
+    "moderate",
     "open_chain",
     "run",
     "standing",

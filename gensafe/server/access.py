@@ -25,6 +25,7 @@ _ROLE_OF_SERVICE: Final = {
     "gensafe.v1.SafetyService": "classify",
     "gensafe.v1.ProvenanceService": "verify",
     "gensafe.v1.AuditService": "audit",
+    "envoy.service.ext_proc.v3.ExternalProcessor": "classify",
 }
 
 

@@ -23,7 +23,7 @@ from gensafe.core.config import Config, check_config
 from gensafe.core.config_check import is_loopback, trusted_proxies
 from gensafe.core.errors import ConfigError
 from gensafe.pipeline import Chain
-from gensafe.server import watch
+from gensafe.server import ext_proc, watch
 from gensafe.server.access import AccessInterceptor
 from gensafe.server.api_keys import ApiKeys
 from gensafe.server.audit import AuditServicer
@@ -91,6 +91,7 @@ async def serve(
     safety_pb2_grpc.add_SafetyServiceServicer_to_server(SafetyServicer(chain, limits), server)
     provenance_pb2_grpc.add_ProvenanceServiceServicer_to_server(ProvenanceServicer(chain, verify_context), server)
     audit_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(chain), server)
+    ext_proc.add_to_server(ext_proc.ExternalProcessor(chain, limits), server)
     healths = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healths, server)
     if config.server.reflection:
@@ -98,7 +99,7 @@ async def serve(
     port = _bind(server, config)
     await server.start()
     http, http_address = await _start_http(chain, verify_context, generation, keys, http_socket, limits, metrics)
-    for name in ("", *SERVICES):
+    for name in ("", *SERVICES, ext_proc.SERVICE):
         await healths.set(name, health_pb2.HealthCheckResponse.SERVING)
     host = config.server.listen.rpartition(":")[0]
     stop = _on_signal(chain)

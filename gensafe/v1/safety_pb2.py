@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from gensafe.v1 import common_pb2 as gensafe_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17gensafe/v1/safety.proto\x12\ngensafe.v1\x1a\x17gensafe/v1/common.proto\":\n\x0f\x43lassifyRequest\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.gensafe.v1.ClassifyItem\"J\n\x0c\x43lassifyItem\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\"\n\x05media\x18\x02 \x01(\x0b\x32\x11.gensafe.v1.MediaH\x00\x42\x06\n\x04item\"?\n\x10\x43lassifyResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.gensafe.v1.ClassifyResult\"c\n\x0e\x43lassifyResult\x12$\n\x07verdict\x18\x01 \x01(\x0b\x32\x13.gensafe.v1.Verdict\x12\x14\n\x0c\x65rror_reason\x18\x02 \x01(\t\x12\x15\n\rerror_message\x18\x03 \x01(\t\"&\n\x15\x43lassifyStreamRequest\x12\r\n\x05\x64\x65lta\x18\x01 \x01(\t\"w\n\x16\x43lassifyStreamResponse\x12\x10\n\x08released\x18\x01 \x01(\t\x12$\n\x07verdict\x18\x02 \x01(\x0b\x32\x13.gensafe.v1.Verdict\x12\x0f\n\x07\x62locked\x18\x03 \x01(\x08\x12\x14\n\x0cretract_from\x18\x04 \x01(\x03\x32\xb3\x01\n\rSafetyService\x12\x45\n\x08\x43lassify\x12\x1b.gensafe.v1.ClassifyRequest\x1a\x1c.gensafe.v1.ClassifyResponse\x12[\n\x0e\x43lassifyStream\x12!.gensafe.v1.ClassifyStreamRequest\x1a\".gensafe.v1.ClassifyStreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17gensafe/v1/safety.proto\x12\ngensafe.v1\x1a\x17gensafe/v1/common.proto\":\n\x0f\x43lassifyRequest\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.gensafe.v1.ClassifyItem\"J\n\x0c\x43lassifyItem\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\"\n\x05media\x18\x02 \x01(\x0b\x32\x11.gensafe.v1.MediaH\x00\x42\x06\n\x04item\"?\n\x10\x43lassifyResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.gensafe.v1.ClassifyResult\"c\n\x0e\x43lassifyResult\x12$\n\x07verdict\x18\x01 \x01(\x0b\x32\x13.gensafe.v1.Verdict\x12\x14\n\x0c\x65rror_reason\x18\x02 \x01(\t\x12\x15\n\rerror_message\x18\x03 \x01(\t\"&\n\x15\x43lassifyStreamRequest\x12\r\n\x05\x64\x65lta\x18\x01 \x01(\t\"w\n\x16\x43lassifyStreamResponse\x12\x10\n\x08released\x18\x01 \x01(\t\x12$\n\x07verdict\x18\x02 \x01(\x0b\x32\x13.gensafe.v1.Verdict\x12\x0f\n\x07\x62locked\x18\x03 \x01(\x08\x12\x14\n\x0cretract_from\x18\x04 \x01(\x03\x32\xb3\x01\n\rSafetyService\x12\x45\n\x08\x43lassify\x12\x1b.gensafe.v1.ClassifyRequest\x1a\x1c.gensafe.v1.ClassifyResponse\x12[\n\x0e\x43lassifyStream\x12!.gensafe.v1.ClassifyStreamRequest\x1a\".gensafe.v1.ClassifyStreamResponse(\x01\x30\x01\x42\x35\n\x0e\x64\x65v.gensafe.v1P\x01Z\x14gensafe/v1;gensafev1\xaa\x02\nGenSafe.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gensafe.v1.safety_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\016dev.gensafe.v1P\001Z\024gensafe/v1;gensafev1\252\002\nGenSafe.V1'
   _globals['_CLASSIFYREQUEST']._serialized_start=64
   _globals['_CLASSIFYREQUEST']._serialized_end=122
   _globals['_CLASSIFYITEM']._serialized_start=124

@@ -4,7 +4,11 @@ from pathlib import Path
 
 UNIT = Path(__file__).parent
 ROOT = UNIT.parents[1]
-SHIPPED_TO_TESTS = {"testing", "v1"}  # contract suites run in tests/contract; generated code is checked by buf
+SHIPPED_TO_TESTS = {
+    "testing",
+    "v1",
+    "extproc",
+}  # contract suites run in tests/contract; generated code is checked by buf
 PLUGINS = {"guards", "symphony", "watermark", "benchmarks"}
 
 

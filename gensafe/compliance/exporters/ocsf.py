@@ -22,6 +22,7 @@ _ACTIVITY: Final = {  # activity_id of API Activity
     "generation.held": 3,
     "verify.performed": 2,
     "export.made": 2,
+    "moderation.performed": 2,
     "policy.changed": 3,
     "config.changed": 3,
     "key.rotated": 3,

@@ -35,7 +35,8 @@ HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 _COSTLY: Final = ("/softbinding/v1/matches", "/softbinding/v1/manifests", "/classify")
-_BY_TENANT: Final = ("/v1/", "/gensafe/v1/")  # a service behind one address has many users: its tenant's quota counts
+# a service behind one address has many users: its tenant's quota counts
+_BY_TENANT: Final = ("/v1/", "/gensafe/v1/", "/beta/")
 _V6_NETWORK: Final = 64  # bits: one customer has at least that many addresses of IPv6
 
 

@@ -24,7 +24,7 @@ from gensafe.keys.index import State
 from gensafe.registry import IntentState, OrderKind, ReviewDecision
 
 ROOT = Path(__file__).resolve().parents[3]
-NO_PRODUCT = ("gensafe/testing/", "gensafe/v1/")  # shipped for tests, or generated
+NO_PRODUCT = ("gensafe/testing/", "gensafe/v1/", "gensafe/extproc/")  # shipped for tests, or generated
 
 
 @cache

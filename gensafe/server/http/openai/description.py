@@ -122,6 +122,22 @@ _VIDEO: Final = _object(
 _MODERATION: Final = _object(
     ("input",), input={"oneOf": [_TEXT, _list(_TEXT, minItems=1, maxItems=MAX_ITEMS)]}, model=_OPTIONAL
 )
+_LITELLM: Final = _object(
+    ("input_type",),
+    input_type={"type": "string", "enum": ["request", "response"]},
+    texts=_nullable(_list(_TEXT)),
+    images=_nullable(_list(_TEXT)),
+    tools=_nullable(_list({"type": "object"})),
+    tool_calls=_nullable(_list({"type": "object"})),
+    structured_messages=_nullable(_list({"type": "object"})),
+) | {"additionalProperties": True}
+_KONG: Final = _object(
+    ("source", "content"),
+    source={"type": "string", "enum": ["INPUT", "OUTPUT"]},
+    content=_TEXT,
+    images=_nullable(_list(_TEXT)),
+    allow_masking=_FLAG,
+)
 _FORM: Final = _object(
     ("file",), file={"type": "string", "format": "binary"}, model=_TEXT, prompt=_TEXT, language=_TEXT
 )
@@ -183,6 +199,8 @@ def description() -> Schema:
             },
             "/v1/audio/transcriptions": {"post": _make("createTranscription", _FORM, kind="multipart/form-data")},
             "/v1/moderations": {"post": _operation("createModeration", body=_body(_MODERATION))},
+            "/beta/litellm_basic_guardrail_api": {"post": _operation("litellmGuardrail", body=_body(_LITELLM))},
+            "/gensafe/v1/guards/kong": {"post": _operation("kongGuardrail", body=_body(_KONG))},
             "/v1/models": {"get": _operation("listModels")},
             "/v1/models/{model}": {"get": _operation("getModel", "model", errors=(404,))},
             "/v1/videos": {

@@ -1,4 +1,4 @@
-"""Around everything below ``/v1`` and ``/gensafe/v1``: an id for each request, and one shape for each refusal.
+"""Around everything below ``PREFIXES``: an id for each request, and one shape for each refusal.
 
 Limits, unknown hosts and unknown paths are refused before a route is reached, each in its own words; here they become
 what clients of this API can read.
@@ -20,7 +20,7 @@ from gensafe.server.http.openai.answers import error_body
 
 log = logging.getLogger("gensafe.server")
 
-PREFIXES: Final = ("/v1/", "/gensafe/v1/")
+PREFIXES: Final = ("/v1/", "/gensafe/v1/", "/beta/")
 _KINDS: Final = {401: "invalid_request_error", 429: "rate_limit_error"}  # OpenAI's error types by status
 # our words for statuses that no error of ours carries
 _CODES: Final = {

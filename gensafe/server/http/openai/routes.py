@@ -13,6 +13,7 @@ from gensafe.server.http.openai import (
     chat,
     completions,
     description,
+    guards,
     images,
     models,
     moderations,
@@ -37,6 +38,8 @@ TABLE: Final[tuple[tuple[str, str, Handler, tuple[str, ...]], ...]] = (
     ("GET", "/v1/videos/{video_id}/content", videos.get_content, ("generate",)),
     ("POST", "/v1/videos/{video_id}/remix", videos.remix_video, ("generate",)),
     ("POST", "/v1/moderations", moderations.create_moderation, ("classify",)),
+    ("POST", guards.LITELLM, guards.litellm_guardrail, ("classify",)),
+    ("POST", guards.KONG, guards.kong_guardrail, ("classify",)),
     ("GET", "/v1/models", models.list_models, ("generate",)),
     ("GET", "/v1/models/{model:path}", models.get_model, ("generate",)),
     ("GET", "/gensafe/v1/requests/{request_id}", records.get_request, ("generate",)),
@@ -53,7 +56,8 @@ def routes(front: Front) -> list[BaseRoute]:
     async def describe(_: Request) -> Response:
         return JSONResponse(description.description())
 
-    return [
-        Route(description.PATH, describe),
-        *(Route(path, endpoint(front, handler, *roles), methods=[method]) for method, path, handler, roles in TABLE),
-    ]
+    def route(method: str, path: str, handler: Handler, roles: tuple[str, ...]) -> Route:
+        served = endpoint(front, handler, *roles)
+        return Route(path, guards.by_key_header(served) if path == guards.LITELLM else served, methods=[method])
+
+    return [Route(description.PATH, describe), *(route(*row) for row in TABLE)]
