@@ -24,6 +24,7 @@ COMMANDS = {
     "watermark": "embed or detect a watermark",
     "audit": "export, prove and check the log",
     "receipt": "check a moderation receipt",
+    "obligations": "list the duties of laws that reports know",
     "privacy": "erase what is stored about a subject",
     "misuse": "take in reports of misuse",
     "policy": "check, compare and explain safety policies",

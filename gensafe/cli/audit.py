@@ -20,7 +20,7 @@ from gensafe.audit.export import Manifest, export_jsonl
 from gensafe.audit.note import NoteKey
 from gensafe.audit.publish import publish
 from gensafe.cli import audit_witness
-from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
+from gensafe.cli.common import Commands, Exit, add_config_arguments, day_of, note, print_json, read_config, say
 from gensafe.core import plugins
 from gensafe.core.config import Config
 from gensafe.core.errors import ExportInvalid, InvalidRequest
@@ -29,7 +29,9 @@ from gensafe.installation import Installation
 from gensafe.keys import KeyRing
 from gensafe.registry import Intent
 
-REGIMES = ("eu-ai-act", "ca-sb942", "cn-gb45438", "kr-ai-basic", "in-it-rules", "iso-42001")
+REGIMES = (
+    "ca-sb942", "cn-gb45438", "eu-ai-act", "in-it-rules", "iso-42001", "kr-ai-basic", "us-ny", "us-wa", "vn-ai-law",
+)  # fmt: skip
 
 
 def add_parser(commands: Commands) -> None:
@@ -88,6 +90,8 @@ def add_parser(commands: Commands) -> None:
     report.add_argument("--regime", required=True, choices=REGIMES)
     report.add_argument("--from", dest="start", metavar="TIME")
     report.add_argument("--to", dest="end", metavar="TIME")
+    day = "apply the law of this day (YYYY-MM-DD); default: the period's last day, or today"
+    report.add_argument("--as-of", type=day_of, metavar="DATE", help=day)
     report.add_argument("--tenant", type=_tenant, metavar="NAME", help="report on this tenant's entries only")
     report.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help=".json, .html or .pdf")
 
@@ -263,8 +267,8 @@ def _report(args: argparse.Namespace) -> int:
         keys = ring.checkpoint_public_keys() if ring else ()
         integrity = fsck(home.log_dir, keys=keys, progress=progress("fsck"))
         report = make_report(
-            log, args.regime, start_ms=parse_time(args.start), end_ms=parse_time(args.end), scope=scope_of(args.tenant),
-            integrity=integrity,
+            log, args.regime, start_ms=parse_time(args.start), end_ms=parse_time(args.end), as_of=args.as_of,
+            scope=scope_of(args.tenant), integrity=integrity,
         )  # fmt: skip
     write_report(report, args.out)
     _say(args, report.as_json(), f"{args.out}: {report.summary}")

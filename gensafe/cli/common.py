@@ -9,6 +9,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable
+from datetime import date
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -112,6 +113,18 @@ def safe(text: str) -> str:
     return "".join(
         c if unicodedata.category(c) not in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp") else f"\\u{ord(c):04x}" for c in text
     )
+
+
+def day_of(text: str) -> date:
+    """An argument that is a day.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not one.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day; write it as 2026-12-02") from None
 
 
 def say(text: str = "") -> None:

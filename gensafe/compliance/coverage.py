@@ -53,11 +53,11 @@ class Coverage:
         return seen, words
 
     def facts(self, categories: Iterable[str]) -> dict[str, dict[str, int]]:
-        """Outputs by "modality category" and by how it was covered."""
+        """Outputs by modality and category in words, and by how it was covered."""
         wanted, found = set(categories), dict[str, dict[str, int]]()
         for (modality, category, how), count in sorted(self.counts.items()):
             if category in wanted:
-                found.setdefault(f"{modality} {category}", {})[how] = count
+                found.setdefault(f"{modality}, {CATEGORIES[category]}", {})[how] = count
         return found
 
 

@@ -1,14 +1,14 @@
-"""A duty of a law, how the log can show it, and the result for a period."""
+"""A duty of a law, when it applies, and what the log says about it for a period."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from gensafe.audit import entries as names
-from gensafe.compliance.evidence import Evidence, Share
+from gensafe.compliance.evidence import Evidence
 
 
 class Status(StrEnum):
@@ -25,6 +25,15 @@ class Status(StrEnum):
     OUTSIDE = "outside software"
 
 
+class Standing(StrEnum):
+    """Whether a duty applies on a day. ``UNKNOWN``: no source confirms that, or from when, it is law."""
+
+    IN_FORCE = "in force"
+    NOT_YET = "not yet in force"
+    ENDED = "no longer in force"
+    UNKNOWN = "not confirmed to be in force"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """The answer of the evidence to one duty."""
@@ -38,21 +47,27 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """One duty.
+    """One duty, as ``gensafe/compliance/law/*.toml`` states it.
 
-    ``basis``: provision and standing of the source; ``unconfirmed``: what could not be confirmed in a primary source
-    ("" = nothing); ``beyond``: what the log cannot prove about it; ``events``: entries its evidence is made of, at
-    least one of which must stand in the period (() = it is outside software).
+    ``basis``: provision; ``start``: first day on which it applies (None = not confirmed), ``end``: the day after the
+    last one (None = open); ``carried_by``: who has it; ``feature``: what of GenSafe serves it; ``read``: the day its
+    source was last read (None = from general knowledge); ``unconfirmed``: what could not be confirmed in a primary
+    source ("" = nothing); ``beyond``: what the log cannot prove about it; ``events``: entries its evidence is made of,
+    at least one of which must stand in the period (() = none could).
     """
 
     key: str
     title: str
     basis: str
+    start: date | None
+    end: date | None
+    carried_by: str
     feature: str
     judge: Callable[[Evidence], Finding]
     beyond: str
+    events: tuple[str, ...]
+    read: date | None = None
     unconfirmed: str = ""
-    events: tuple[str, ...] = (names.RELEASED,)
 
     def found(self, evidence: Evidence) -> Finding:
         """What the evidence says; without any of the duty's events there is none, whatever the counts say."""
@@ -60,83 +75,39 @@ class Duty:
             return Finding(Status.NO_EVIDENCE, f"no {' or '.join(self.events)} entry in the period")
         return self.judge(evidence)
 
+    def standing(self, day: date) -> Standing:
+        """Whether it applies on ``day``."""
+        if self.start is None:
+            return Standing.UNKNOWN
+        if day < self.start:
+            return Standing.NOT_YET
+        return Standing.ENDED if self.end is not None and day >= self.end else Standing.IN_FORCE
+
+    @property
+    def period(self) -> str:
+        """From when to when it applies, in words."""
+        if self.start is None:
+            return Standing.UNKNOWN.value
+        return f"from {self.start}" + (f" until {self.end}" if self.end else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Regime:
-    """A law or standard with the duties GenSafe keeps evidence for."""
+    """A law or standard with the duties GenSafe keeps evidence for; ``dated``: the day of this statement of it."""
 
     key: str
     title: str
     standing: str
+    dated: date
     duties: tuple[Duty, ...]
     not_covered: tuple[str, ...]
 
 
-def by_share(pick: Callable[[Evidence], Share], what: str) -> Callable[[Evidence], Finding]:
-    """Judge a duty by the share of outputs that satisfy it."""
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A bill or law that may bring duties and has none here yet; nothing is reported about it."""
 
-    def judge(evidence: Evidence) -> Finding:
-        share = pick(evidence)
-        if share.of == 0:
-            return Finding(Status.NO_EVIDENCE, f"no output in the period is subject to this: {what}")
-        status = Status.MET if share.met == share.of else (Status.PARTLY if share.met else Status.NOT_MET)
-        text = f"{share.met:,} of {share.of:,} outputs ({_percent(share.met, share.of)}): {what}"
-        return Finding(status, text, (share.met, share.of), tuple(share.exceptions))
-
-    return judge
-
-
-def by_facts(
-    pick: Callable[[Evidence], Mapping[str, Any]], what: str, *, needs: Callable[[Evidence], bool] | None = None
-) -> Callable[[Evidence], Finding]:
-    """Judge a duty by whether there are facts at all; ``needs`` overrides what counts as there. Zeroes are no facts."""
-
-    def judge(evidence: Evidence) -> Finding:
-        facts = dict(pick(evidence))
-        there = needs(evidence) if needs else any(bool(value) for value in facts.values())
-        return Finding(Status.RECORDED if there else Status.NO_EVIDENCE, what, facts=facts)
-
-    return judge
-
-
-def outside(what: str) -> Callable[[Evidence], Finding]:
-    """A duty that only people can show."""
-    return lambda _: Finding(Status.OUTSIDE, what)
-
-
-def filters_held(*categories: str) -> Callable[[Evidence], Finding]:
-    """Filters for ``categories`` judged every output, and none left while one of its filters was down.
-
-    What no classifier covers is not met, however well the others worked: it is named as the gap.
-    """
-
-    def judge(evidence: Evidence) -> Finding:
-        blocked = evidence.events[names.BLOCKED]
-        facts: dict[str, Any] = {"outages": evidence.outages, "blocked": blocked}
-        leaks = sum(int(outage["released_meanwhile"]) for outage in evidence.outages)
-        if leaks:
-            return Finding(Status.NOT_MET, f"{leaks} outputs left although a filter failed on them", facts=facts)
-        judged = evidence.judged
-        if judged.of == 0:
-            return Finding(Status.NO_EVIDENCE, f"no output was released; {_requests(blocked)} blocked", facts=facts)
-        covered, gaps = evidence.coverage.summary(categories)
-        facts["coverage"] = evidence.coverage.facts(categories)
-        text = f"{judged.met:,} of {judged.of:,} outputs passed prompt and output filters that were all working; "
-        text += f"{_requests(blocked)} blocked; {len(evidence.outages)} filter outages, nothing left in them"
-        if gaps:
-            text += "; gap: " + "; ".join(gaps)
-        status = Status.MET if judged.met == judged.of and not gaps else Status.PARTLY
-        if categories and not covered:
-            status = Status.NO_EVIDENCE
-        return Finding(status, text, (judged.met, judged.of), tuple(judged.exceptions), facts)
-
-    return judge
-
-
-def _requests(count: int) -> str:
-    return "1 request was" if count == 1 else f"{count:,} requests were"
-
-
-def _percent(part: int, whole: int) -> str:
-    """Rounded down, so that 100 % means all."""
-    return f"{part * 1000 // whole / 10:.1f} %"
+    key: str
+    title: str
+    state: str
+    read: date

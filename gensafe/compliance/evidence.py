@@ -70,6 +70,7 @@ class Evidence:
     exports: int = 0
     # shares of released outputs
     manifest: Share = field(default_factory=Share)
+    manifest_media: Share = field(default_factory=Share)  # not text
     trusted_signer: Share = field(default_factory=Share)
     time_stamped: Share = field(default_factory=Share)
     watermark: Share = field(default_factory=Share)
@@ -239,6 +240,7 @@ def _released(evidence: Evidence, entry: Mapping[str, Any]) -> None:
         missing = [name for name in DISCLOSED if name not in present]
         evidence.label_complete.count(record, not missing, "without " + ", ".join(missing))
         evidence.watermark_media.count(record, marked, reason)
+        evidence.manifest_media.count(record, signed, "no manifest")
     if labels.get("profile"):
         evidence.profiles[str(labels["profile"])] += 1
     evidence.aigc.count(record, "aigc" in present, "no AIGC label")

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
-from gensafe.compliance.duty import Status
-from gensafe.core.clock import iso
+from gensafe.compliance.duty import Standing, Status
+from gensafe.compliance.present import COLOUR, LISTED, facts_lines, law_line
 from gensafe.core.errors import PluginError
 
 if TYPE_CHECKING:
     from gensafe.compliance.report import Report
-
-_COLOUR: Final = {
-    Status.MET: "#1a7f37",
-    Status.RECORDED: "#0550ae",
-    Status.PARTLY: "#9a6700",
-    Status.NOT_MET: "#b3261e",
-    Status.NO_EVIDENCE: "#57606a",
-    Status.OUTSIDE: "#57606a",
-}
-_LISTED: Final = 40  # exceptions that fit on a page in small print. Chosen by eye
 
 
 def render_pdf(report: Report) -> bytes:
@@ -53,31 +41,39 @@ def render_pdf(report: Report) -> bytes:
         return Paragraph(escape(value), style)
 
     def status(value: Status) -> Any:  # noqa: ANN401
-        return Paragraph(f'<font color="{_COLOUR[value]}"><b>{value.value}</b></font>', cell)
+        return Paragraph(f'<font color="{COLOUR[value]}"><b>{value.value}</b></font>', cell)
 
     story: list[Any] = [text(report.regime.title, styles["Title"]), text(report.regime.standing, small)]
     scope = f", tenant {report.tenant}" if report.tenant else ""
     story.append(text(f"Log {report.origin}, {report.size:,} entries; {period_text(report)}{scope}."))
+    story.append(text(f"Law as of {report.as_of}, as this version states it (dated {report.regime.dated}).", small))
+    story.append(text(report.summary))
     story += [text(warning, warn) for warning in report.warnings]
     story += [Spacer(1, 10), text("Overview", styles["Heading2"])]
     rows = [[Paragraph(f"<b>{name}</b>", cell) for name in ("Duty", "Evidence", "Outputs")]]
     for duty, finding in report.findings:
         share = f"{finding.share[0]:,} of {finding.share[1]:,}" if finding.share else "-"
-        rows.append([text(duty.title, cell), status(finding.status), text(share, cell)])
+        law = duty.standing(report.as_of)
+        title = duty.title if law is Standing.IN_FORCE else f"{duty.title} ({law.value})"
+        rows.append([text(title, cell), status(finding.status), text(share, cell)])
     grid = [("GRID", (0, 0), (-1, -1), 0.4, colors.HexColor("#d0d7de")), ("VALIGN", (0, 0), (-1, -1), "TOP")]
     story.append(Table(rows, colWidths=[285, 100, 66], style=grid, repeatRows=1, hAlign="LEFT"))
     story.append(text("Duties", styles["Heading2"]))
     for duty, finding in report.findings:
-        block = [text(duty.title, styles["Heading4"]), status(finding.status), text(duty.basis, small)]
+        block = [
+            text(duty.title, styles["Heading4"]),
+            status(finding.status),
+            text(law_line(duty, duty.standing(report.as_of)), small),
+        ]
         block += [text(f"Shown by: {duty.feature}.", small), text(finding.summary)]
         if duty.unconfirmed:
             block.append(text(f"Unconfirmed: {duty.unconfirmed}", small))
         block.append(text(f"Software cannot prove: {duty.beyond}", small))
         story.append(KeepTogether(block))
-        story += [text(f"{name}: {value}", small) for name, value in _facts(finding.facts)]
-        story += [text(f"Exception: {item}", small) for item in finding.exceptions[:_LISTED]]
-        if len(finding.exceptions) > _LISTED:
-            story.append(text(f"… and {len(finding.exceptions) - _LISTED} more in the JSON report.", small))
+        story += [text(f"{name}: {value}", small) for name, value in facts_lines(finding.facts)]
+        story += [text(f"Exception: {item}", small) for item in finding.exceptions[:LISTED]]
+        if len(finding.exceptions) > LISTED:
+            story.append(text(f"… and {len(finding.exceptions) - LISTED} more in the JSON report.", small))
     story.append(text("Integrity of the log", styles["Heading2"]))
     story.append(text(report.integrity_text, small))
     story.append(text("Not covered", styles["Heading2"]))
@@ -94,19 +90,3 @@ def render_pdf(report: Report) -> bytes:
     document = SimpleDocTemplate(out, pagesize=A4, title=report.regime.title, author="GenSafe", invariant=1)
     document.build(story, onFirstPage=footer, onLaterPages=footer)
     return out.getvalue()
-
-
-def _facts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Facts as lines: names with spaces, times as dates, long lists cut (the JSON report has all)."""
-    return [(name.replace("_", " "), _shown(name, value)) for name, value in facts.items()]
-
-
-def _shown(name: str, value: object) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{str(k).removesuffix('_ms')} {_shown(str(k), v)}" for k, v in value.items()) or "none"
-    if isinstance(value, list | tuple):
-        more = f" and {len(value) - _LISTED} more" if len(value) > _LISTED else ""
-        return f"[{'; '.join(_shown(name, v) for v in value[:_LISTED])}]{more}" if value else "none"
-    if name.endswith("_ms") and isinstance(value, int):
-        return iso(value)
-    return json.dumps(value) if isinstance(value, bool) or value is None else str(value)

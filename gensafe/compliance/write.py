@@ -8,23 +8,27 @@ from pathlib import Path
 from gensafe.compliance.render_html import render_html
 from gensafe.compliance.report import Report
 from gensafe.core.errors import InvalidRequest
+from gensafe.core.outfile import write_file
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Write by the suffix of ``path``: .json, .html or .pdf (extra ``pdf``).
+    """Write by the suffix of ``path``: .json, .html or .pdf (extra ``pdf``); whole or not at all.
 
     Raises:
         InvalidRequest: another suffix.
+        OutputFailed: no such folder, no right, a full disk.
         PluginError: PDF without its library.
     """
     suffix = path.suffix.lower()
     if suffix == ".json":
-        path.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
+        text = json.dumps(report.as_json(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+        data = text.encode("utf-8")
     elif suffix in (".html", ".htm"):
-        path.write_text(render_html(report), "utf-8")
+        data = render_html(report).encode("utf-8")
     elif suffix == ".pdf":
         from gensafe.compliance.render_pdf import render_pdf
 
-        path.write_bytes(render_pdf(report))
+        data = render_pdf(report)
     else:
         raise InvalidRequest(f"reports are written as .json, .html or .pdf, not {suffix!r}", field="out")
+    write_file(path, data, "out")

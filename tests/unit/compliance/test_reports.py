@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from dataclasses import replace
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,17 +16,20 @@ import pytest
 from gensafe.audit import AuditLog, entries, fsck
 from gensafe.cli import main
 from gensafe.compliance.duty import Status
-from gensafe.compliance.regimes import REGIMES
+from gensafe.compliance.evidence import Evidence, Share
+from gensafe.compliance.law import regimes
+from gensafe.compliance.measures import measured
 from gensafe.compliance.report import make_report
 from gensafe.compliance.write import write_report
 from gensafe.core.clock import FixedClock
 from gensafe.core.digest import sha256
-from gensafe.core.errors import InvalidRequest
+from gensafe.core.errors import InvalidRequest, OutputFailed
 from gensafe.core.hazards import CATEGORIES
 from gensafe.core.types import Action, MarkLevel, Modality, OneTenant, Stage
 from gensafe.keys import KeyRing
 from gensafe.registry import Record, Registry
 
+REGIMES = regimes()
 ASSETS = Path(__file__).parents[2] / "assets" / "bundles"
 
 
@@ -241,10 +245,8 @@ def test_an_unsound_log_is_said_first(log: AuditLog, tmp_path: Path):
 
 
 def test_percentages_never_round_up_to_all():
-    from gensafe.compliance.duty import by_share
-    from gensafe.compliance.evidence import Evidence, Share
-
-    finding = by_share(lambda _: Share(100_000, 99_999), "x")(Evidence())
+    judge, _ = measured("manifest", "x")
+    finding = judge(Evidence(manifest=Share(100_000, 99_999)))
     assert "99.9 %" in finding.summary
 
 
@@ -293,6 +295,35 @@ def test_pdf_and_json_are_the_same_twice(log: AuditLog, regime: str, tmp_path: P
     assert len(data["duties"]) == len(REGIMES[regime].duties)
     with pytest.raises(InvalidRequest):
         write_report(make_report(log, regime), tmp_path / "a.docx")
+
+
+def test_a_duty_that_is_not_in_force_is_shown_and_not_counted(log: AuditLog, tmp_path: Path):
+    before, after = (make_report(log, "eu-ai-act", as_of=date(2026, 12, day)) for day in (1, 2))
+    assert "3 not yet in force" in before.summary and "2 not yet in force" in after.summary
+    write_report(before, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "not yet in force: from 2026-12-02" in page and "Law as of 2026-12-01" in page
+    rows = {row["key"]: row for row in before.as_json()["duties"]}
+    assert rows["eu-5-1-ba"]["standing"] == "not yet in force" and rows["eu-5-1-ba"]["from"] == "2026-12-02"
+
+
+def test_the_law_of_the_periods_last_day_applies(log: AuditLog):
+    midnight = 1_796_169_600_000  # 2026-12-02T00:00:00Z, which is not in a period that ends there
+    assert make_report(log, "eu-ai-act", end_ms=midnight).as_of == date(2026, 12, 1)
+    assert make_report(log, "eu-ai-act", end_ms=midnight + 1).as_of == date(2026, 12, 2)
+
+
+def test_facts_are_sentences_and_not_json(log: AuditLog, tmp_path: Path):
+    release(log, 901)
+    write_report(make_report(log, "eu-ai-act"), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "<pre>" not in page and "{&quot;" not in page and ">policy changes</th>" in page
+
+
+def test_a_report_that_cannot_be_written_is_an_error_of_the_output(log: AuditLog, tmp_path: Path):
+    """Seen before: a traceback of the operating system's error."""
+    with pytest.raises(OutputFailed):
+        write_report(make_report(log, "eu-ai-act"), tmp_path / "no such folder" / "report.json")
 
 
 # --- the command line: reports and erasure on an installation ---
