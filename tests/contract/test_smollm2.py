@@ -13,9 +13,9 @@ from gensafe.core.errors import BackendError, Cancelled, ConfigError, InvalidReq
 from gensafe.core.types import GenerationJob, Message, Modality, Parameters, Role, TextDelta
 from gensafe.testing.backend_contract import BackendContract
 from gensafe_backends import smollm2
+from gensafe_backends.sampling import probabilities
 from gensafe_backends.smollm2 import gguf, weights
 from gensafe_backends.smollm2.reference import Reference
-from gensafe_backends.smollm2.sampling import probabilities
 from gensafe_backends.smollm2.tokens import Tokens
 
 try:

@@ -143,6 +143,10 @@ class GumbelMark:
         self.key_id = str(key_shift)
         self.chosen = 0  # tokens picked by the key; the rest were sampled freely or had one candidate only
 
+    def resume(self, text: Sequence[int]) -> None:
+        """Go on with a text that another instance began: its contexts count as used."""
+        self._seen |= {tuple(map(int, text[i : i + self._h])) for i in range(len(text) - self._h + 1)}
+
     def choose(self, context: Sequence[int], probabilities: NDArray[np.float64]) -> int | None:
         """Pick the next token id, or None to sample freely (context too short, or used before in this text).
 

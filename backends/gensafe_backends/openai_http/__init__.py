@@ -9,10 +9,12 @@
 | film | ``/videos``: submit, poll, fetch, delete |
 
 What comes back goes through the same gate as everything else. Two things cannot be had from such an endpoint, and the
-generation record says so: its weights cannot be pinned by a digest, and it takes no sampling mark of ours.
+generation record says so: its weights cannot be pinned by a digest, and it takes no sampling mark of ours. A mark that
+the engine makes by itself is stated only where it was found in the finished text (``marks``).
 
 Files: ``options`` (configuration), ``dialects`` (what servers name differently), ``wire`` (HTTP, deadlines, cancelling,
-errors), ``sse`` (server-sent events), ``chat``, ``media``, ``videos`` (one task each), ``plugin`` (the backend).
+errors), ``marks`` (of the engine), ``sse`` (server-sent events), ``chat``, ``media``, ``videos`` (one task each),
+``plugin`` (the backend).
 """
 
 from gensafe_backends.openai_http.plugin import OpenAiHttpBackend, create

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from gensafe.core.errors import ConfigError
 from gensafe.core.types import Modality
 from gensafe_backends.openai_http.dialects import DIALECTS, Dialect
+from gensafe_backends.openai_http.marks import NAMES as MARK_OPTIONS
+from gensafe_backends.openai_http.marks import EngineMark, read_mark
 
 _NAMES: Final = frozenset(
     {
@@ -34,8 +36,10 @@ _NAMES: Final = frozenset(
         "client_key_file",
         "proxy",
         "extra",
+        *MARK_OPTIONS,
     }
 )
+SWITCHES: Final = frozenset({"watermarking", "watermark", "vllm_xargs"})  # of a mark, in a request to vLLM or SGLang
 _SIZE: Final = re.compile(r"[1-9]\d{1,4}x[1-9]\d{1,4}\Z")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 
@@ -51,6 +55,7 @@ class Options:
         idle_s: Longest wait between two pieces of an answer.
         total_s: Longest whole exchange.
         retries: Further tries before the first byte of an answer, on 429, 502, 503, 504 and refused connections.
+        mark: What the engine says it marks text with, proved on each text.
     """
 
     base: str
@@ -71,6 +76,7 @@ class Options:
     client_certificate: tuple[str, str] | None
     proxy: str
     extra: frozenset[str]
+    mark: EngineMark | None = None
 
     @property
     def origin(self) -> str:
@@ -102,6 +108,8 @@ def read_options(options: Mapping[str, str]) -> Options:
     for name in sorted(extra):
         if not _NAME.match(name):
             raise ConfigError(f"{name!r} is not a parameter name", field="extra")
+    if options.get("engine_mark") and extra & SWITCHES:
+        raise ConfigError(f"{min(extra & SWITCHES)!r} lets a caller switch the engine's mark off", field="extra")
     sound = options.get("sound", "speech")
     if sound not in ("speech", "sound"):
         raise ConfigError("is not speech or sound", field="sound")
@@ -126,6 +134,7 @@ def read_options(options: Mapping[str, str]) -> Options:
         client_certificate=_pair(options),
         proxy=options.get("proxy", ""),
         extra=extra,
+        mark=read_mark(options),
     )
 
 

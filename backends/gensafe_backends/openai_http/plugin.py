@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from gensafe.core.errors import Cancelled, InvalidRequest
@@ -121,7 +122,10 @@ class OpenAiHttpBackend:
         if not reading.tokens:
             notes.append("tokens are counted as pieces of the stream: the engine stated no usage")
         record = self._record(job, seed, reading.tokens or len(reading.text), notes, reading.finish, reading.tokens_in)
-        yield Draft(Text("".join(reading.text)), record)
+        text, mark = "".join(reading.text), self._options.mark
+        if mark is not None:
+            record = replace(record, sampling_mark=mark.state(text))
+        yield Draft(Text(text), record)
 
     def _transcript(self, job: GenerationJob, seed: int, cancelled: CancelCheck) -> Iterator[BackendEvent]:
         async def work(emit: Emit[str]) -> None:

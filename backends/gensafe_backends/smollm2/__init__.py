@@ -6,7 +6,7 @@ What it is: fluent and often wrong. It can write harmful things, which is what t
 
 Files: ``gguf`` (the container), ``weights`` (the tensors), ``tokens`` (tokenizer and chat format), ``reference`` (the
 model in numpy, as a specification), ``graph`` (the same as an ONNX graph), ``engine`` (that graph run token by token),
-``sampling`` (logits to probabilities), ``plugin`` (the backend).
+``plugin`` (the backend).
 """
 
 from gensafe_backends.smollm2.plugin import SmolLm2Backend, create

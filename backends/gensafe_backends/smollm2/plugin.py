@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from threading import Lock
 from typing import Final
 
-import numpy as np
-
 from gensafe.core.errors import BackendError, Cancelled, ConfigError, InvalidRequest
 from gensafe.core.ports import CancelCheck, SamplingMark, TextTokenizer
 from gensafe.core.types import (
@@ -27,11 +25,12 @@ from gensafe.core.types import (
     Text,
     TextDelta,
 )
+from gensafe_backends.sampling import HONOURED
 from gensafe_backends.smollm2.engine import Engine, Session
 from gensafe_backends.smollm2.graph import EXACT, FAST
-from gensafe_backends.smollm2.sampling import HONOURED, probabilities
 from gensafe_backends.smollm2.tokens import SYSTEM, Tokens, Writer
 from gensafe_backends.smollm2.weights import DIGEST, find_weights, open_weights
+from gensafe_backends.writing import Writing
 
 VERSION: Final = "1"
 MODEL: Final = "smollm2"
@@ -135,7 +134,7 @@ class SmolLm2Backend:
             )
         most = min(job.max_tokens or self._max_tokens, room)
         yield Progress(0, most)
-        writing = _Writing(self._tokens, job, mark)
+        writing = Writing(job, mark, Writer(self._tokens).push)
         session, rest = self._begin(ids)
         logits = session.read(rest, cancelled)
         while len(writing.tokens) < most:
@@ -143,7 +142,7 @@ class SmolLm2Backend:
                 raise Cancelled("the request was cancelled while it was written")
             token = writing.choose(logits)
             if token in (self._tokens.end, self._tokens.end_of_text):
-                writing.finish = "stop"
+                writing.stop()
                 break
             piece = writing.push(token)
             if piece:
@@ -168,7 +167,7 @@ class SmolLm2Backend:
             return session, ids[known:]
         return session, ids
 
-    def _record(self, job: GenerationJob, writing: _Writing, tokens_in: int) -> GenerationRecord:
+    def _record(self, job: GenerationJob, writing: Writing, tokens_in: int) -> GenerationRecord:
         finish = writing.finish or "length"
         return GenerationRecord(
             backend=self.name,
@@ -182,52 +181,3 @@ class SmolLm2Backend:
             finish=finish,
             tokens_in=tokens_in,
         )
-
-
-class _Writing:
-    """A text while it is written: what was chosen, what may be shown of it, and where it stops."""
-
-    def __init__(self, tokens: Tokens, job: GenerationJob, mark: SamplingMark | None) -> None:
-        self._job, self._mark = job, mark
-        self._random = np.random.default_rng(job.seed)
-        self._writer = Writer(tokens)
-        self._pending = ""  # the end of the text while it may be the start of a stop string
-        self.tokens: list[int] = []
-        self.text = ""
-        self.finish = ""
-        self.mark_name = f"{mark.scheme}/{mark.key_id}" if mark else "not marked by sampling: none was asked for"
-        if mark and job.parameters.temperature == 0:
-            self.mark_name = "not marked by sampling: temperature 0 leaves nothing to choose"
-
-    def choose(self, logits: np.ndarray[tuple[int], np.dtype[np.float32]]) -> int:
-        """The next token: the mark's choice, or a free one where it declines."""
-        p = probabilities(logits, self.tokens, self._job.parameters)
-        chosen = self._mark.choose(self.tokens, p) if self._mark else None
-        return int(self._random.choice(len(p), p=p)) if chosen is None else chosen
-
-    def push(self, token: int) -> str:
-        """Take in a token; returns what may be shown now."""
-        self.tokens.append(token)
-        self._pending += self._writer.push(token)
-        for stop in self._job.parameters.stop:
-            at = self._pending.find(stop)
-            if at >= 0:
-                self._pending, self.finish = self._pending[:at], "stop"
-        if self.finish:
-            return ""
-        keep = max((_overlap(self._pending, stop) for stop in self._job.parameters.stop), default=0)
-        return self._show(len(self._pending) - keep)
-
-    def end(self) -> str:
-        """What was still held back."""
-        return self._show(len(self._pending))
-
-    def _show(self, count: int) -> str:
-        shown, self._pending = self._pending[:count], self._pending[count:]
-        self.text += shown
-        return shown
-
-
-def _overlap(text: str, stop: str) -> int:
-    """How many characters at the end of ``text`` begin ``stop``."""
-    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

@@ -135,11 +135,18 @@ class SequenceLogitsProcessor(_Base):
     def __init__(self, key: bytes, **options: Any) -> None:
         super().__init__(key, **options)
         self._mark = self._make()
+        self._asked = False
+
+    def resume(self, text: Sequence[int]) -> None:
+        """Tell a mark that has chosen nothing yet what the text holds already; later calls change nothing."""
+        if not self._asked:
+            self._mark.resume(text)
 
     def __call__(self, *arguments: Any) -> Any:
         """Return logits with the chosen token alone left possible, or the logits unchanged."""
         if len(arguments) not in (2, 3):
             raise InvalidRequest("expected (output ids, logits) or (prompt ids, output ids, logits)", field="logits")
+        self._asked = True
         text, logits = arguments[-2], arguments[-1]
         token = self._pick(self._mark, list(text), _as_array(logits))
         if token is None:
