@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.common.metrics import share
+from benchmarks.engines import llama
 from gensafe.core.types import GenerationJob, Modality, Parameters, Text
 from gensafe_backends import smollm2
+from gensafe_backends.smollm2.weights import find_weights
 from gensafe_watermark.text import SamplingScheme
 
 TOPICS: Final = (
@@ -25,6 +27,7 @@ TOPICS: Final = (
 )
 TOKENS: Final = 200
 AT: Final = 1e-6  # the bound of promise 4
+COMPARED: Final = 5  # texts that llama.cpp writes in the same run, after one that warms it up
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 
 
@@ -53,8 +56,13 @@ def measure(count: int) -> dict[str, Any]:
         lengths.append(len(ids))
         found += scheme.detect(ids, KEY).p_value < AT
         wrong += scheme.detect(ids, OTHER).p_value < AT
+    prompts = tuple(f"Write a long text about {topic}." for topic in TOPICS[: COMPARED + 1])
+    beside = llama.measure(find_weights(), prompts, TOKENS)
+    ours, theirs = written / processor, beside.get("llama_cpp_tokens_per_cpu_second")
     return {
-        "tokens_per_cpu_second": round(written / processor, 1),
+        **beside,
+        "llama_cpp_over_smollm2": round(theirs / ours, 2) if theirs else None,
+        "tokens_per_cpu_second": round(ours, 1),
         "tokens_per_second": round(written / wall, 1),
         "resident_mb": _resident(),
         "marked_texts": {"count": count, "tokens": TOKENS, "temperature": 0.8, "seeds_tried": seed},
