@@ -101,8 +101,12 @@ def opened(
     label_profile: str = "",
     actor: str = "",
     retention: str = "default",
+    subject: str = "",
 ) -> Entry:
-    """The durable intent: logged before anything is generated, closed by exactly one final state."""
+    """The durable intent: logged before anything is generated, closed by exactly one final state.
+
+    ``subject``: keyed commitment to the tenant's end user.
+    """
     entry = _about(OPENED, request_id, record_id, tenant, modality)
     entry |= {
         "prompt_commitment": prompt_commitment,
@@ -110,7 +114,7 @@ def opened(
         "inputs": list(input_digests),
         "retention": retention,
     }
-    return entry | given(model=model, label_profile=label_profile, actor=actor)
+    return entry | given(model=model, label_profile=label_profile, actor=actor, subject=subject)
 
 
 def released(
@@ -167,13 +171,14 @@ def blocked(
     verdict_: Verdict,
     opened_index: int = -1,
     generation_: GenerationRecord | None = None,
+    subject: str = "",
 ) -> Entry:
     """Policy said no; nothing left. ``generation_`` where an output existed and was discarded."""
     entry = _about(BLOCKED, request_id, record_id, tenant, modality)
     entry |= {"stage": stage.value, "verdicts": [verdict(verdict_)], "opened_index": opened_index}
     if generation_ is not None:
         entry["generation"] = generation(generation_)
-    return entry
+    return entry | given(subject=subject)
 
 
 def held(admission: Admission, *, verdict_: Verdict, review_id: str, draft: str, bytes_released: int) -> Entry:
@@ -192,8 +197,8 @@ def held(admission: Admission, *, verdict_: Verdict, review_id: str, draft: str,
 
 def rejected(held_: Mapping[str, object], review_: Review) -> Entry:
     """The person said no; nothing left. ``held_``: the ``generation.held`` entry of the output."""
-    same = ("request_id", "record_id", "tenant", "modality", "opened_index", "verdicts")
-    entry = _event(BLOCKED) | {name: held_[name] for name in same}
+    same = ("request_id", "record_id", "tenant", "modality", "opened_index", "verdicts", "subject")
+    entry = _event(BLOCKED) | {name: held_[name] for name in same if name in held_}
     return entry | {"stage": Stage.OUTPUT.value, "review": review(review_)}
 
 
@@ -219,6 +224,7 @@ def ended(
     opened_index: int,
     stage: str = "",
     bytes_released: int = 0,
+    subject: str = "",
 ) -> Entry:
     """A request that ended without a released output: ``CANCELLED``, ``FAILED`` or ``ABORTED`` (found by recovery).
 
@@ -232,12 +238,13 @@ def ended(
         opened_index: Index of the ``generation.opened`` entry.
         stage: Where it ended.
         bytes_released: Text that had streamed out before (0 for media).
+        subject: Commitment to the end user.
     """
     if event not in (CANCELLED, FAILED, ABORTED):
         raise ValueError(f"{event} does not end a request")
     entry = _about(event, request_id, record_id, tenant, modality)
     entry |= {"reason": reason, "opened_index": opened_index, "bytes_released": bytes_released}
-    return entry | given(stage=stage)
+    return entry | given(stage=stage, subject=subject)
 
 
 def verify_performed(*, conclusion: str, checks: Mapping[str, str], record_id: int | None = None) -> Entry:
@@ -295,10 +302,15 @@ def hold(event: str, *, hold_id: str, scope: str, actor: str = "") -> Entry:
     return _event(event) | {"hold_id": hold_id, "scope": scope} | given(actor=actor)
 
 
-def tombstone(*, kind: str, subject: str, erased: Mapping[str, int], reason: str, actor: str = "") -> Entry:
-    """Something erasable was erased: what kind, whose (pseudonym), how much, why. Proofs are untouched by it."""
+def tombstone(
+    *, kind: str, subject: str, erased: Mapping[str, int], reason: str, actor: str = "", tenant: str = ""
+) -> Entry:
+    """Something erasable was erased: what kind, whose, how much, why. Proofs are untouched by it.
+
+    ``subject``: a pseudonym; of an end user of ``tenant`` the commitment that its entries carry.
+    """
     entry = _event(TOMBSTONE) | {"kind": kind, "subject": subject, "erased": dict(erased), "reason": reason}
-    return entry | given(actor=actor)
+    return entry | given(actor=actor, tenant=tenant)
 
 
 def filter_outage(
@@ -381,4 +393,4 @@ def _of_admission(event: str, admission: Admission) -> Entry:
     request = admission.request
     entry = _about(event, request.request_id, admission.record_id, request.tenant, request.modality)
     entry |= {"opened_index": admission.intent_index, "prompt_commitment": admission.prompt_commitment}
-    return entry | {"inputs": list(admission.input_digests)}
+    return entry | {"inputs": list(admission.input_digests)} | given(subject=admission.subject)

@@ -73,6 +73,12 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--visible-label", action="store_true", help="add a visible or audible AI label")
     parser.add_argument("--label-profile", default="", help="metadata labels: eu, ca, cn, kr, in")
+    parser.add_argument(
+        "--subject",
+        default="",
+        metavar="NAME",
+        help="your end user; only a keyed commitment is kept, and privacy erase --subject finds it",
+    )
     add_server_arguments(parser, help="use a running server")
     parser.add_argument("--json", action="store_true", help="print the receipt as JSON")
     add_config_arguments(parser)
@@ -152,6 +158,7 @@ def _remote(args: argparse.Namespace, target: Path) -> int:
                 max_tokens=args.max_tokens,
                 visible_label=args.visible_label,
                 label_profile=args.label_profile,
+                subject=args.subject,
                 messages=[("system", args.system)] if args.system else [],
                 parameters=parameters_of(args.parameter),
             )
@@ -204,6 +211,7 @@ def _local(args: argparse.Namespace, target: Path) -> int:
         label_profile=args.label_profile,
         messages=(Message(Role.SYSTEM, args.system),) if args.system else (),
         parameters=read_parameters(parameters_of(args.parameter)),
+        subject=ids.check_subject(args.subject),
     )
     show = progress()
     released: Released | None = None

@@ -97,6 +97,7 @@ def generate_request(
     label_profile: str = "",
     messages: Sequence[tuple[str, str]] = (),
     parameters: Mapping[str, object] | None = None,
+    subject: str = "",
 ) -> generation_pb2.GenerateRequest:
     """Build a request; a fresh request id is drawn here so that retries are recognised.
 
@@ -112,6 +113,7 @@ def generate_request(
         visible_label: Whether people see or hear that it is AI-made.
         label_profile: "", eu, ca, cn, kr or in.
         messages: The conversation before the prompt: ("system" | "user" | "assistant", text).
+        subject: Your end user, by any name you use; the service keeps a keyed commitment only.
         parameters: Name -> value, see ``gensafe.core.types.Parameters``.
 
     Raises:
@@ -129,6 +131,7 @@ def generate_request(
         max_tokens=max_tokens,
         visible_label=visible_label,
         label_profile=label_profile,
+        subject=subject,
     )
     if seed is not None:
         message.seed = seed

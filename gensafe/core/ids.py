@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import unicodedata
 import uuid
 from typing import Final
 
@@ -60,6 +61,21 @@ def watermark_key_id(epoch: int) -> str:
 def watermark_epoch(key_id: str) -> int:
     """Inverse of ``watermark_key_id``."""
     return int(key_id.removeprefix(_KEY_ID))
+
+
+MAX_SUBJECT: Final = 512  # characters, as of a value of OpenAI's ``metadata``; longer is not a name
+
+
+def check_subject(text: str) -> str:
+    """One spelling of an end user's name, so that an erasure finds what a request left: Unicode NFC, no outer spaces.
+
+    Raises:
+        InvalidRequest: longer than ``MAX_SUBJECT``.
+    """
+    name = unicodedata.normalize("NFC", text).strip()
+    if len(name) > MAX_SUBJECT:
+        raise InvalidRequest(f"has {len(name)} characters", field="subject", fix=f"at most {MAX_SUBJECT}")
+    return name
 
 
 def new_request_id() -> str:

@@ -25,7 +25,7 @@ from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.ledger import Attempt
 from gensafe.pipeline.mask import mask_prompt
 from gensafe.pipeline.wishes import check_wishes, refuse_unhonoured, whole_prompt, wishes_of
-from gensafe.registry import Intent, IntentState
+from gensafe.registry import Intent, IntentState, owner_name
 from gensafe.safety import SafetyRunner, judge_parts
 
 LABEL_PROFILES = ("", "eu", "ca", "cn", "kr", "in")
@@ -52,6 +52,7 @@ class Claimed:
     checked: Checked
     record_id: int
     input_digests: tuple[str, ...]
+    subject: str = ""  # commitment to the end user
 
 
 def check(chain: Chain, request: GenerationRequest) -> Checked:
@@ -88,6 +89,7 @@ def check(chain: Chain, request: GenerationRequest) -> Checked:
             field="media_type",
             fix=f"exactly one of: {', '.join(writable)}",
         )
+    ids.check_subject(request.subject)
     check_wishes(request)
     if request.model:
         chain.engines.choose(request.model, request.modality, frozenset())  # before costly inputs are read
@@ -140,6 +142,7 @@ def claim(chain: Chain, request: GenerationRequest, checked: Checked) -> Claimed
         Conflict: the id belongs to another request, to one that is running, or to one that was blocked.
     """
     record_id = ids.new_record_id()
+    subject = chain.registry.commit_end_user(request.tenant, request.subject)
     input_digests = tuple(sha256(item.data) for item in request.inputs)
     try:
         intent, fresh = chain.registry.open_intent(
@@ -158,7 +161,7 @@ def claim(chain: Chain, request: GenerationRequest, checked: Checked) -> Claimed
             raise Conflict(f"this request {state}", field="request_id", fix="send a fresh UUID for a new request")
         # It failed, was cancelled or cut off without releasing anything: a retry may run.
         chain.registry.reopen_intent(request.key, record_id)
-    return Claimed(request, checked, record_id, input_digests)
+    return Claimed(request, checked, record_id, input_digests, subject)
 
 
 def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:
@@ -178,7 +181,8 @@ def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:
     for parts in claimed.checked.inputs:
         _require(judge_parts(safety, parts, Stage.INPUT))
     chain.fault_point("admitted")
-    commitment = chain.registry.seal_prompt(claimed.record_id, request.tenant, prompt)
+    owner = owner_name(request.tenant, request.subject)
+    commitment = chain.registry.seal_prompt(claimed.record_id, owner, prompt)
     intent_index = chain.ledger.opened(  # 4.
         Attempt(request.key, claimed.record_id, request.modality),
         entries.opened(
@@ -192,6 +196,7 @@ def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:
             input_digests=claimed.input_digests,
             model=claimed.checked.job.model,
             label_profile=request.label_profile,
+            subject=claimed.subject,
         ),
     )
     chain.fault_point("opened")
@@ -204,6 +209,8 @@ def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:
         prompt_commitment=commitment,
         input_digests=claimed.input_digests,
         key_epoch=chain.marker.epoch,
+        subject=claimed.subject,
+        owner=chain.registry.pseudonym(owner),
     )
 
 
@@ -227,5 +234,6 @@ def _request_digest(request: GenerationRequest, input_digests: tuple[str, ...]) 
             "visible_label": request.visible_label,
             "label_profile": request.label_profile,
             **wishes_of(request),
+            **({"subject": ids.check_subject(request.subject)} if request.subject else {}),
         }
     )

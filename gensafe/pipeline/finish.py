@@ -10,7 +10,7 @@ from gensafe.core import ids, softbinding
 from gensafe.core.digest import sha256
 from gensafe.core.errors import SigningFailed
 from gensafe.core.ports import TextTokenizer
-from gensafe.core.types import Audio, Image, Judged, Marked, MarkLevel, Media, Recorded, Signed, Text, Video
+from gensafe.core.types import Admission, Audio, Image, Judged, Marked, MarkLevel, Media, Recorded, Signed, Text, Video
 from gensafe.core.types.stages import NOT_STAMPED
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Released
@@ -58,8 +58,9 @@ def record(chain: Chain, signed: Signed) -> Recorded:
             leaf raises nothing: the output is released, and the ledger writes its row later.
     """
     chain.registry.put_blob(signed.manifest.data)
-    # The copy is sealed under the tenant's key, so that erasing the tenant erases it; the manifest is public anyway.
-    chain.registry.put_blob(signed.data, subject=signed.marked.judged.admission.request.tenant)
+    # The copy is sealed under the key of the end user, else of the tenant, so that erasing them erases it; the manifest
+    # is public anyway.
+    chain.registry.put_blob(signed.data, owner=owner_of(chain, signed.marked.judged.admission))
     chain.fault_point("stored")
     receipt = signed.marked.receipt
     layers = ["c2pa"] + (["watermark"] if receipt.level in (MarkLevel.RECORD, MarkLevel.PRESENT) else [])
@@ -78,6 +79,11 @@ def record(chain: Chain, signed: Signed) -> Recorded:
 
     appended = chain.ledger.released(signed, entry, row)
     return Recorded(signed, appended.index, appended.leaf_hash, chain.log.origin)
+
+
+def owner_of(chain: Chain, admission: Admission) -> str:
+    """The pseudonym under whose key copies are sealed; drafts held by older versions do not name it."""
+    return admission.owner or chain.registry.pseudonym(admission.request.tenant)
 
 
 def _stamped_by(chain: Chain, signed: Signed) -> str:
@@ -106,6 +112,7 @@ def _row(chain: Chain, signed: Signed, appended: Appended) -> Record:
         log_index=appended.index,
         leaf_hash=appended.leaf_hash,
         created_ms=chain.clock.now_ms(),
+        subject=admission.subject,
     )
 
 

@@ -48,7 +48,7 @@ def pack(judged: Judged) -> bytes:
     arrays |= _carried(judged)
     facts = {
         "format": FORMAT,
-        "request": to_plain(replace(request, prompt="", inputs=(), messages=(), parameters=Parameters())),
+        "request": to_plain(replace(request, prompt="", inputs=(), messages=(), parameters=Parameters(), subject="")),
         "inputs": [{"media_type": item.media_type or sniff(item.data), "name": item.name} for item in request.inputs],
         "seed": admission.job.seed,
         "record_id": admission.record_id,
@@ -57,6 +57,8 @@ def pack(judged: Judged) -> bytes:
         "prompt_commitment": admission.prompt_commitment,
         "input_digests": list(admission.input_digests),
         "key_epoch": admission.key_epoch,
+        "subject": admission.subject,
+        "owner": admission.owner,
         "generation": to_plain(judged.draft.record),
         "dropped": judged.draft.answer.dropped if judged.draft.answer else "",
         "verdict": to_plain(judged.verdict),
@@ -96,6 +98,8 @@ def unpack(data: bytes) -> Judged:
             prompt_commitment=facts["prompt_commitment"],
             input_digests=tuple(facts["input_digests"]),
             key_epoch=facts["key_epoch"],
+            subject=facts.get("subject", ""),  # drafts of older versions have neither
+            owner=facts.get("owner", ""),
         )
         answer = Answer(_file(kept, "answer"), facts["dropped"]) if "answer" in kept else None
         draft = Draft(media, from_plain(GenerationRecord, facts["generation"]), answer=answer)

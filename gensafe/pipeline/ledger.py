@@ -45,12 +45,16 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt at a request. ``opened_index``: its ``generation.opened`` entry, -1 = none (known)."""
+    """One attempt at a request.
+
+    ``opened_index``: its ``generation.opened`` entry, -1 = none (known). ``subject``: commitment to the end user.
+    """
 
     key: RequestKey
     record_id: int
     modality: Modality
     opened_index: int = -1
+    subject: str = ""
 
 
 @dataclass(slots=True)
@@ -259,8 +263,8 @@ class Ledger:
 
 def attempt_of(judged: Judged) -> Attempt:
     """The attempt that a judged draft belongs to."""
-    request = judged.admission.request
-    return Attempt(request.key, judged.admission.record_id, request.modality, judged.admission.intent_index)
+    admission, request = judged.admission, judged.admission.request
+    return Attempt(request.key, admission.record_id, request.modality, admission.intent_index, admission.subject)
 
 
 def _about(attempt: Attempt) -> dict[str, Any]:
@@ -270,4 +274,5 @@ def _about(attempt: Attempt) -> dict[str, Any]:
         "tenant": attempt.key.tenant,
         "modality": attempt.modality,
         "opened_index": attempt.opened_index,
+        "subject": attempt.subject,
     }

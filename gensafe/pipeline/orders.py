@@ -39,7 +39,7 @@ def _carry_out(registry: Registry, log: AuditLog, order: Order) -> dict[str, Any
             entry = entries.misuse_reported(**body, record_id=ids.parse_record_id(record) if record else None)
             return {"log_index": log.append(entry).index}
         case OrderKind.ERASE:
-            erased = registry.erase_pseudonym(body["subject"])
+            erased = registry.erase_owners(body.pop("owners", [body["subject"]]))
             entry = entries.tombstone(kind="subject", erased=erased, **body)
             return {"subject": body["subject"], "erased": erased, "log_index": log.append(entry).index}
         case OrderKind.HOLD:

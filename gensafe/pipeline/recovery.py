@@ -122,4 +122,5 @@ def _record(chain: Chain, logged: LoggedEntry, intent: Intent) -> Record:
         log_index=logged.index,
         leaf_hash=logged.leaf_hash,
         created_ms=logged.time_ms,
+        subject=entry.get("subject", ""),
     )

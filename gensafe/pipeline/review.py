@@ -1,6 +1,6 @@
 """Outputs a person must see first: hold them sealed, and carry out what the person decided.
 
-Held:    blob (sealed for the tenant) -> ``generation.held`` entry -> queue row and held intent, together.
+Held:    blob (sealed for the end user, else the tenant) -> ``generation.held`` entry -> queue row and held intent.
 Decided: by ``gensafe review`` or ``Registry.reviews.decide``, in any process; durable before anything acts on it.
 Done:    here, by the one process that may write the log. Released: steps 7 to 9 of ``run``, and the leaf names the
          decision. Rejected: ``generation.blocked`` with the decision. Either way the draft is destroyed.
@@ -22,7 +22,7 @@ from gensafe.core.observer import RequestEnded
 from gensafe.core.types import Judged, Review
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Held, Released, Stopped
-from gensafe.pipeline.finish import record, sign, tokenizer_of
+from gensafe.pipeline.finish import owner_of, record, sign, tokenizer_of
 from gensafe.pipeline.held import pack, unpack
 from gensafe.pipeline.ledger import Attempt, Step
 from gensafe.pipeline.orders import carry_out_orders
@@ -41,7 +41,7 @@ def hold(chain: Chain, judged: Judged, *, retract_from: int, bytes_released: int
     """
     request = judged.admission.request
     review_id = new_review_id()
-    draft = chain.registry.put_blob(pack(judged), subject=request.tenant)
+    draft = chain.registry.put_blob(pack(judged), owner=owner_of(chain, judged.admission))
     appended = chain.ledger.held(
         judged, review_id=review_id, draft=draft, retract_from=retract_from, bytes_released=bytes_released
     )
@@ -171,7 +171,8 @@ def _tell(chain: Chain, item: HeldOutput, outcome: str, reason: str = "", bytes_
 
 
 def _attempt(item: HeldOutput, held: Mapping[str, Any]) -> Attempt:
-    return Attempt(item.key, item.record_id, item.modality, int(held["opened_index"]))
+    opened = int(held["opened_index"])
+    return Attempt(item.key, item.record_id, item.modality, opened, str(held.get("subject", "")))
 
 
 def _held_entry(chain: Chain, item: HeldOutput) -> Mapping[str, Any]:

@@ -140,7 +140,8 @@ def _notice(judged: Judged, marked: Marked) -> str:
 
 def _attempt(claimed: Claimed, course: _Course) -> Attempt:
     opened_index = course.admission.intent_index if course.admission else -1
-    return Attempt(claimed.request.key, claimed.record_id, claimed.request.modality, opened_index)
+    modality, subject = claimed.request.modality, claimed.subject
+    return Attempt(claimed.request.key, claimed.record_id, modality, opened_index, subject)
 
 
 def _close(chain: Chain, claimed: Claimed, course: _Course, event: str, reason: str) -> None:

@@ -81,7 +81,7 @@ def _log_configuration(chain: Chain, before: LastRun, body: bytes) -> None:
     if old:
         changed = changed_keys(_kept(chain.registry, old), body)
         chain.log.append(entries.config_changed(old_digest=old, new_digest=digest, changed=changed))
-    chain.registry.put_blob(body, subject=OWNER)
+    chain.registry.put_blob(body, owner=chain.registry.pseudonym(OWNER))
 
 
 def _kept(registry: Registry, digest: str) -> bytes | None:

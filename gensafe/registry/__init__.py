@@ -1,5 +1,6 @@
 """Records of released outputs, intents of requests, the review queue, blobs, and what is sealed and can be erased."""
 
+from gensafe.registry.end_users import owner_name
 from gensafe.registry.model import HeldOutput, Hold, Intent, IntentState, Record, ReviewDecision
 from gensafe.registry.orders import Order, OrderKind, Orders
 from gensafe.registry.registry import Registry
@@ -18,4 +19,5 @@ __all__ = [
     "ReviewDecision",
     "Reviews",
     "new_review_id",
+    "owner_name",
 ]

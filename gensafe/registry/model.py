@@ -34,7 +34,7 @@ class Record:
     created_ms: int
     has_manifest: bool = False
     has_output: bool = False
-    subject: str = ""  # pseudonym under which copies are kept; "" = not encrypted
+    subject: str = ""  # commitment to the end user, as the log has it; "" = none was named
     extra: Mapping[str, str] = field(default_factory=dict)
 
 

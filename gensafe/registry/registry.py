@@ -6,6 +6,7 @@ copies (retention, erasure) without the log losing anything.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -18,9 +19,10 @@ from gensafe.core.types import RequestKey
 from gensafe.keys import KeyEncryptionKey
 from gensafe.registry.blobs import BlobFolder, digest_of
 from gensafe.registry.database import Database, open_database
+from gensafe.registry.end_users import EndUsers, owner_name
 from gensafe.registry.holds import HoldTable
 from gensafe.registry.intents import IntentTable, close
-from gensafe.registry.model import IntentState, Record
+from gensafe.registry.model import Hold, IntentState, Record
 from gensafe.registry.orders import Orders
 from gensafe.registry.records import RecordTable, insert
 from gensafe.registry.reviews import Reviews
@@ -39,6 +41,7 @@ class Registry(RecordTable, IntentTable, HoldTable):
         IntentTable.__init__(self, db, clock)
         HoldTable.__init__(self, db, clock)
         self._vault = vault
+        self._end_users = EndUsers(db)
         self.reviews = Reviews(db, clock)
         self.orders = Orders(db, clock)
 
@@ -107,17 +110,17 @@ class Registry(RecordTable, IntentTable, HoldTable):
 
     # --- blobs ---
 
-    def put_blob(self, data: bytes, *, subject: str = "") -> str:
-        """Keep bytes durably and return their digest; with ``subject`` they are sealed and can be erased with it.
+    def put_blob(self, data: bytes, *, owner: str = "") -> str:
+        """Keep bytes durably and return their digest; with ``owner``, a pseudonym, they are sealed and can be erased.
 
         Raises:
             RegistryError: not stored.
         """
         digest = digest_of(data)
-        if subject:
+        if owner:
             if self._blobs.has(digest) and not self._vault.owner(digest):
                 return digest  # the same bytes are kept in the clear already
-            data = self._vault.seal_blob(digest, subject, data)
+            data = self._vault.seal_blob(digest, owner, data)
             self._blobs.delete(digest)
         self._blobs.write(digest, data)
         return digest
@@ -143,8 +146,31 @@ class Registry(RecordTable, IntentTable, HoldTable):
     # --- prompts and erasure ---
 
     def pseudonym(self, subject: str) -> str:
-        """The stand-in for a subject used in tables, holds and tombstones."""
+        """The stand-in for a subject (of an end user: ``owner_name``) used in tables, holds and tombstones."""
         return self._vault.pseudonym(subject)
+
+    def commit_end_user(self, tenant: str, subject: str) -> str:
+        """The commitment "hmac-sha256:<hex>" by which log and records name an end user of ``tenant``; "" for none.
+
+        Erasing the end user destroys its key: nobody can then tell whom the commitment meant.
+
+        Raises:
+            InvalidRequest: ``subject`` cannot name anybody.
+        """
+        name = owner_name(tenant, subject)
+        if name == tenant:
+            return ""
+        who = self.pseudonym(name)
+        self._end_users.note(who, tenant)
+        return self._vault.commitment(who)
+
+    def commitment_of(self, who: str) -> str:
+        """The commitment of a pseudonym for which something is kept."""
+        return self._vault.commitment(who)
+
+    def owners_of(self, tenant: str) -> list[str]:
+        """Pseudonyms of a tenant and of all its end users."""
+        return [self.pseudonym(tenant), *self._end_users.of(tenant)]
 
     def seal_prompt(self, record_id: int, subject: str, prompt: str) -> str:
         """Keep a prompt sealed under its subject's key; returns the commitment "hmac-sha256:<hex>" for the log."""
@@ -160,19 +186,30 @@ class Registry(RecordTable, IntentTable, HoldTable):
         Raises:
             RegistryError: a legal hold covers the subject.
         """
-        return self.erase_pseudonym(self.pseudonym(subject))
+        return self.erase_owners([self.pseudonym(subject)])
 
-    def kept_of(self, subject: str) -> dict[str, int]:
-        """What ``erase_subject`` would erase now."""
-        return self._vault.kept_of(self.pseudonym(subject))
+    def kept_of(self, owners: Sequence[str]) -> dict[str, int]:
+        """What ``erase_owners`` would erase now."""
+        counts = [self._vault.kept_of(who) for who in owners]
+        return {name: sum(count[name] for count in counts) for name in ("prompts", "blobs")}
 
-    def erase_pseudonym(self, who: str) -> dict[str, int]:
-        """``erase_subject`` by pseudonym."""
-        blocking = self._covering(who)
+    def knows(self, owners: Sequence[str]) -> bool:
+        """Whether one of the pseudonyms has a key to destroy, also where nothing is sealed under it."""
+        return any(self._vault.has_key(who) for who in owners)
+
+    def erase_owners(self, owners: Sequence[str]) -> dict[str, int]:
+        """``erase_subject`` for pseudonyms, all of them or, under a legal hold on one, none."""
+        blocking = [hold for who in owners for hold in self._forbidding(who)]
         if blocking:
             raise RegistryError(f"legal hold {blocking[0].hold_id} forbids erasing", fix="release the hold first")
-        count, blobs = self._vault.erase(who, self._clock.now_ms())
-        return {"prompts": count, "blobs": sum(self._blobs.delete(digest) for digest in blobs)}
+        done = [self._vault.erase(who, self._clock.now_ms()) for who in owners]
+        gone = sum(self._blobs.delete(digest) for _, blobs in done for digest in blobs)
+        return {"prompts": sum(count for count, _ in done), "blobs": gone}
+
+    def _forbidding(self, who: str) -> list[Hold]:
+        tenant = self._end_users.tenant_of(who)
+        scopes = (f"tenant:{tenant}", f"subject:{self.pseudonym(tenant)}") if tenant else ()
+        return self._covering(who) + [hold for hold in self.holds() if hold.scope in scopes]
 
     def rewrap(self, new_kek: KeyEncryptionKey) -> int:
         """Wrap all subject keys under a new key-encryption key; returns how many."""

@@ -55,6 +55,13 @@ subjects = sa.Table(
     sa.Column("erased_ms", sa.BigInteger),
 )
 
+end_users = sa.Table(
+    "end_users",
+    meta,
+    sa.Column("subject", sa.Text, primary_key=True),  # pseudonym
+    sa.Column("tenant", sa.Text, nullable=False, index=True),
+)
+
 prompts = sa.Table(
     "prompts",
     meta,

@@ -16,6 +16,8 @@ from typing import Final
 import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy.exc import IntegrityError
 
 from gensafe.core.digest import commit
@@ -41,7 +43,7 @@ class Vault:
         self._kek = kek
 
     def pseudonym(self, subject: str) -> str:
-        """The stand-in for ``subject`` used in tables and tombstones; the same one for the life of the registry."""
+        """The stand-in for ``subject`` (see ``owner_name``) in tables; the same one for the life of the registry."""
         return "s-" + hmac.new(self._ref_key(), subject.encode(), hashlib.sha256).hexdigest()[:24]
 
     def seal_prompt(self, record_id: int, subject: str, prompt: str, created_ms: int) -> str:
@@ -74,9 +76,13 @@ class Vault:
         body = json.loads(_unseal(self._data_key(row.subject), bytes(row.sealed), f"prompt:{record_id}"))
         return str(body["prompt"]), bytes.fromhex(body["key"])
 
-    def seal_blob(self, digest: str, subject: str, data: bytes) -> bytes:
-        """Seal a copy of an output for ``subject`` and note whose it is."""
-        who = self.pseudonym(subject)
+    def commitment(self, who: str) -> str:
+        """What the log says of the pseudonym ``who``, "hmac-sha256:<hex>": under a key that erasing them destroys."""
+        info = b"gensafe/registry/v1/subject-commitment"
+        return commit(HKDF(SHA256(), 32, None, info).derive(self._data_key(who)), who.encode())
+
+    def seal_blob(self, digest: str, who: str, data: bytes) -> bytes:
+        """Seal a copy of an output for the pseudonym ``who`` and note whose it is."""
         sealed = _seal(self._data_key(who), data, digest)
 
         def note_owner(connection: sa.Connection) -> None:
@@ -101,6 +107,11 @@ class Vault:
         with self._db.reading("read the vault") as connection:
             who = connection.execute(sa.select(sealed_blobs.c.subject).where(sealed_blobs.c.digest == digest)).scalar()
         return str(who or "")
+
+    def has_key(self, who: str) -> bool:
+        """Whether the pseudonym ``who`` has a key: it was named since it was last erased."""
+        row = self._subject(who)
+        return row is not None and row.wrapped_key is not None
 
     def kept_of(self, who: str) -> dict[str, int]:
         """How many prompts and copies are sealed for the pseudonym ``who``."""

@@ -85,6 +85,7 @@ def request_from_pb(message: generation_pb2.GenerateRequest, tenant: str) -> Gen
         label_profile=message.label_profile,
         messages=tuple(_message(m, number) for number, m in enumerate(message.messages)),
         parameters=parameters_from_pb(message.parameters),
+        subject=ids.check_subject(message.subject),
     )
 
 

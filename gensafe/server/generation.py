@@ -142,7 +142,8 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
             self._forget_old_jobs()
             limit = time.monotonic() + self._chain.config.server.default_deadline_s
             state = pb.Job(request_id=wanted.request_id, state=pb.JOB_STATE_RUNNING)
-            bare = replace(wanted, prompt="", inputs=(), messages=(), parameters=_numbers(wanted.parameters))
+            bare = replace(wanted, prompt="", subject="", inputs=(), messages=())
+            bare = replace(bare, parameters=_numbers(wanted.parameters))
             job = Job(CallControl(limit), state, body, bare, self._chain.clock.now_ms())
             job.work = self._begin(wanted, job.control)
             self._jobs[key] = job

@@ -82,6 +82,7 @@ class GenerateRequest(_message.Message):
     LABEL_PROFILE_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Idempotency key: a UUID. A repeat with the same body returns the same output; with another body it fails."""
     prompt: _builtins.str
@@ -98,6 +99,8 @@ class GenerateRequest(_message.Message):
     """Adds a visible or audible "AI" label."""
     label_profile: _builtins.str
     """Metadata label profile: "", "eu", "ca", "cn", "kr", "in"."""
+    subject: _builtins.str
+    """The end user of the tenant, by whatever name the tenant uses; the service keeps a keyed commitment only."""
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Media]: ...
     @_builtins.property
@@ -123,10 +126,11 @@ class GenerateRequest(_message.Message):
         label_profile: _builtins.str = ...,
         messages: _abc.Iterable[Global___ChatMessage] | None = ...,
         parameters: Global___Parameters | None = ...,
+        subject: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "parameters", b"parameters", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "inputs", b"inputs", "label_profile", b"label_profile", "max_tokens", b"max_tokens", "media_type", b"media_type", "messages", b"messages", "modality", b"modality", "model", b"model", "parameters", b"parameters", "prompt", b"prompt", "request_id", b"request_id", "seed", b"seed", "visible_label", b"visible_label"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "inputs", b"inputs", "label_profile", b"label_profile", "max_tokens", b"max_tokens", "media_type", b"media_type", "messages", b"messages", "modality", b"modality", "model", b"model", "parameters", b"parameters", "prompt", b"prompt", "request_id", b"request_id", "seed", b"seed", "subject", b"subject", "visible_label", b"visible_label"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015

@@ -24,6 +24,7 @@ import httpx
 import openai
 import pytest
 
+from gensafe.audit import AuditLog
 from gensafe.cli import main
 from tests.contract.openai_engine import DONE, Answer, Engine, event, piece, running
 
@@ -128,6 +129,21 @@ def test_chat(client, engine):
     sent = engine.body()
     assert [m["role"] for m in sent["messages"]] == ["system", "user", "assistant", "user"]
     assert sent["temperature"] == 0.5 and "jane" not in json.dumps(sent)
+
+
+def test_the_end_user_is_named_and_kept_as_a_commitment_only(client, site):
+    """Before: ``user``, ``safety_identifier`` and ``metadata`` were ignored: nobody could be erased by name."""
+    ways = ({"user": "u-zoe-1979"}, {"safety_identifier": "u-zoe-1979"}, {"metadata": {"user_id": "u-zoe-1979"}})
+    answers = [client.chat.completions.create(model="lamp-1", messages=ASK, **way) for way in ways]
+    answers.append(client.completions.create(model="lamp-1", prompt="Tell me.", user="u-zoe-1979"))
+    answers.append(client.responses.create(model="lamp-1", input="Tell me.", safety_identifier="u-zoe-1979"))
+    with AuditLog.open_readonly(site.data_dir / "log") as log:
+        named = {e.entry.get("subject") for e in log.entries(answers[0].gensafe["log"]["index"] - 1)}
+        assert b"zoe" not in json.dumps([dict(e.entry) for e in log.entries()]).encode()
+    assert len(named) == 1 and next(iter(named)).startswith("hmac-sha256:")
+    with pytest.raises(openai.BadRequestError) as long:
+        client.chat.completions.create(model="lamp-1", messages=ASK, user="z" * 513)
+    assert long.value.param == "user" and "at most 512" in long.value.message
 
 
 def test_chat_stream(client):

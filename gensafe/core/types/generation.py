@@ -43,6 +43,7 @@ class GenerationRequest:
     label_profile: str = ""
     messages: tuple[Message, ...] = ()  # the conversation before the prompt, oldest first
     parameters: Parameters = field(default_factory=Parameters)
+    subject: str = ""  # the tenant's end user, as the tenant names them; only a keyed commitment is kept
 
     @property
     def key(self) -> RequestKey:

@@ -61,6 +61,8 @@ class Admission:
     key_epoch: int = (
         0  # of the watermark key in use then: a text is sampled under it, however long it waits for a person
     )
+    subject: str = ""  # commitment to the end user, "hmac-sha256:<hex>"; "" = none was named
+    owner: str = ""  # pseudonym under whose key copies are sealed; "" = the tenant's
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def test_hundreds_of_writers_at_once_wait_for_each_other(registry: Registry):
     def one(n: int) -> None:
         registry.open_intent(RequestKey("t", f"r{n}"), "d", n)
         registry.seal_prompt(n, f"t{n % 7}", "p")
-        registry.put_blob(b"%d" % n, subject=f"t{n % 7}")
+        registry.put_blob(b"%d" % n, owner=registry.pseudonym(f"t{n % 7}"))
         registry.close_intent(RequestKey("t", f"r{n}"), IntentState.FAILED, n)
 
     assert at_once(200, one) == []

@@ -157,7 +157,7 @@ def test_the_same_prompt_of_two_records_cannot_be_linked(registry: Registry):
 
 
 def test_sealed_output_copies_go_with_their_subject(registry: Registry, tmp_path: Path):
-    digest = registry.put_blob(b"picture of somebody", subject="user-1")
+    digest = registry.put_blob(b"picture of somebody", owner=registry.pseudonym("user-1"))
     assert registry.get_blob(digest) == b"picture of somebody"
     stored = [p.read_bytes() for p in (tmp_path / "registry/blobs").rglob("*") if p.is_file()]
     assert len(stored) == 1

@@ -13,7 +13,7 @@ from gensafe.server.http.openai.fields import Fields
 from gensafe.server.http.openai.forms import must_be, no_more_files, one_file, read_form
 from gensafe.server.http.openai.front import Call
 from gensafe.server.http.openai.provenance import gensafe_object, headers_of, visible_text
-from gensafe.server.http.openai.wishes import read_labels
+from gensafe.server.http.openai.wishes import read_labels, read_subject
 
 _TYPES: Final = {"mp3": "audio/mpeg", "opus": "audio/ogg", "flac": "audio/flac", "wav": "audio/wav"}
 _UNSIGNABLE: Final = {
@@ -54,6 +54,7 @@ def _read_speech(call: Call, fields: Fields) -> GenerationRequest:
         seed=fields.integer("seed"),
         media_type=_TYPES[kind],
         tenant=call.identity.tenant,
+        subject=read_subject(fields),
         visible_label=labels.visible_label,
         label_profile=labels.label_profile,
         parameters=Parameters(
@@ -104,6 +105,7 @@ async def create_transcription(call: Call) -> Response:
         model=model,
         seed=fields.integer("seed"),
         tenant=call.identity.tenant,
+        subject=read_subject(fields),
         parameters=Parameters(temperature=_unless_zero(fields), language=fields.text("language")),
     )
     fields.refuse("is not supported", chunking_strategy=("auto",), include=(), known_speaker_names=())

@@ -23,17 +23,15 @@ from gensafe.server.http.openai.wishes import (
     read_format,
     read_labels,
     read_sampling,
+    read_subject,
     refuse_more_than_one,
 )
 
-# Say who asks, or how it is billed and kept; a request is never kept here in clear, so there is nothing to do.
+# Say how it is billed and kept; a request is never kept here in clear, so there is nothing to do.
 IGNORED: Final = (
-    "user",
-    "safety_identifier",
     "prompt_cache_key",
     "prompt_cache_retention",
     "prompt_cache_options",
-    "metadata",
     "store",
     "service_tier",
 )
@@ -69,6 +67,7 @@ def _read(call: Call, fields: Fields) -> tuple[GenerationRequest, bool, bool]:
         seed=fields.integer("seed"),
         max_tokens=read_budget(fields, "max_completion_tokens", "max_tokens"),
         tenant=call.identity.tenant,
+        subject=read_subject(fields),
         visible_label=labels.visible_label,
         label_profile=labels.label_profile,
         messages=talk.messages,

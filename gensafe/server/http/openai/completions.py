@@ -14,7 +14,13 @@ from gensafe.server.http.openai.fields import Fields
 from gensafe.server.http.openai.front import Call
 from gensafe.server.http.openai.provenance import gensafe_object, headers_of, visible_text
 from gensafe.server.http.openai.sse import EventStream
-from gensafe.server.http.openai.wishes import read_budget, read_labels, read_sampling, refuse_more_than_one
+from gensafe.server.http.openai.wishes import (
+    read_budget,
+    read_labels,
+    read_sampling,
+    read_subject,
+    refuse_more_than_one,
+)
 
 
 async def create_completion(call: Call) -> Response:
@@ -45,6 +51,7 @@ def _read(call: Call, fields: Fields) -> tuple[GenerationRequest, bool, bool]:
         seed=fields.integer("seed"),
         max_tokens=read_budget(fields, "max_tokens"),
         tenant=call.identity.tenant,
+        subject=read_subject(fields),
         visible_label=labels.visible_label,
         label_profile=labels.label_profile,
         parameters=read_sampling(fields),

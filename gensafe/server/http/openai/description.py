@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from gensafe.core.ids import MAX_SUBJECT
 from gensafe.server.http.openai.fields import MAX_NUMBER
 from gensafe.server.http.openai.moderations import MAX_ITEMS
 from gensafe.server.http.openai.wishes import MAX_TOKENS
@@ -49,6 +50,7 @@ _MESSAGES: Final = _list(
     minItems=1,
 )
 _TEXTS: Final = _nullable({"oneOf": [_TEXT, _list(_TEXT)]})
+_WHO: Final = {n: _nullable({"type": "string", "maxLength": MAX_SUBJECT}) for n in ("user", "safety_identifier")}
 _SAMPLING: Final = {
     **{n: _NUMBER for n in ("temperature", "top_p", "min_p", "presence_penalty")},
     **{n: _NUMBER for n in ("frequency_penalty", "repetition_penalty")},
@@ -57,7 +59,7 @@ _SAMPLING: Final = {
     "stop": _TEXTS,
     "model": _OPTIONAL,
     "stream": _FLAG,
-    "user": _OPTIONAL,
+    **_WHO,
     "gensafe": _LABELS,
 }
 _CHAT: Final = _object(
@@ -83,7 +85,7 @@ _PICTURE: Final = {
     "negative_prompt": _OPTIONAL,
     "num_inference_steps": _WHOLE,
     "guidance_scale": _NUMBER,
-    "user": _OPTIONAL,
+    **_WHO,
     "gensafe": _LABELS,
 }
 _IMAGE: Final = _object(("prompt",), **_PICTURE)
@@ -102,6 +104,7 @@ _SPEECH: Final = _object(
     seed=_WHOLE,
     response_format=_nullable({"type": "string", "enum": ["mp3", "opus", "flac", "wav"]}),
     gensafe=_LABELS,
+    **_WHO,
 )
 # an empty prompt asks for nothing
 _VIDEO: Final = _object(
@@ -115,8 +118,8 @@ _VIDEO: Final = _object(
     negative_prompt=_OPTIONAL,
     num_inference_steps=_WHOLE,
     guidance_scale=_NUMBER,
-    user=_OPTIONAL,
     gensafe=_LABELS,
+    **_WHO,
 )
 # at least one item
 _MODERATION: Final = _object(

@@ -15,7 +15,7 @@ from gensafe.server.http.openai.forms import must_be, no_more_files, read_form
 from gensafe.server.http.openai.front import Call
 from gensafe.server.http.openai.messages import from_data_url
 from gensafe.server.http.openai.provenance import gensafe_object, headers_of
-from gensafe.server.http.openai.wishes import read_labels, read_size, refuse_more_than_one
+from gensafe.server.http.openai.wishes import read_labels, read_size, read_subject, refuse_more_than_one
 from gensafe.server.work import offload
 
 _TYPES: Final = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
@@ -89,6 +89,7 @@ def _read(call: Call, fields: Fields, inputs: tuple[InputMedia, ...]) -> tuple[G
         seed=fields.integer("seed"),
         media_type=_TYPES.get(kind, ""),
         tenant=call.identity.tenant,
+        subject=read_subject(fields),
         visible_label=labels.visible_label,
         label_profile=labels.label_profile,
         parameters=Parameters(
@@ -107,7 +108,6 @@ def _read(call: Call, fields: Fields, inputs: tuple[InputMedia, ...]) -> tuple[G
         stream=(False, "false"),
         partial_images=(0, "0"),
     )
-    fields.ignore("user")
     fields.end()
     return wanted, form
 

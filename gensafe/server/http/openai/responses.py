@@ -18,7 +18,7 @@ from gensafe.server.http.openai.messages import read_conversation
 from gensafe.server.http.openai.provenance import gensafe_object, headers_of, held_object, visible_text
 from gensafe.server.http.openai.running import Run
 from gensafe.server.http.openai.sse import EventStream, event
-from gensafe.server.http.openai.wishes import read_budget, read_format, read_labels, read_sampling
+from gensafe.server.http.openai.wishes import read_budget, read_format, read_labels, read_sampling, read_subject
 
 
 async def create_response(call: Call) -> Response:
@@ -56,6 +56,7 @@ def _read(call: Call, fields: Fields) -> tuple[GenerationRequest, bool]:
         seed=fields.integer("seed"),
         max_tokens=read_budget(fields, "max_output_tokens"),
         tenant=call.identity.tenant,
+        subject=read_subject(fields),
         visible_label=labels.visible_label,
         label_profile=labels.label_profile,
         messages=talk.messages,

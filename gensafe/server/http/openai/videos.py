@@ -20,7 +20,7 @@ from gensafe.server.http.openai.front import ANY_MODEL, Call
 from gensafe.server.http.openai.messages import from_data_url
 from gensafe.server.http.openai.provenance import RECORDS
 from gensafe.server.http.openai.records import file_response
-from gensafe.server.http.openai.wishes import read_labels, read_size
+from gensafe.server.http.openai.wishes import read_labels, read_size, read_subject
 from gensafe.server.work import offload
 from gensafe.v1 import generation_pb2 as pb
 
@@ -60,6 +60,7 @@ def _read(call: Call, fields: Fields, files: Files) -> GenerationRequest:
         model=model,
         seed=fields.integer("seed"),
         tenant=call.identity.tenant,
+        subject=read_subject(fields),
         visible_label=labels.visible_label,
         label_profile=labels.label_profile,
         parameters=Parameters(
@@ -72,7 +73,6 @@ def _read(call: Call, fields: Fields, files: Files) -> GenerationRequest:
             negative_prompt=fields.text("negative_prompt"),
         ),
     )
-    fields.ignore("user")
     fields.end()
     return wanted
 

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gensafe.core.errors import InvalidRequest
+from gensafe.core.ids import check_subject
 from gensafe.core.types import Parameters
 from gensafe.server.http.openai.fields import Fields
 
@@ -30,6 +32,24 @@ def read_labels(fields: Fields) -> Labels:
     found = Labels(table.flag("visible_label"), table.text("label_profile"))
     table.end()
     return found
+
+
+def read_subject(fields: Fields) -> str:
+    """The end user, as this API lets callers name one; kept as a keyed commitment only.
+
+    ``safety_identifier`` comes before ``user``, which it replaces, and both before ``metadata.user_id``.
+    """
+    metadata = fields.raw("metadata")
+    named = metadata.get("user_id") if isinstance(metadata, dict) else None
+    given = [(name, fields.text(name)) for name in ("safety_identifier", "user")]
+    given.append(("metadata.user_id", named if isinstance(named, str) else ""))
+    for name, value in given:
+        try:
+            if subject := check_subject(value):
+                return subject
+        except InvalidRequest as error:
+            fields.wrong(name, error.message, fix=error.fix)
+    return ""
 
 
 def read_sampling(fields: Fields, json_schema: str = "") -> Parameters:
