@@ -113,6 +113,8 @@ class Installation:
     def open_log(self, keys: KeyRing, clock: Clock | None = None) -> AuditLog:
         """The log for writing, made if there is none.
 
+        A head that a retired or revoked key signed is taken: the next entry is signed by the active one.
+
         Raises:
             LogCorrupt, LogUnavailable: as ``AuditLog.open``; another writer has it, for one.
         """
@@ -121,7 +123,7 @@ class Installation:
             origin=keys.origin,
             key=keys.checkpoint_private_key(),
             clock=clock,
-            previous_keys=keys.checkpoint_public_keys(),
+            previous_keys=keys.checkpoint_signers(),
         )
 
     def writer_if_free(self, keys: KeyRing | None) -> AuditLog | None:

@@ -267,7 +267,7 @@ def clock_corrected(*, from_ms: int, to_ms: int) -> Entry:
 
 
 def key_rotated(*, role: str, old: str, new: str, reason: str, actor: str = "") -> Entry:
-    """A key changed. ``role``: claim | checkpoint | watermark | kek; ``old``/``new``: vkey, certificate or key id."""
+    """A key changed. ``role``: as ``keys.Role``; ``old``/``new``: key ids; ``reason``: what happened, never words."""
     return _event(KEY_ROTATED) | {"role": role, "old": old, "new": new, "reason": reason} | given(actor=actor)
 
 

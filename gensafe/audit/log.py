@@ -81,7 +81,7 @@ class AuditLog(LogReader):
             origin: The log's name, a schema-less URL; must be that of an existing log.
             key: Signs checkpoints.
             clock: Source of entry times.
-            previous_keys: Keys that may have signed the stored checkpoint before a rotation.
+            previous_keys: Keys that may have signed the stored checkpoint, before a rotation or a revocation.
             fault: Called at named points of every commit; for crash tests only.
 
         Raises:
@@ -121,6 +121,15 @@ class AuditLog(LogReader):
     def verifier_key(self) -> str:
         """The log's public key as a vkey, to be given to auditors separately from the export."""
         return NoteKey(self._origin, self._key.public_key()).vkey
+
+    @property
+    def public_key(self) -> Ed25519PublicKey:
+        """Of the key that signs the next checkpoint."""
+        return self._key.public_key()
+
+    def sign_with(self, key: Ed25519PrivateKey) -> None:
+        """Sign the next checkpoint, and those after it, with ``key``: the key was rotated."""
+        self._key = key
 
     def append(self, entry: Mapping[str, object]) -> Appended:
         """Log ``entry`` and wait until it is durable.
@@ -330,7 +339,8 @@ def check_head(store: LogStore, origin: str, keys: list[NoteKey]) -> None:
     except AuditError as error:
         raise LogCorrupt(f"the stored checkpoint is not valid: {error.message}") from None
     if not signed:
-        raise LogCorrupt("the stored checkpoint is not signed by this key", fix="name the key it was rotated from")
+        fix = "put back the key ring that belongs to this log"
+        raise LogCorrupt("the stored checkpoint is not signed by any key of this key ring", fix=fix)
     if (checkpoint.origin, checkpoint.size, checkpoint.root) != (origin, head.size, frontier.root()):
         raise LogCorrupt("the stored checkpoint is not that of the stored entries")
 

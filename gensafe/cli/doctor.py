@@ -75,6 +75,45 @@ def _keys(config: Config) -> Iterator[Finding]:
         yield Finding("ok", "keys", "claims are signed by an imported key")
 
 
+def rotations(config: Config) -> Iterator[Finding]:
+    """Whether a rotated key is still in use: a head under an old checkpoint key, keys wrapped under an old one."""
+    from gensafe.audit.checkpoint import parse_checkpoint
+    from gensafe.audit.note import NoteKey
+    from gensafe.keys import Role, State
+
+    home = Installation(config)
+    if not home.has_keys or not home.has_log:
+        return
+    ring = home.read_keys()
+    with home.read_log() as log:
+        head = parse_checkpoint(log.checkpoint())
+    infos = [
+        info
+        for key in ring.checkpoint_signers()
+        if head.verified_by([NoteKey(ring.origin, key)])
+        for info in ring.keys()
+        if info.public == key.public_bytes_raw().hex()
+    ]
+    if not infos:
+        yield Finding("gap", "keys", "the log's newest checkpoint is signed by no key of this key ring")
+    elif infos[0].state is not State.ACTIVE:
+        level = "gap" if infos[0].state is State.REVOKED else "note"
+        said = f"signed by the {infos[0].state} key {infos[0].key_id} until the next entry: {_TAKES_OVER}"
+        yield Finding(level, "keys", f"the log's newest checkpoint is {said}")
+    if home.has_registry:
+        with home.open_registry(readonly=True) as registry:
+            wrapped = registry.wrapped_under()
+        usable = {info.key_id: info.state for info in ring.keys() if info.role is Role.KEK}
+        for key_id, count in sorted(wrapped.items()):
+            state = usable.get(key_id)
+            if state is State.RETIRED:
+                said = f"{count} data keys are wrapped under the retired kek {key_id}: {_TAKES_OVER}"
+                yield Finding("note", "keys", said)
+            elif state is not State.ACTIVE:
+                said = f"{count} data keys are lost: wrapped under the {state or 'unknown'} kek {key_id}"
+                yield Finding("gap", "keys", said)
+
+
 def _signing(config: Config) -> Iterator[Finding]:
     """Opens the signer and asks each time-stamp authority for one stamp; signs nothing."""
     from gensafe.pipeline.signing import Signing
@@ -201,8 +240,11 @@ def _sandbox(config: Config) -> Iterator[Finding]:
         )
 
 
+_TAKES_OVER = "a running server takes a rotation over within seconds, else the next start does"
+
 EXAMINATIONS: tuple[tuple[str, Callable[[Config], Iterator[Finding]]], ...] = (
     ("keys", _keys),
+    ("keys", rotations),
     ("signing", _signing),
     ("backend", _backend),
     ("watermark", _watermarks),

@@ -45,7 +45,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run one verb."""
-    from gensafe.audit import entries
+    from gensafe.cli.key_changes import Changes
     from gensafe.installation import Installation
     from gensafe.keys import Role
 
@@ -66,26 +66,22 @@ def run(args: argparse.Namespace) -> int:
         elif ring.development:
             note("development keys: signatures made here prove nothing to third parties")
         return Exit.OK
-    if args.verb == "rotate":
-        if args.role == "watermark" and not args.yes:
-            _confirm("one of 16 watermark epochs is used up permanently, and every detection then tries one key more")
-        changed, event = ring.rotate(Role(args.role)), "rotated"
-    elif args.verb == "revoke":
-        changed, event = ring.revoke(args.key_id, args.reason), "revoked"
-    else:
-        changed, event = (
-            ring.import_claim(
-                _read(args.key, "--key") if args.key else None, _read(args.chain, "--chain"), _read(args.root, "--root")
-            ),
-            "imported",
-        )
-    with home.open_log(ring) as log:
-        entry = entries.key_rotated(role=changed.role.value, old="", new=changed.key_id, reason=event)
-        index = log.append(entry).index
+    with Changes(home, ring) as changes:
+        if args.verb == "rotate":
+            if args.role == "watermark" and not args.yes:
+                _confirm("one of 16 watermark epochs is used up, and every detection then tries one key more")
+            changed, event = changes.rotate(Role(args.role)), "rotated"
+        elif args.verb == "revoke":
+            changed, event = changes.revoke(args.key_id, args.reason), "revoked"
+        else:
+            key = _read(args.key, "--key") if args.key else None
+            changed = changes.take_in(key, _read(args.chain, "--chain"), _read(args.root, "--root"))
+            event = "imported"
+        index = changes.log_index
     if args.json:
         print_json({"event": event, "key": asdict(changed), "log_index": index})
         return Exit.OK
-    say(f"{event} {changed.role} {changed.key_id}; logged as entry {index}")
+    say(f"{event} {changed.role} {changed.key_id}; logged as entry {index}; in force, also in a running server")
     return Exit.OK
 
 

@@ -29,9 +29,9 @@ def have_done(
 
     order_id = registry.orders.place(kind, body)
     writer = home.writer_if_free(ring)
-    if writer is not None:
+    if writer is not None and ring is not None:
         with writer:
-            carry_out_orders(registry, writer)
+            carry_out_orders(registry, writer, ring)
     end = time.monotonic() + WAIT_S
     while (result := registry.orders.get(order_id).result) is None:
         if time.monotonic() > end:

@@ -19,6 +19,11 @@ _ID_BYTES: Final = 16  # of the key's name before what it wrapped
 _NONCE_BYTES: Final = 12  # 96 bits: NIST SP 800-38D, section 8.2
 
 
+def wrapped_by(wrapped: bytes) -> str:
+    """Id of the key that wrapped a secret."""
+    return wrapped[:_ID_BYTES].decode("ascii", "replace")
+
+
 class KeyEncryptionKey:
     """The current wrapping key, and the retired ones for unwrapping.
 
@@ -42,7 +47,7 @@ class KeyEncryptionKey:
         Raises:
             KeyError_: unknown or revoked key, other context, or damaged bytes.
         """
-        name = wrapped[:_ID_BYTES].decode("ascii", "replace")
+        name = wrapped_by(wrapped)
         key = self._keys.get(name)
         if key is None:
             raise KeyError_("the secret was wrapped under a key that is not in this key ring")

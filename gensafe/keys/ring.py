@@ -205,6 +205,14 @@ class KeyRing:
         infos = self._index.of(Role.CHECKPOINT)
         return tuple(Ed25519PublicKey.from_public_bytes(bytes.fromhex(k.public)) for k in infos)
 
+    def checkpoint_signers(self) -> tuple[Ed25519PublicKey, ...]:
+        """Public halves of every checkpoint key there ever was: who may have signed the head of our own log.
+
+        For the log's writer, which signs it anew; for everybody else a revoked key proves nothing.
+        """
+        infos = [k for k in self._index.keys if k.role is Role.CHECKPOINT]
+        return tuple(Ed25519PublicKey.from_public_bytes(bytes.fromhex(k.public)) for k in infos)
+
     @property
     def current_epoch(self) -> int:
         """Watermark epoch that new marks carry, 0..15."""
@@ -235,6 +243,15 @@ class KeyRing:
         if not found:
             raise KeyError_(f"there is no watermark key of epoch {wanted}", field="epoch")
         return f"{found[-1].key_id}/{wanted}"
+
+    @property
+    def kek_id(self) -> str:
+        """Id of the active key-encryption key; reads no secret."""
+        return self._need(Role.KEK, "gensafe keys init").key_id
+
+    def active(self, role: Role) -> KeyInfo | None:
+        """The active key of a role."""
+        return self._index.active(role)
 
     def kek(self) -> KeyEncryptionKey:
         """The key-encryption key, with its retired forerunners for unwrapping."""

@@ -47,8 +47,13 @@ class Marker:
     watermarkers: Mapping[Modality, Watermarker]
     text_scheme: SamplingWatermark
     key_for: Callable[[Modality, int], bytes]  # (modality, epoch) -> 32 bytes
-    epoch: int
+    epoch_now: Callable[[], int]  # the key may be rotated while this process runs
     label: Labeller
+
+    @property
+    def epoch(self) -> int:
+        """Of the key that new marks are made with."""
+        return self.epoch_now()
 
     def sampling_mark(self, epoch: int) -> SamplingMark:
         """A fresh sampling mark for one text, under the key of the epoch it was admitted in."""
@@ -70,8 +75,9 @@ class Marker:
         admission = judged.admission
         media_type = admission.request.media_type or codecs.DEFAULT_MEDIA_TYPE[media.modality]
         watermarker = self.watermarkers[media.modality]
-        key = self.key_for(media.modality, self.epoch)
-        payload = ids.pack_payload(admission.record_id, self.epoch)  # 1.
+        epoch = self.epoch  # one for the whole medium
+        key = self.key_for(media.modality, epoch)
+        payload = ids.pack_payload(admission.record_id, epoch)  # 1.
         media, visible = _visible(judged, media)  # 2.
         refusal = ""
         for strength in (1.0, RETRY_STRENGTH):
@@ -84,12 +90,12 @@ class Marker:
             seen = codecs.decode(data, media_type)
             detection = watermarker.detect(seen, key)  # 6.
             if detection.level is MarkLevel.RECORD and detection.payload == payload:
-                receipt = _receipt(detection, self.epoch)
+                receipt = _receipt(detection, epoch)
                 return Marked(judged, data, media_type, receipt, fingerprint(seen), visible)  # 8.
         if not refusal:  # 7.
             raise WatermarkNotDetected(f"the {media.modality} mark did not survive encoding as {media_type}")
         data = self.label(judged, codecs.encode(media, media_type), media_type)
-        receipt = WatermarkReceipt("", payload, ids.watermark_key_id(self.epoch), MarkLevel.NONE, 1.0, note=refusal)
+        receipt = WatermarkReceipt("", payload, ids.watermark_key_id(epoch), MarkLevel.NONE, 1.0, note=refusal)
         return Marked(judged, data, media_type, receipt, fingerprint(codecs.decode(data, media_type)), visible)
 
     def _mark_text(self, judged: Judged, media: Text, tokenizer: TextTokenizer | None) -> Marked:

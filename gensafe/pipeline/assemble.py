@@ -64,7 +64,7 @@ def open_chain(
             watermarkers=watermarkers,
             text_scheme=text_scheme,
             key_for=keys.watermark_key,
-            epoch=keys.current_epoch,
+            epoch_now=lambda: keys.current_epoch,
             label=lambda judged, data, kind: write_metadata_labels(config, clock.now_ms(), judged, data, kind),
         ),
         signing=signing,

@@ -14,6 +14,7 @@ from gensafe.core.ports import Clock
 from gensafe.engines import Engines
 from gensafe.keys import KeyRing
 from gensafe.marking import Marker
+from gensafe.pipeline.key_changes import take_over
 from gensafe.pipeline.ledger import Ledger
 from gensafe.pipeline.signing import Signing
 from gensafe.registry import Registry
@@ -97,6 +98,10 @@ class Chain:
         self.policy.settle(change)
         self.policy.health.keep(self.policy.runner.asked())
         return change
+
+    def refresh_keys(self) -> None:
+        """Take over keys that ``gensafe keys`` changed (see ``key_changes``)."""
+        take_over(self.keys, self.log, self.registry)
 
     def close(self) -> None:
         """Wait for the endings of cancelled attempts, write what the registry is owed, close log and registry."""

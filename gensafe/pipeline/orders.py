@@ -7,11 +7,18 @@ from typing import Any
 from gensafe.audit import AuditLog, entries
 from gensafe.core import ids
 from gensafe.core.errors import GensafeError, LogUnavailable
+from gensafe.keys import KeyRing, Role
+from gensafe.pipeline.key_changes import take_over
 from gensafe.registry import Order, OrderKind, Registry
 
 
-def carry_out_orders(registry: Registry, log: AuditLog) -> int:
+def carry_out_orders(registry: Registry, log: AuditLog, keys: KeyRing) -> int:
     """Carry out every order that waits; returns how many. One that is refused is done, and says why.
+
+    Args:
+        registry: Where they wait.
+        log: Gets an entry for each.
+        keys: Of the same data folder; an order about a key takes over what changed in them.
 
     Raises:
         LogUnavailable, RegistryError: the rest waits for the next call.
@@ -19,7 +26,7 @@ def carry_out_orders(registry: Registry, log: AuditLog) -> int:
     waiting = registry.orders.waiting()
     for order in waiting:
         try:
-            result = _carry_out(registry, log, order)
+            result = _carry_out(registry, log, keys, order)
         except LogUnavailable:
             raise
         except GensafeError as error:
@@ -28,7 +35,7 @@ def carry_out_orders(registry: Registry, log: AuditLog) -> int:
     return len(waiting)
 
 
-def _carry_out(registry: Registry, log: AuditLog, order: Order) -> dict[str, Any]:
+def _carry_out(registry: Registry, log: AuditLog, keys: KeyRing, order: Order) -> dict[str, Any]:
     body = dict(order.body)
     match order.kind:
         case OrderKind.SHOW:
@@ -42,6 +49,9 @@ def _carry_out(registry: Registry, log: AuditLog, order: Order) -> dict[str, Any
             erased = registry.erase_owners(body.pop("owners", [body["subject"]]))
             entry = entries.tombstone(kind="subject", erased=erased, **body)
             return {"subject": body["subject"], "erased": erased, "log_index": log.append(entry).index}
+        case OrderKind.KEY:
+            take_over(keys, log, registry, rewrap=body["role"] == Role.KEK.value)
+            return {"log_index": log.append(entries.key_rotated(**body)).index}
         case OrderKind.HOLD:
             hold = registry.set_hold(body["hold_id"], body["scope"])
             event = entries.HOLD_SET

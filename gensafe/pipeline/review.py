@@ -108,7 +108,7 @@ def carry_out_decisions(chain: Chain) -> int:
         LogUnavailable, RegistryError: as said.
     """
     chain.ledger.settle()
-    carry_out_orders(chain.registry, chain.log)
+    carry_out_orders(chain.registry, chain.log, chain.keys)
     items = [item for item in chain.registry.reviews.decided() if not chain.ledger.owes(item.record_id)]
     for item in items:
         _carry_out(chain, item)

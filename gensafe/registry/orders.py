@@ -29,6 +29,7 @@ class OrderKind(StrEnum):
     ERASE = "privacy.erase"
     HOLD = "hold.set"
     LIFT = "hold.released"
+    KEY = "key.rotated"  # and use the keys that are active now
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,8 +211,17 @@ class Registry(RecordTable, IntentTable, HoldTable):
         scopes = (f"tenant:{tenant}", f"subject:{self.pseudonym(tenant)}") if tenant else ()
         return self._covering(who) + [hold for hold in self.holds() if hold.scope in scopes]
 
+    @property
+    def kek_id(self) -> str:
+        """Id of the key-encryption key in use; "" = opened without one."""
+        return self._vault.kek_id
+
+    def wrapped_under(self) -> dict[str, int]:
+        """How many keys are wrapped under which key-encryption key, by its id."""
+        return self._vault.wrapped_under()
+
     def rewrap(self, new_kek: KeyEncryptionKey) -> int:
-        """Wrap all subject keys under a new key-encryption key; returns how many."""
+        """Wrap all subject keys under a new key-encryption key and use it from now on; returns how many subjects."""
         return self._vault.rewrap(new_kek)
 
     def close(self) -> None:

@@ -11,6 +11,9 @@ import hashlib
 import hmac
 import json
 import secrets
+import threading
+from collections import Counter
+from contextlib import suppress
 from typing import Final
 
 import sqlalchemy as sa
@@ -21,8 +24,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy.exc import IntegrityError
 
 from gensafe.core.digest import commit
-from gensafe.core.errors import RegistryError
+from gensafe.core.errors import KeyError_, RegistryError
 from gensafe.keys import KeyEncryptionKey
+from gensafe.keys.kek import wrapped_by
 from gensafe.registry.database import Database
 from gensafe.registry.tables import prompts, sealed_blobs, secrets_table, subjects
 
@@ -41,6 +45,7 @@ class Vault:
     def __init__(self, db: Database, kek: KeyEncryptionKey | None) -> None:
         self._db = db
         self._kek = kek
+        self._making = threading.Lock()  # held while a data key is made, and while all are wrapped anew
 
     def pseudonym(self, subject: str) -> str:
         """The stand-in for ``subject`` (see ``owner_name``) in tables; the same one for the life of the registry."""
@@ -142,25 +147,52 @@ class Vault:
         self._db.truncate_journal()
         return erased
 
+    @property
+    def kek_id(self) -> str:
+        """Id of the key-encryption key in use; "" = none."""
+        return self._kek.key_id if self._kek is not None else ""
+
+    def wrapped_under(self) -> dict[str, int]:
+        """Key-encryption key id -> how many keys are wrapped under it."""
+        columns = (subjects.c.wrapped_key, secrets_table.c.wrapped)
+        with self._db.reading("read wrapped keys") as connection:
+            rows = [bytes(row[0]) for c in columns for row in connection.execute(sa.select(c).where(c.is_not(None)))]
+        return dict(Counter(wrapped_by(row) for row in rows))
+
     def rewrap(self, new: KeyEncryptionKey) -> int:
-        """Wrap every data key under ``new``, which may be a rotation of the old one; return how many."""
+        """Wrap every data key under ``new``, which may be a rotation of the old one; return how many subjects.
+
+        A key that opens under neither stays as it is: it was lost before, with the key that wrapped it.
+        """
         old = self._require_kek()
+
+        def fresh(wrapped: bytes, name: str) -> bytes | None:
+            for kek in (new, old):
+                with suppress(KeyError_):
+                    return new.wrap(kek.unwrap(wrapped, _context(name)), _context(name))
+            return None
 
         def wrap_all(connection: sa.Connection) -> int:
             rows = connection.execute(sa.select(subjects).where(subjects.c.wrapped_key.is_not(None))).all()
+            count = 0
             for row in rows:
-                fresh = new.wrap(old.unwrap(bytes(row.wrapped_key), _context(row.subject)), _context(row.subject))
-                connection.execute(
-                    sa.update(subjects).where(subjects.c.subject == row.subject).values(wrapped_key=fresh)
-                )
+                if moved := fresh(bytes(row.wrapped_key), row.subject):
+                    query = sa.update(subjects).where(subjects.c.subject == row.subject)
+                    connection.execute(query.values(wrapped_key=moved))
+                    count += 1
             for name, wrapped in connection.execute(sa.select(secrets_table)).all():
-                fresh = new.wrap(old.unwrap(bytes(wrapped), _context(name)), _context(name))
-                connection.execute(sa.update(secrets_table).where(secrets_table.c.name == name).values(wrapped=fresh))
-            return len(rows)
+                if moved := fresh(bytes(wrapped), name):
+                    query = sa.update(secrets_table).where(secrets_table.c.name == name)
+                    connection.execute(query.values(wrapped=moved))
+            return count
 
-        count = self._db.write("wrap keys", wrap_all)
-        self._kek = new
-        return count
+        with self._making:  # no key is made under the old one meanwhile
+            self._kek = new  # opens both; the old one does not open what is wrapped anew
+            try:
+                return self._db.write("wrap keys", wrap_all)
+            except BaseException:
+                self._kek = old
+                raise
 
     def _require_kek(self) -> KeyEncryptionKey:
         if self._kek is None:
@@ -169,45 +201,46 @@ class Vault:
 
     def _data_key(self, who: str) -> bytes:
         """The subject's key; a fresh one for a new subject and for one that was erased and came back."""
-        kek = self._require_kek()
         row = self._subject(who)
         if row is None or row.wrapped_key is None:
-            fresh = secrets.token_bytes(32)
-            wrapped = kek.wrap(fresh, _context(who))
-            try:
-                if row is None:
-                    query: sa.Insert | sa.Update = sa.insert(subjects).values(subject=who, wrapped_key=wrapped)
-                else:
-                    query = sa.update(subjects).where(subjects.c.subject == who, subjects.c.wrapped_key.is_(None))
-                    query = query.values(wrapped_key=wrapped)
-                if self._db.write("make a subject's key", lambda connection: connection.execute(query).rowcount):
-                    return fresh
-            except IntegrityError:
-                pass
-            row = self._subject(who)  # another thread made it first
+            with self._making:
+                if made := self._make_data_key(who, row is not None):
+                    return made
+            row = self._subject(who)  # another process made it first
         if row is None or row.wrapped_key is None:
             raise RegistryError("the subject's key was erased meanwhile")
-        return kek.unwrap(bytes(row.wrapped_key), _context(who))
+        return self._require_kek().unwrap(bytes(row.wrapped_key), _context(who))
+
+    def _make_data_key(self, who: str, known: bool) -> bytes | None:
+        """A fresh key, stored; None where another process was first. The caller holds the lock."""
+        fresh = secrets.token_bytes(32)
+        wrapped = self._require_kek().wrap(fresh, _context(who))
+        query: sa.Insert | sa.Update = sa.insert(subjects).values(subject=who, wrapped_key=wrapped)
+        if known:
+            query = sa.update(subjects).where(subjects.c.subject == who, subjects.c.wrapped_key.is_(None))
+            query = query.values(wrapped_key=wrapped)
+        try:
+            made = self._db.write("make a subject's key", lambda connection: connection.execute(query).rowcount)
+        except IntegrityError:
+            return None
+        return fresh if made else None
 
     def _subject(self, who: str) -> sa.Row[tuple[str, bytes | None, int | None]] | None:
         with self._db.reading("read the vault") as connection:
             return connection.execute(sa.select(subjects).where(subjects.c.subject == who)).first()
 
     def _ref_key(self) -> bytes:
-        kek = self._require_kek()
         query = sa.select(secrets_table.c.wrapped).where(secrets_table.c.name == _REF_KEY)
         with self._db.reading("read the vault") as connection:
             wrapped = connection.execute(query).scalar()
         if wrapped is None:
-            try:
-                sealed = kek.wrap(secrets.token_bytes(32), _context(_REF_KEY))
+            with self._making, suppress(IntegrityError):
+                sealed = self._require_kek().wrap(secrets.token_bytes(32), _context(_REF_KEY))
                 first = sa.insert(secrets_table).values(name=_REF_KEY, wrapped=sealed)
                 self._db.write("make the pseudonyms' key", lambda connection: connection.execute(first))
-            except IntegrityError:
-                pass
             with self._db.reading("read the vault") as connection:
                 wrapped = connection.execute(query).scalar()
-        return kek.unwrap(bytes(wrapped or b""), _context(_REF_KEY))
+        return self._require_kek().unwrap(bytes(wrapped or b""), _context(_REF_KEY))
 
 
 def _context(name: str) -> bytes:

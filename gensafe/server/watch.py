@@ -28,9 +28,10 @@ def start(
     chain: Chain, state: Health, told: health.aio.HealthServicer, stop: asyncio.Event
 ) -> list[asyncio.Task[None]]:
     """Start all watchers; they end after ``stop``."""
-    pool = WorkPool("watching", FairSlots(4, 4), STEP_S)
+    pool = WorkPool("watching", FairSlots(5, 5), STEP_S)
     steps: list[tuple[str, float, float, Callable[[], None]]] = [
         ("policy", WATCH_S, WATCH_S, lambda: _policy(chain)),
+        ("keys", WATCH_S, WATCH_S, chain.refresh_keys),
         ("reviews", WATCH_S, WATCH_S, lambda: _reviews(chain)),
         ("retention", DAY_S, RETRY_S, lambda: _retention(chain)),
     ]

@@ -94,11 +94,15 @@ def open_context(
         key_for=keys.watermark_key,
         epochs=keys.watermark_epochs(),
         records=registry,
-        log=AuditLogProver(log, keys.checkpoint_public_keys(), keys.origin) if log is not None else None,
+        log=_prover(keys, log),
         contained=contained,
         development=keys.environment == "development",
-        renew=_renewal(keys, folder) if folder is not None else None,
+        renew=_renewal(keys, folder, log) if folder is not None else None,
     )
+
+
+def _prover(keys: KeyRing, log: LogReader | None) -> AuditLogProver | None:
+    return AuditLogProver(log, keys.checkpoint_public_keys(), keys.origin) if log is not None else None
 
 
 def _trust(keys: KeyRing | None, lists: Lists) -> TrustStore:
@@ -112,10 +116,11 @@ def _trust(keys: KeyRing | None, lists: Lists) -> TrustStore:
     )
 
 
-def _renewal(keys: KeyRing, folder: TrustFolder) -> Callable[[VerifyContext], VerifyContext]:
+def _renewal(keys: KeyRing, folder: TrustFolder, log: LogReader | None) -> Callable[[VerifyContext], VerifyContext]:
     def renew(context: VerifyContext) -> VerifyContext:
         keys.refresh()
-        return replace(context, trust=_trust(keys, folder.current()), epochs=keys.watermark_epochs())
+        trust = _trust(keys, folder.current())
+        return replace(context, trust=trust, epochs=keys.watermark_epochs(), log=_prover(keys, log))
 
     return renew
 

@@ -1,4 +1,4 @@
-"""What the operator orders beside a running server: erasures, legal holds, reports of misuse. And end users, whom
+"""What the operator orders beside a running server: erasures, legal holds, reports of misuse, keys. And end users, whom
 erasures are about: over every front, only a keyed commitment of them is kept."""
 
 import asyncio
@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from gensafe.audit import AuditLog
+from gensafe.audit.checkpoint import parse_tlog_proof
+from gensafe.audit.note import NoteKey
 from gensafe.cli import main
 from gensafe.client import AsyncClient, Client
 from gensafe.client.messages import Output
 from gensafe.client.statuses import Blocked
 from gensafe.core import errors
+from gensafe.core.ids import watermark_key_id
 from gensafe.keys import KeyRing
 from gensafe.registry import Registry
 
@@ -124,3 +127,28 @@ def test_a_report_of_misuse_is_logged_by_the_running_server(simulated, capsys):
     entry = logged(simulated)[said["log_index"]]
     assert (entry["event"], entry["record_id"]) == ("misuse.reported", output.record_id)
     assert b"Ann Example" not in b"".join(p.read_bytes() for p in simulated.data_dir.rglob("*") if p.is_file())
+
+
+def test_a_running_server_uses_keys_as_soon_as_they_are_rotated(start_server, write_config, tmp_path, capsys):
+    """Before: "another process has the log open", exit 1, nothing logged; the server kept checkpoint key and epoch."""
+    server = start_server("--config", str(write_config(tmp_path)))
+    with Client(server.address) as client:
+        before = client.generate("a garden", "image")
+        for role in ("checkpoint", "watermark", "kek", "claim"):
+            words = [role, *(["--yes"] if role == "watermark" else [])]
+            status, said = run_json(capsys, server, "keys", "rotate", *words)
+            assert status == 0
+            assert logged(server)[said["log_index"]]["new"] == said["key"]["key_id"]
+        after = client.generate("a pond", "image")
+        assert (before.completed.watermark.key_id, after.completed.watermark.key_id) == tuple(
+            watermark_key_id(epoch) for epoch in (0, 1)
+        )
+        ring = KeyRing.open(server.data_dir / "keys", create=False)
+        key = NoteKey(ring.origin, ring.checkpoint_public_key())
+        assert parse_tlog_proof(after.completed.log.tlog_proof.encode()).checkpoint.verified_by([key]) == (key,)
+        for output in (before, after):
+            assert client.verify(output.data).conclusion == "proved"
+        retired = next(k for k in ring.keys() if k.role == "checkpoint" and k.state == "retired")
+        assert run_json(capsys, server, "keys", "revoke", retired.key_id, "--reason", "lost")[0] == 0
+        assert client.verify(after.data).conclusion == "proved"
+    assert server.stop() == 0

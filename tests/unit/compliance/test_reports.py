@@ -385,10 +385,10 @@ def test_an_erasure_waits_for_the_process_that_holds_the_log(data_dir: Path, mon
     ):
         assert main(["privacy", "erase", "--subject", "user-7", "--data-dir", str(data_dir)]) != 0
         assert registry.open_prompt(1) is not None
-        assert carry_out_orders(registry, log) == 1
+        assert carry_out_orders(registry, log, ring) == 1
         assert registry.open_prompt(1) is None
         assert log.entry(log.size - 1).entry["event"] == "log.tombstone"
-        assert carry_out_orders(registry, log) == 0
+        assert carry_out_orders(registry, log, ring) == 0
 
 
 def test_erasing_says_what_it_would_do_and_refuses_what_is_not_there(data_dir: Path, capsys):

@@ -36,7 +36,7 @@ def marker():
         watermarkers={kind: plugins.load("gensafe.watermarks", kind.value) for kind in kinds},
         text_scheme=plugins.load("gensafe.watermarks", "text"),
         key_for=lambda modality, epoch: KEYS[epoch],
-        epoch=1,
+        epoch_now=lambda: 1,
         label=lambda judged, data, media_type: data,
     )
 
