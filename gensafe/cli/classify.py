@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gensafe.cli.common import Commands, Exit, note, print_json, read_medium, say
 from gensafe.core.errors import GensafeError, InvalidRequest, MediaError
-from gensafe.core.hazards import CATEGORIES
+from gensafe.core.hazards import in_words
 from gensafe.core.outfile import PRIVATE, write_file
 from gensafe.core.types import Action, Audio, Media, Modality, Stage, Text, Verdict
 
@@ -92,7 +92,7 @@ def show(verdict: Verdict) -> None:
         finding = decision.finding
         if decision.action is Action.ALLOW:
             continue
-        name = CATEGORIES.get(finding.category, finding.category)
+        name = in_words(finding.category)
         where = "".join(
             [f" chars {s.start}-{s.end}" for s in finding.spans]
             + [f" box {b.left},{b.top}-{b.right},{b.bottom}" for b in finding.boxes]

@@ -14,7 +14,7 @@ from gensafe.core import plugins
 from gensafe.core.clock import SystemClock, iso
 from gensafe.core.config import Config, check_config
 from gensafe.core.errors import GensafeError
-from gensafe.core.hazards import CATEGORIES
+from gensafe.core.hazards import CATEGORIES, in_words
 from gensafe.core.types import Modality
 from gensafe.core.types.stages import NOT_STAMPED
 from gensafe.installation import Installation
@@ -214,7 +214,7 @@ def _policy(config: Config) -> Iterator[Finding]:
         yield Finding("ok", "policy", f"{modality}: {', '.join(classifier.name for classifier in loaded)}")
         wanted = (set(policy.categories) & set(CATEGORIES)) | set(policy.require.get(modality, ()))
         covered = category_coverage((classifier.card() for classifier in loaded), wanted)
-        missing = [f"{c} ({CATEGORIES.get(c, 'own')})" for c in covered.missing]
+        missing = [in_words(c) for c in covered.missing]
         if missing:
             level = "gap" if config.environment == "production" else "note"
             yield Finding(level, "policy", f"{modality}: no installed classifier covers {', '.join(missing)}")
@@ -222,10 +222,12 @@ def _policy(config: Config) -> Iterator[Finding]:
         for category, parts in covered.partial.items():
             by_part.setdefault("; ".join(parts), []).append(category)
         for part, categories in by_part.items():
-            yield Finding("note", "policy", f"{modality}: {', '.join(categories)} covered in part: {part}")
+            yield Finding(
+                "note", "policy", f"{modality}: {', '.join(map(in_words, categories))} covered in part: {part}"
+            )
         unmet = [c for c in policy.require.get(modality, ()) if c not in covered.whole]
         if unmet:
-            said = f"requires {', '.join(unmet)} whole, so every {modality} is blocked"
+            said = f"requires {', '.join(map(in_words, unmet))} whole, so every {modality} is blocked"
             yield Finding("gap", "policy", f"{modality}: the policy {said}")
     if policy.monitor:
         yield Finding("gap", "policy", "monitor mode: findings are noted, nothing is blocked")

@@ -10,8 +10,8 @@ from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print
 from gensafe.cli.remote import add_server_arguments, client_options
 from gensafe.core import ids
 from gensafe.core.errors import InvalidRequest, SafetyBlocked
-from gensafe.core.hazards import named
 from gensafe.core.outfile import write_file
+from gensafe.core.stopped import held_sentence, stopped_sentence
 from gensafe.core.types import GenerationRequest, InputMedia, Message, Modality, Progress, Role, read_parameters
 
 if TYPE_CHECKING:
@@ -245,8 +245,9 @@ def report_blocked(error: SafetyBlocked, as_json: bool) -> None:
     from gensafe.safety import verdict_dict
 
     verdict = error.verdict
-    causes = named(verdict.categories) or "; ".join(verdict.errors)
-    note(f"gensafe: blocked by policy {verdict.policy_id} at the {verdict.stage}: {causes}")
+    note(f"gensafe: {stopped_sentence(verdict)} (policy {verdict.policy_id})")
+    for failed in verdict.errors:
+        note(f"  not examined: {failed}")
     for sentence in {d.finding.detail for d in verdict.decisions if d.finding.category == "unc"}:
         note(f"  {sentence}")
     if as_json:
@@ -255,7 +256,7 @@ def report_blocked(error: SafetyBlocked, as_json: bool) -> None:
 
 def report_held(review_id: str, categories: tuple[str, ...], request_id: str, record_id: str, as_json: bool) -> None:
     """Print that a person must see the output first, and how to get it afterwards."""
-    note(f"gensafe: held for review {review_id}: {named(categories)}")
+    note(f"gensafe: held for review {review_id}: {held_sentence(categories)}")
     note(f"  decide with: gensafe review show|release|reject {review_id}")
     note(f"  then repeat this command with --request-id {request_id}")
     if as_json:

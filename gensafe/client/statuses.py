@@ -42,8 +42,8 @@ class Blocked(errors.SafetyError):
     reason = "SAFETY_BLOCKED"
 
     def __init__(self, blocked: generation_pb2.Blocked) -> None:
-        names = named(blocked.categories) or "no category"
-        super().__init__(f"blocked by policy: {names}")
+        said = blocked.message or f"stopped by the content policy: {named(blocked.categories) or blocked.reason}"
+        super().__init__(said)  # servers of older versions send no sentence
         self.blocked = blocked
 
 
@@ -53,8 +53,8 @@ class HeldForReview(errors.SafetyError):
     reason = "HELD_FOR_REVIEW"
 
     def __init__(self, held: generation_pb2.Held) -> None:
-        names = named(held.categories) or "no category"
-        super().__init__(f"held for review {held.review_id}: {names}")
+        said = held.message or f"a person must see the output: {named(held.categories)}"
+        super().__init__(f"held for review {held.review_id}: {said}")
         self.held = held
 
 

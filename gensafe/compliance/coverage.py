@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from gensafe.audit import entries as names
 from gensafe.audit.log import LogReader
-from gensafe.core.hazards import CATEGORIES
+from gensafe.core.hazards import CATEGORIES, in_words
 
 UNSTATED: Final = "unstated"
 _SAID: Final = {"none": "no classifier covers", "part": "covered only in part:", UNSTATED: "not stated what covers"}
@@ -47,8 +47,7 @@ class Coverage:
             if how != "whole":
                 gaps.setdefault((modality, how), []).append(category)
         words = [
-            f"{modality}: {_SAID[how]} {', '.join(f'{c} ({CATEGORIES[c]})' for c in found)}"
-            for (modality, how), found in gaps.items()
+            f"{modality}: {_SAID[how]} {', '.join(map(in_words, found))}" for (modality, how), found in gaps.items()
         ]
         return seen, words
 

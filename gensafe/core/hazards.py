@@ -39,6 +39,11 @@ ADDED: Final[dict[str, str]] = {
 CATEGORIES: Final[dict[str, str]] = {**AILUMINATE, **ADDED}
 
 
+def in_words(category: str) -> str:
+    """A category as a person reads it, "violent crimes (vcr)"; one of the policy's own by the operator's name."""
+    return f"{CATEGORIES[category]} ({category})" if category in CATEGORIES else category
+
+
 def named(categories: Iterable[str]) -> str:
-    """Categories as a person reads them: "unc (language or content not covered ...)", separated by semicolons."""
-    return "; ".join(f"{c} ({CATEGORIES[c]})" if c in CATEGORIES else c for c in categories)
+    """Categories as a person reads them, separated by semicolons."""
+    return "; ".join(map(in_words, categories))

@@ -7,6 +7,7 @@ import json
 from gensafe.core import ids
 from gensafe.core.errors import InvalidRequest
 from gensafe.core.hazards import CATEGORIES
+from gensafe.core.stopped import held_sentence, stopped_sentence
 from gensafe.core.types import (
     Action,
     Decision,
@@ -187,6 +188,7 @@ def blocked_to_pb(event: Stopped) -> generation_pb2.Blocked:
         verdict=verdict_to_pb(event.verdict),
         log_index=event.log_index,
         retract_from=event.retract_from,
+        message=stopped_sentence(event.verdict),
     )
 
 
@@ -199,6 +201,7 @@ def held_to_pb(event: Held) -> generation_pb2.Held:
         categories=event.categories,
         log_index=event.log_index,
         retract_from=event.retract_from,
+        message=held_sentence(event.categories),
     )
 
 

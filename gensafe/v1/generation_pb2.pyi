@@ -721,11 +721,15 @@ class Blocked(_message.Message):
     VERDICT_FIELD_NUMBER: _builtins.int
     LOG_INDEX_FIELD_NUMBER: _builtins.int
     RETRACT_FROM_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     reason: _builtins.str
+    """For programs: SAFETY_BLOCKED, or SAFETY_UNAVAILABLE where a check could not be made."""
     log_index: _builtins.int
     retract_from: _builtins.int
     """Text already released that must be retracted from this character on; -1 = nothing was released."""
+    message: _builtins.str
+    """For people: one sentence that names the categories in words."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -739,10 +743,11 @@ class Blocked(_message.Message):
         verdict: _common_pb2.Verdict | None = ...,
         log_index: _builtins.int = ...,
         retract_from: _builtins.int = ...,
+        message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "log_index", b"log_index", "reason", b"reason", "request_id", b"request_id", "retract_from", b"retract_from", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "log_index", b"log_index", "message", b"message", "reason", b"reason", "request_id", b"request_id", "retract_from", b"retract_from", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -762,6 +767,7 @@ class Held(_message.Message):
     CATEGORIES_FIELD_NUMBER: _builtins.int
     LOG_INDEX_FIELD_NUMBER: _builtins.int
     RETRACT_FROM_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     record_id: _builtins.str
     review_id: _builtins.str
@@ -769,6 +775,8 @@ class Held(_message.Message):
     log_index: _builtins.int
     retract_from: _builtins.int
     """Text already released that must be retracted from this character on; -1 = nothing was released."""
+    message: _builtins.str
+    """For people: one sentence that names the categories in words."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -780,10 +788,11 @@ class Held(_message.Message):
         categories: _abc.Iterable[_builtins.str] | None = ...,
         log_index: _builtins.int = ...,
         retract_from: _builtins.int = ...,
+        message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "log_index", b"log_index", "record_id", b"record_id", "request_id", b"request_id", "retract_from", b"retract_from", "review_id", b"review_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "log_index", b"log_index", "message", b"message", "record_id", b"record_id", "request_id", b"request_id", "retract_from", b"retract_from", "review_id", b"review_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

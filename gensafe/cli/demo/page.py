@@ -6,6 +6,8 @@ from html import escape
 from pathlib import PurePosixPath
 from typing import Any
 
+from gensafe.core.hazards import named
+
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #cf222e; --dim: #6e7781 }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
@@ -91,7 +93,7 @@ def _refused(refused: dict[str, Any]) -> str:
     if not refused:
         return ""
     return (
-        f"<h2>Refused</h2><p>One prompt was refused: category {_e(', '.join(refused['categories']))}, "
+        f"<h2>Refused</h2><p>One prompt was refused: category {_e(named(refused['categories']))}, "
         f"log entry {_e(refused['log_index'])}. The log holds the category and a keyed commitment, not the prompt.</p>"
     )
 

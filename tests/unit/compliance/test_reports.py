@@ -200,7 +200,7 @@ def test_a_duty_whose_categories_nobody_covers_is_not_met(empty: AuditLog, how: 
     release(empty, 901)
     found = duty(make_report(empty, "eu-ai-act"), "eu-5-1-ba")
     assert found.status is status
-    assert f"image: {word}" in found.summary and "sxc (sexual content)" in found.summary
+    assert f"image: {word}" in found.summary and "sexual content (sxc)" in found.summary
     # what holds at a moment counts, also when it was stated before the period
     at = empty.size
     assert empty.entry(at - 1).entry["event"] == "generation.released"

@@ -83,10 +83,10 @@ def test_doctor_tells_part_from_whole_and_names_what_blocks(tmp_path, capsys):
     lines = [(f["level"], f["text"]) for f in json.loads(capsys.readouterr().out) if f["about"] == "policy"]
     assert code == 1
     assert any(
-        level == "note" and text.startswith("image: hte covered in part: three symbols") for level, text in lines
+        level == "note" and text.startswith("image: hate (hte) covered in part: three symbols") for level, text in lines
     )
-    assert ("gap", "image: the policy requires hte whole, so every image is blocked") in lines
-    assert ("note", "text: no installed classifier covers hte (hate)") in lines
+    assert ("gap", "image: the policy requires hate (hte) whole, so every image is blocked") in lines
+    assert ("note", "text: no installed classifier covers hate (hte)") in lines
 
 
 def test_production_does_not_start_without_what_the_policy_requires(tmp_path, caplog):

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 
 from gensafe.core import errors
 from gensafe.core.hazards import CATEGORIES
-from gensafe.core.types import Verdict
+from gensafe.core.stopped import stopped_sentence
 from gensafe.pipeline import Stopped
 
 RETRY_S: Final = 2.0  # as gRPC's RetryInfo for what may work again in a moment
@@ -108,11 +108,6 @@ def _param(field: str | None, params: Params) -> str | None:
     return field.removeprefix("parameters.")
 
 
-def category_names(verdict: Verdict) -> list[str]:
-    """What led to a verdict, in words."""
-    return [CATEGORIES.get(category, category) for category in verdict.categories]
-
-
 def stopped_error(stopped: Stopped, code: str, param: str) -> tuple[int, dict[str, Any]]:
     """A policy stop as status and error object.
 
@@ -123,13 +118,9 @@ def stopped_error(stopped: Stopped, code: str, param: str) -> tuple[int, dict[st
     """
     verdict = stopped.verdict
     if verdict.errors:
-        message = "a safety check could not be made, so nothing is released; try again later"
-        return 503, error_body(message, "server_error", code="safety_unavailable")
-    where = {"prompt": "the request", "input": "a file in the request"}.get(verdict.stage.value, "the output")
-    names = category_names(verdict) or ["policy"]
-    message = f"stopped by the content policy of this service: {where} was found to fall under: {'; '.join(names)}"
+        return 503, error_body(stopped_sentence(verdict), "server_error", code="safety_unavailable")
     return 400, error_body(
-        message,
+        stopped_sentence(verdict),
         code=code,
         param=param if verdict.stage.value in ("prompt", "input") else None,
         gensafe={

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from gensafe.core import ids
 from gensafe.core.hazards import CATEGORIES
+from gensafe.core.stopped import held_sentence
 from gensafe.core.types import MarkLevel, Text
 from gensafe.pipeline import Held, Released
 from gensafe.provenance import strip_a8
@@ -82,10 +83,10 @@ def held_object(held: Held) -> dict[str, Any]:
         "request_id": held.request_id,
         "record_id": ids.record_id_text(held.record_id),
         "review_id": held.review_id,
+        "message": held_sentence(held.categories),
         "categories": [{"id": c, "name": CATEGORIES.get(c, c)} for c in held.categories],
         "log_index": held.log_index,
         "retract_from": held.retract_from,
-        "message": "a person must see this output before it may be released",
         "ask_url": f"{REQUESTS}/{held.request_id}",
     }
 
