@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gensafe.cli.common import Commands, Exit, note, print_json, read_medium, say
+from gensafe.cli.common import Commands, Exit, note, print_json, say
 from gensafe.core.errors import GensafeError, InvalidRequest, MediaError
 from gensafe.core.hazards import in_words
 from gensafe.core.outfile import PRIVATE, write_file
-from gensafe.core.types import Action, Audio, Media, Modality, Stage, Text, Verdict
+from gensafe.core.types import Action, Audio, AudioStream, Medium, Modality, Stage, Text, Verdict
 
 
 def add_parser(commands: Commands) -> None:
@@ -51,14 +51,14 @@ def run(args: argparse.Namespace) -> int:
         parts: tuple[media.Part, ...] = (media.Part("", Text(args.text)),)
     else:
         try:
-            parts = media.read_parts_untrusted(read_medium(args.file))
+            parts = media.open_file(args.file)
         except MediaError as error:
             note(f"gensafe: {args.file}: {error}")
             return Exit.UNREADABLE
     main = parts[0].media
     if args.picture and (main is None or isinstance(main, Text)):
         raise InvalidRequest("a verdict on a text cannot be drawn", field="--picture")
-    if args.script is not None and not isinstance(main, Audio):
+    if args.script is not None and not isinstance(main, Audio | AudioStream):
         raise InvalidRequest("applies to audio only", field="--script")
     try:
         verdict = judge_parts(SafetyRunner.from_policy(policy), parts, Stage.STANDALONE)
@@ -76,11 +76,11 @@ def run(args: argparse.Namespace) -> int:
     return Exit.BLOCKED if verdict.action in (Action.BLOCK, Action.REVIEW) else Exit.OK
 
 
-def _write_picture(path: Path, item: Media, verdict: Verdict) -> None:
-    from gensafe.media import encode
+def _write_picture(path: Path, item: Medium, verdict: Verdict) -> None:
+    from gensafe.media import encode, overview
     from gensafe.media.verdict_picture import draw_verdict
 
-    write_file(path, encode(draw_verdict(item, verdict), "image/png"), "--picture", mode=PRIVATE)
+    write_file(path, encode(draw_verdict(overview(item), verdict), "image/png"), "--picture", mode=PRIVATE)
 
 
 def show(verdict: Verdict) -> None:

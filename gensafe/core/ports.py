@@ -19,14 +19,18 @@ from typing import TYPE_CHECKING, Protocol
 
 from gensafe.core.types import (
     Assessment,
+    Audio,
     BackendCapabilities,
     BackendEvent,
     ClassifierId,
     Detection,
+    Finding,
+    FrameChunk,
     GenerationJob,
     Media,
     Modality,
     Stage,
+    VideoStream,
 )
 
 if TYPE_CHECKING:
@@ -118,6 +122,39 @@ class Classifier(Protocol):
         Raises:
             SafetyUnavailable: it could not do its work; the gate treats this as a block.
         """
+
+
+class FilmExam(Protocol):
+    """One classifier at work on one film: the frames first, then the sound track, then the answer."""
+
+    def take(self, chunk: FrameChunk) -> None:
+        """Examine the next frames.
+
+        Raises:
+            SafetyUnavailable: it cannot go on; the gate treats this as a block.
+        """
+
+    def hear(self, sound: Audio, start_s: float, fresh: int) -> None:
+        """Examine the next window of the sound track, ``start_s`` seconds from its start.
+
+        Windows overlap; the last ``fresh`` samples are those that no earlier window had.
+        """
+
+    def found(self) -> Sequence[Finding]:
+        """What was found so far."""
+
+    def finish(self) -> Assessment:
+        """The answer for all that was given in."""
+
+
+class FilmClassifier(Classifier, Protocol):
+    """A classifier of videos that works in chunks, and so on films of any length.
+
+    A video classifier without ``examine`` is given the frames as one array, up to a limit, and refuses beyond it.
+    """
+
+    def examine(self, film: VideoStream, stage: Stage) -> FilmExam:
+        """Begin with one film; frames are given to the exam, not read from ``film``."""
 
 
 class Watermarker(Protocol):

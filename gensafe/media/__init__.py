@@ -12,6 +12,7 @@ from gensafe.media.oddities import oddities
 from gensafe.media.parts import Part, read_parts, read_parts_untrusted, unread_parts
 from gensafe.media.sandbox import decode_untrusted
 from gensafe.media.sniff import DEFAULT_MEDIA_TYPE, ENCODABLE, READABLE, canonical_type, modality_of, sniff
+from gensafe.media.streams import open_file, open_parts, overview
 
 __all__ = [
     "DEFAULT_MEDIA_TYPE",
@@ -26,6 +27,9 @@ __all__ = [
     "encode",
     "modality_of",
     "oddities",
+    "open_file",
+    "open_parts",
+    "overview",
     "read_parts",
     "read_parts_untrusted",
     "sniff",

@@ -42,6 +42,12 @@ DEMUXER: Final = {
     "audio/x-ms-wma": "asf",
     "audio/x-flv": "flv",
 }
+_ENDED_VIDEO: Final = {
+    "video/mp4": "mov",
+    "video/quicktime": "mov",
+    "video/webm": "matroska",
+    "video/x-matroska": "matroska",
+}
 # kbit/s that are commonly taken for transparent; chosen, not measured here
 DEFAULT_KBPS: Final = {"audio/mpeg": 192, "audio/ogg": 128}
 # FFmpeg's names of channel layouts
@@ -71,14 +77,7 @@ def decode_audio(data: bytes, media_type: str, limits: Limits) -> Audio:
         uncoded = decode_wav(data, limits)
         if uncoded is not None:
             return uncoded
-    if media_type == "audio/ogg":
-        _check_ogg(data)
-    if media_type == "audio/mpeg":
-        _check_mp3(data)
-    if DEMUXER[media_type] == "mov":
-        iso_end(data)
-    if DEMUXER[media_type] == "matroska":
-        segment_end(data)
+    check_whole(data, media_type)
     try:
         container: Any
         with av.open(io.BytesIO(untagged(data, media_type)), **opening(media_type)) as container:
@@ -99,6 +98,23 @@ def decode_audio(data: bytes, media_type: str, limits: Limits) -> Audio:
         raise
     except Exception as error:  # the library raises its own errors, AttributeError, MemoryError, ValueError, ...
         raise UnreadableMedia(f"{media_type} could not be decoded: {plain(error)}") from None
+
+
+def check_whole(data: bytes, media_type: str) -> None:
+    """Refuse a file of sound or pictures whose structure shows that its end is missing.
+
+    Raises:
+        UnreadableMedia: it is cut short.
+    """
+    if media_type == "audio/ogg":
+        _check_ogg(data)
+    if media_type == "audio/mpeg":
+        _check_mp3(data)
+    form = DEMUXER.get(media_type) or _ENDED_VIDEO.get(media_type)
+    if form == "mov":
+        iso_end(data)
+    if form == "matroska":
+        segment_end(data)
 
 
 def untagged(data: bytes, media_type: str) -> bytes:
@@ -198,10 +214,15 @@ def check_audio_stream(stream: Any, limits: Limits) -> None:  # noqa: ANN401 - a
 
 
 class AudioCollector:
-    """Gathers decoded frames as float32 planes, checking the limits as they come."""
+    """Gathers decoded frames as float32 planes, checking the limits as they come.
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    Args:
+        limits: For the whole sound.
+        whole: All of it will be kept: its size in memory is limited too.
+    """
+
+    def __init__(self, limits: Limits, *, whole: bool = True) -> None:
+        self._limits, self._whole = limits, whole
         self._blocks: list[NDArray[np.float32]] = []
         self._count = 0
         self._resampler: AudioResampler | None = None
@@ -228,8 +249,27 @@ class AudioCollector:
         block = packed.reshape(-1, self._channels).T.astype(np.float32)
         self._count += block.shape[1]
         self._limits.check("max_duration_s", self._count / self._rate)
-        self._limits.check("max_decoded_bytes", 4 * self._count * self._channels)
+        if self._whole:
+            self._limits.check("max_decoded_bytes", 4 * self._count * self._channels)
         self._blocks.append(block)
+
+    @property
+    def count(self) -> int:
+        """Samples of each channel so far."""
+        return self._count
+
+    @property
+    def pending(self) -> int:
+        """Samples of each channel that ``take`` has not given out."""
+        return sum(block.shape[1] for block in self._blocks)
+
+    def take(self, count: int) -> Audio | None:
+        """Give out and forget the first ``count`` samples that are kept; None where there are fewer."""
+        if self.pending < count:
+            return None
+        joined = np.concatenate(self._blocks, axis=1)
+        self._blocks = [joined[:, count:]]
+        return self._checked(joined[:, :count])
 
     def finish(self) -> Audio:
         """Join the blocks.
@@ -242,10 +282,12 @@ class AudioCollector:
                 self._push(part.to_ndarray())
         if not self._count:
             raise UnreadableMedia("the audio has no samples")
-        samples = np.concatenate(self._blocks, axis=1).astype(np.float32, copy=False)
+        return self._checked(np.concatenate(self._blocks, axis=1))
+
+    def _checked(self, samples: NDArray[np.float32]) -> Audio:
         if not np.isfinite(samples).all():
             raise UnreadableMedia("the audio contains values that are not numbers")
-        return Audio(np.clip(samples, -1.0, 1.0), self._rate)
+        return Audio(np.clip(samples, -1.0, 1.0).astype(np.float32, copy=False), self._rate)
 
 
 def fitting_rate(rate: int, allowed: tuple[int, ...]) -> int:

@@ -55,3 +55,7 @@ class Limits:
 
 
 LIMITS: Final = Limits()
+
+# For films and sounds that are read in chunks: their size in memory does not grow with their length. Four hours, at 60
+# frames a second; a round number. 16 GiB is four hours at 9 Mbit/s.
+LONG_LIMITS: Final = Limits(max_bytes=16 << 30, max_frames=4 * 3600 * 60, max_duration_s=4 * 3600.0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gensafe.core.errors import MediaError, UnreadableMedia
-from gensafe.core.types import Image, Media, Modality, Text, Video
+from gensafe.core.types import Image, Medium, Modality, Text, Video
 from gensafe.media.codecs import decode
 from gensafe.media.limits import LIMITS, Limits
 from gensafe.media.oddities import oddities
@@ -43,7 +43,7 @@ class Part:
 
     Args:
         name: What it is, for people; "" = the medium itself.
-        media: What it holds; None = it could not be read.
+        media: What it holds; None = it could not be read. A stream only where ``open_parts`` gives one.
         reason: Why not.
         view: Another look at the medium itself (on another background): judged, but nothing more than it holds.
         notes: What is odd about the file and cost nothing, for people; of the medium itself only.
@@ -51,7 +51,7 @@ class Part:
     """
 
     name: str
-    media: Media | None
+    media: Medium | None
     reason: str = ""
     cues: tuple[tuple[int, int, float, float], ...] = ()
     view: bool = False
@@ -128,7 +128,7 @@ def _further(data: bytes, limits: Limits) -> list[Part]:
             parts.append(Part(name, decode_image(further.data, "image/jpeg", limits)))
         except MediaError as error:
             parts.append(Part(name, None, error.message))
-    return [*parts, *_too_many(len(found) - MAX_PARTS)]
+    return [*parts, *too_many(len(found) - MAX_PARTS)]
 
 
 def _animation(data: bytes, kind: str, limits: Limits, count: int) -> list[Part]:
@@ -141,7 +141,7 @@ def _animation(data: bytes, kind: str, limits: Limits, count: int) -> list[Part]
         frames, times, transparent = decode_frames(data, kind, limits)
         if len({f.shape for f in frames}) > 1:
             pages = [Part(f"page {i + 1} of {count}", Image(f)) for i, f in enumerate(frames[: MAX_PARTS + 1])]
-            return [*pages[1:], *_too_many(count - len(pages))]
+            return [*pages[1:], *too_many(count - len(pages))]
         parts = [Part(name, _as_video(frames, times, limits))]
         seen = [frames]
         for look, background in VIEWS if transparent else ():
@@ -161,61 +161,97 @@ def _as_video(frames: list[NDArray[np.uint8]], times: list[float], limits: Limit
     return Video(np.stack([frames[i] for i in order]), fps)
 
 
-def _too_many(count: int) -> list[Part]:
+def too_many(count: int) -> list[Part]:
+    """A part that stands for those above the limit."""
     return [Part(f"{count} further parts", None, f"more than {MAX_PARTS} parts")] if count > 0 else []
 
 
+Opened = Callable[..., Any]
+"""Opens the file anew as an ``av`` container, with the demuxer's options given as keywords."""
+
+
 def _tracks(data: bytes, kind: str, limits: Limits) -> list[Part]:
+    from gensafe.media.audio import untagged
+
+    whole = untagged(data, kind)
+    opened = opener(lambda: io.BytesIO(whole), kind)
+    further = further_tracks(opened, kind)
+    parts = [read_track(opened, index, name, limits) for index, name in further[:MAX_PARTS]]
+    if b"elst" in data and leaves_out(opened, kind):
+        parts = [_edited_out(opened, limits), *parts]
+    return [*parts, *too_many(len(further) - MAX_PARTS)]
+
+
+def opener(file: Callable[[], Any], kind: str) -> Opened:
+    """How to open what ``file`` gives as a file of type ``kind``."""
     import av
 
     from gensafe.media.audio import DEMUXER as SOUND
-    from gensafe.media.audio import untagged
     from gensafe.media.video import DEMUXER as MOVING
-    from gensafe.media.video import picture_tracks
 
     demuxer = {**SOUND, **MOVING}[kind]
-    data = untagged(data, kind)
+
+    def opened(**options: str) -> Any:  # noqa: ANN401
+        return av.open(file(), format=demuxer, options=options, metadata_errors="replace")
+
+    return opened
+
+
+def further_tracks(opened: Opened, kind: str) -> list[tuple[int, str]]:
+    """Index and name of each track that ``decode`` does not read.
+
+    Raises:
+        UnreadableMedia: the file cannot be opened.
+    """
+    from gensafe.media.video import picture_tracks
+
     try:
-        with av.open(io.BytesIO(data), format=demuxer, metadata_errors="replace") as container:
+        with opened() as container:
             read = {s.index for s in container.streams.audio[:1]}
             if modality_of(kind) is Modality.VIDEO:
                 read |= {s.index for s in picture_tracks(container)[:1]}
-            further = [(s.index, _track_name(s)) for s in container.streams if s.index not in read]
+            return [(s.index, _track_name(s)) for s in container.streams if s.index not in read]
     except Exception as error:
         raise UnreadableMedia(f"{kind} could not be opened: {plain(error)}") from None
-    parts = [_track(data, demuxer, index, name, limits) for index, name in further[:MAX_PARTS]]
-    if demuxer == "mov" and b"elst" in data:
-        parts = [*_edited_out(data, limits), *parts]
-    return [*parts, *_too_many(len(further) - MAX_PARTS)]
 
 
-def _edited_out(data: bytes, limits: Limits) -> list[Part]:
-    """The picture track as it is without its edit list, where the list leaves frames out (ISO/IEC 14496-12 §8.6.6).
+EDITED_OUT: Final = "frames that the edit list leaves out"
+
+
+def leaves_out(opened: Opened, kind: str) -> bool:
+    """Whether an edit list leaves frames out of the picture track (ISO/IEC 14496-12 §8.6.6).
 
     A player that heeds the list never shows them, and ``decode`` heeds it; another one does.
     """
-    import av
+    from gensafe.media.audio import DEMUXER as SOUND
+    from gensafe.media.video import DEMUXER as MOVING
+    from gensafe.media.video import picture_tracks
 
-    from gensafe.media.video import picture_tracks, read_picture_track
-
+    if {**SOUND, **MOVING}[kind] != "mov":
+        return False
     counts = []
-    name = "frames that the edit list leaves out"
     try:
         for options in ({}, {"ignore_editlist": "1"}):
-            container: Any
-            with av.open(io.BytesIO(data), format="mov", options=options, metadata_errors="replace") as container:
+            with opened(**options) as container:
                 tracks = picture_tracks(container)
-                shown = [p for p in container.demux(tracks[0]) if p.size and not p.is_discard] if tracks else []
-                counts.append(len(shown))
-        if counts[0] == counts[1]:
-            return []
-        options = {"ignore_editlist": "1"}
-        with av.open(io.BytesIO(data), format="mov", options=options, metadata_errors="replace") as container:
-            return [Part(name, read_picture_track(container, picture_tracks(container)[0], None, limits))]
+                shown = (p for p in container.demux(tracks[0]) if p.size and not p.is_discard) if tracks else ()
+                counts.append(sum(1 for _ in shown))
+    except Exception:  # the part itself will say what is wrong
+        return True
+    return counts[0] != counts[1]
+
+
+def _edited_out(opened: Opened, limits: Limits) -> Part:
+    """The picture track as it is without its edit list."""
+    from gensafe.media.video import picture_tracks, read_picture_track
+
+    try:
+        with opened(ignore_editlist="1") as container:
+            return Part(EDITED_OUT, read_picture_track(container, picture_tracks(container)[0], None, limits))
     except MediaError as error:
-        return [Part(name, None, error.message)]
+        return Part(EDITED_OUT, None, error.message)
     except Exception as error:
-        return [Part(name, None, f"could not be decoded: {plain(error)}")]
+        return Part(EDITED_OUT, None, f"could not be decoded: {plain(error)}")
 
 
 def _track_name(stream: Any) -> str:  # noqa: ANN401 - av stream types differ by version
@@ -230,7 +266,7 @@ def _track_name(stream: Any) -> str:  # noqa: ANN401 - av stream types differ by
     return f"{kind} track {stream.index + 1} ({details})"
 
 
-def _track(data: bytes, demuxer: str, index: int, name: str, limits: Limits) -> Part:
+def read_track(opened: Opened, index: int, name: str, limits: Limits) -> Part:
     """Decode one track; whatever is wrong with it, the part says so and the others are read all the same."""
     import av
 
@@ -238,8 +274,7 @@ def _track(data: bytes, demuxer: str, index: int, name: str, limits: Limits) -> 
     from gensafe.media.video import read_picture_track
 
     try:
-        container: Any
-        with av.open(io.BytesIO(data), format=demuxer, metadata_errors="replace") as container:
+        with opened() as container:
             stream: Any = container.streams[index]
             if stream.type == "audio":
                 check_audio_stream(stream, limits)

@@ -29,7 +29,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
@@ -37,9 +37,11 @@ from gensafe.core.errors import GensafeError, MediaLimitExceeded, UnreadableMedi
 from gensafe.core.types import Audio, Image, Media, Text, Video
 from gensafe.media.limits import LIMITS, Limits
 from gensafe.media.sandbox_landlock import close_parent
+from gensafe.media.spool import Source
 
 _HEADER: Final = struct.Struct(">Q")
 _START_S: Final = 60.0  # seconds a worker may take to start on a busy machine. Chosen, not measured
+_MOST_READ: Final = 64 << 20  # bytes of a file that a worker gets at once; a header larger than this is refused
 _ALLOWED_MODULES: Final = (
     "gensafe.core.types.media",
     "gensafe.core.types",
@@ -138,14 +140,37 @@ class _Worker:
         self.calls += 1
         self.answered = False
         deadline = time.monotonic() + limits.wall_s
-        request = pickle.dumps((target, args, limits.cpu_s, limits.output_bytes), protocol=5)
-        self._send(request, deadline)
+        self._send(pickle.dumps((target, args, limits.cpu_s, limits.output_bytes, False), protocol=5), deadline)
         answer = self._receive(limits.output_bytes + 1024, deadline)
         self.answered = True
         kind, value = safe_loads(answer)
         if kind == "error":
             raise value if isinstance(value, GensafeError) else UnreadableMedia("the worker's answer is malformed")
         return value
+
+    def converse(
+        self, target: str, args: tuple[object, ...], source: Source, limits: WorkerLimits
+    ) -> Generator[object, object, None]:
+        """Run a function that talks: yields what it hands over, and sends it what the caller sends in return."""
+        self.calls += 1
+        self.answered = False
+        message = pickle.dumps((target, args, limits.cpu_s, limits.output_bytes, True), protocol=5)
+        while True:
+            deadline = time.monotonic() + limits.wall_s  # for one answer: a film may take as long as it is read
+            self._send(message, deadline)
+            kind, value = safe_loads(self._receive(limits.output_bytes + 1024, deadline))
+            if kind == "read":
+                offset, size = (int(v) for v in value)
+                message = source.read_at(max(0, offset), max(0, min(size, _MOST_READ)))
+            elif kind == "ask" and isinstance(value, str) and value == "length":
+                message = pickle.dumps(source.length)
+            elif kind == "ask":
+                message = pickle.dumps((yield value))
+            else:
+                self.answered = True
+                if kind == "error":
+                    raise value if isinstance(value, GensafeError) else UnreadableMedia("the worker's answer is wrong")
+                return
 
     def close(self) -> None:
         if self.alive():
@@ -248,6 +273,27 @@ class WorkerPool:
             self._give_back(worker)
             return answer
 
+    def converse(
+        self, target: str, *args: object, source: Source, limits: WorkerLimits = WORKER_LIMITS
+    ) -> Generator[object, object, None]:
+        """Call a function that talks: ``target`` gets a ``sandbox_worker.Line`` before ``args``.
+
+        The worker is taken at the first ``next`` and kept until the generator ends or is closed; one that is closed
+        half way is killed. ``limits`` hold for each answer, not for the whole.
+
+        Yields:
+            What the function hands over by ``ask``; what is sent in is the answer to it.
+
+        Raises:
+            UnreadableMedia, MediaLimitExceeded, GensafeError: as ``run``.
+        """
+        with self._slots:
+            worker = self._take(limits)
+            try:
+                yield from worker.converse(target, args, source, limits)
+            finally:
+                self._give_back(worker)
+
     def status(self) -> Mapping[str, bool]:
         """Which protections are in force here.
 
@@ -291,6 +337,7 @@ class WorkerPool:
 
 
 _pool: WorkerPool | None = None
+_film_pool: WorkerPool | None = None
 _pool_lock = threading.Lock()
 
 
@@ -302,6 +349,16 @@ def default_pool() -> WorkerPool:
             _pool = WorkerPool(size=max(2, min(8, os.cpu_count() or 2)))
             atexit.register(_pool.close)
         return _pool
+
+
+def film_pool() -> WorkerPool:
+    """The process-wide pool for films and long sounds: they occupy a worker for as long as they are examined."""
+    global _film_pool
+    with _pool_lock:
+        if _film_pool is None:
+            _film_pool = WorkerPool(size=max(2, min(8, os.cpu_count() or 2)))
+            atexit.register(_film_pool.close)
+        return _film_pool
 
 
 def decode_untrusted(

@@ -11,6 +11,7 @@ import sys
 from typing import IO, Any, Final
 
 from gensafe.core.errors import GensafeError, MediaLimitExceeded, UnreadableMedia
+from gensafe.media.spool import Source
 
 _HEADER: Final = struct.Struct(">Q")
 
@@ -25,9 +26,37 @@ def main() -> None:
             request = _read(requests)
         except EOFError:
             return
-        target, args, cpu_s, output_bytes = pickle.loads(request)  # noqa: S301 - from our own parent
+        target, args, cpu_s, output_bytes, talks = pickle.loads(request)  # noqa: S301 - from our own parent
         _allow_cpu(cpu_s)
-        _write(answers, _answer(target, args, output_bytes))
+        line = (Line(requests, answers, cpu_s, output_bytes),) if talks else ()
+        _write(answers, _answer(target, (*line, *args), output_bytes))
+
+
+class Line(Source):
+    """What a function that runs here may ask of its parent: the bytes of the file, and what to do next.
+
+    The parent answers one request at a time, so a worker never runs ahead of it.
+    """
+
+    def __init__(self, requests: IO[bytes], answers: IO[bytes], cpu_s: int, output_bytes: int) -> None:
+        self._requests, self._answers = requests, answers
+        self._cpu_s, self._output_bytes = cpu_s, output_bytes
+        self.length = int(self.ask("length"))
+
+    def ask(self, value: object) -> Any:  # noqa: ANN401 - what the parent wants next
+        """Hand ``value`` over and wait for the answer."""
+        data = pickle.dumps(("ask", value), protocol=5)
+        if len(data) > self._output_bytes:
+            raise MediaLimitExceeded(f"the answer has {len(data)} bytes", field="output_bytes")
+        _write(self._answers, data)
+        reply = pickle.loads(_read(self._requests))  # noqa: S301 - from our own parent
+        _allow_cpu(self._cpu_s)
+        return reply
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Bytes of the file."""
+        _write(self._answers, pickle.dumps(("read", (offset, size)), protocol=5))
+        return _read(self._requests)
 
 
 def _answer(target: str, args: tuple[Any, ...], output_bytes: int) -> bytes:

@@ -9,6 +9,7 @@ Which encoder is used by default, and why it is not H.264, stands in docs/codecs
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, Final
 
@@ -24,11 +25,11 @@ from gensafe.media.audio import (
     AudioCollector,
     check_audio_stream,
     check_samples,
+    check_whole,
     fitting_rate,
     write_samples,
 )
 from gensafe.media.limits import Limits
-from gensafe.media.tracks import iso_end, segment_end
 from gensafe.media.words import plain
 
 MAX_FPS: Final = 120.0  # twice the usual 60. Chosen, not measured
@@ -58,10 +59,7 @@ def decode_video(data: bytes, media_type: str, limits: Limits) -> Video:
         UnreadableMedia: damaged, cut short, or without a single frame.
         MediaLimitExceeded: outside ``limits``; announced sizes are checked before any frame is decoded.
     """
-    if DEMUXER[media_type] == "mov":
-        iso_end(data)
-    if DEMUXER[media_type] == "matroska":
-        segment_end(data)
+    check_whole(data, media_type)
     try:
         with av.open(io.BytesIO(data), format=DEMUXER[media_type], metadata_errors="replace") as container:
             tracks = picture_tracks(container)
@@ -87,30 +85,21 @@ def read_picture_track(container: Any, pictures: Any, sounds: Any, limits: Limit
     if pictures.frames:
         limits.check("max_frames", pictures.frames)
         limits.check("max_decoded_bytes", pictures.frames * pictures.width * pictures.height * 3)
-    pictures.codec_context.options = {"err_detect": "explode"}
-    pictures.codec_context.thread_count = 1  # damage is then reported by the frame it belongs to
     frames: list[NDArray[np.uint8]] = []
     times: list[float] = []
-    collector, sound_start, lead = AudioCollector(limits), None, _Lead()
+    collector, sound_start = AudioCollector(limits), None
     if sounds is not None:
         check_audio_stream(sounds, limits)
-    for packet in container.demux([pictures] if sounds is None else [pictures, sounds]):
-        if packet.is_corrupt:
-            raise UnreadableMedia("the file is cut short or damaged")
-        for frame in _decoded(packet, lead):
-            if packet.stream.type == "audio":
-                sound_start = frame.time if sound_start is None else sound_start
-                collector.add(frame)
-                continue
-            if frame.is_corrupt:
-                if lead.covers(frame):
-                    continue
-                raise UnreadableMedia("a frame is damaged")
-            limits.check_picture(frame.width, frame.height)
-            limits.check("max_frames", len(frames) + 1)
-            limits.check("max_decoded_bytes", (len(frames) + 1) * frame.width * frame.height * 3)
-            frames.append(_rgb(frame))
-            times.append(float(frame.time) if frame.time is not None else float("nan"))
+    for frame in demuxed(container, [pictures] if sounds is None else [pictures, sounds]):
+        if isinstance(frame, av.AudioFrame):
+            sound_start = frame.time if sound_start is None else sound_start
+            collector.add(frame)
+            continue
+        limits.check_picture(frame.width, frame.height)
+        limits.check("max_frames", len(frames) + 1)
+        limits.check("max_decoded_bytes", (len(frames) + 1) * frame.width * frame.height * 3)
+        frames.append(rgb(frame))
+        times.append(float(frame.time) if frame.time is not None else float("nan"))
     if not frames:
         raise UnreadableMedia("the file has no decodable frame")
     if len({f.shape for f in frames}) > 1:
@@ -123,6 +112,28 @@ def read_picture_track(container: Any, pictures: Any, sounds: Any, limits: Limit
         start = times[0] if np.isfinite(times[0]) else 0.0
         audio = _shift(_trim(collector.finish(), sounds), float(sound_start) - start, limits)
     return Video(np.stack([frames[i] for i in order]), fps, audio)
+
+
+def demuxed(container: Any, streams: list[Any]) -> Iterator[Any]:  # noqa: ANN401
+    """Decoded frames of one picture track and further sound tracks, in the order of the file.
+
+    Raises:
+        UnreadableMedia: the file is cut short, or a picture is damaged that a player would show.
+    """
+    for stream in streams:
+        if stream.type == "video":
+            stream.codec_context.options = {"err_detect": "explode"}
+            stream.codec_context.thread_count = 1  # damage is then reported by the frame it belongs to
+    lead = _Lead()
+    for packet in container.demux(streams):
+        if packet.is_corrupt:
+            raise UnreadableMedia("the file is cut short or damaged")
+        for frame in _decoded(packet, lead):
+            if packet.stream.type == "video" and frame.is_corrupt:
+                if lead.covers(frame):
+                    continue
+                raise UnreadableMedia("a frame is damaged")
+            yield frame
 
 
 class _Lead:
@@ -219,9 +230,15 @@ def _shortened(stamps: NDArray[np.float64], fps: float, most: int) -> NDArray[np
     return np.concatenate([[0.0], np.cumsum(np.minimum(steps, max(low, 1 / fps)))])
 
 
-def _rgb(frame: Any) -> NDArray[np.uint8]:  # noqa: ANN401
+def quarter_turns(frame: Any) -> int:  # noqa: ANN401
+    """How often ``np.rot90`` turns a frame to how it is shown, 0..3."""
+    return _QUARTER_TURNS.get(round(frame.rotation), 0)
+
+
+def rgb(frame: Any) -> NDArray[np.uint8]:  # noqa: ANN401
+    """uint8 (H, W, 3) sRGB of an ``av.VideoFrame``, turned as the file says."""
     pixels: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
-    turns = _QUARTER_TURNS.get(round(frame.rotation), 0)
+    turns = quarter_turns(frame)
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 

@@ -13,6 +13,7 @@ from gensafe.core.errors import Conflict, InvalidRequest, MediaError, SafetyBloc
 from gensafe.core.types import (
     Action,
     Admission,
+    AudioStream,
     GenerationJob,
     GenerationRequest,
     Media,
@@ -20,6 +21,7 @@ from gensafe.core.types import (
     Stage,
     Text,
     Verdict,
+    VideoStream,
 )
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.ledger import Attempt
@@ -102,7 +104,7 @@ def check(chain: Chain, request: GenerationRequest) -> Checked:
         except MediaError as error:
             raise type(error)(error.message, field=f"inputs[{number}]", fix=error.fix) from error
         medium = found[0].media
-        if medium is None:
+        if medium is None or isinstance(medium, VideoStream | AudioStream):  # streams come from open_parts only
             raise InvalidRequest("cannot be read as a medium", field=f"inputs[{number}]")
         inputs.append(medium)
         parts.append(found)

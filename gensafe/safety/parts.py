@@ -12,11 +12,12 @@ from gensafe.core.types import (
     Coverage,
     Decision,
     Image,
-    Media,
+    Medium,
     Stage,
     TimeRange,
     Verdict,
     Video,
+    VideoStream,
 )
 from gensafe.media import Part
 from gensafe.safety.runner import SafetyRunner
@@ -66,10 +67,12 @@ def judge_parts(runner: SafetyRunner, parts: Sequence[Part], stage: Stage) -> Ve
     )
 
 
-def _size(media: Media) -> tuple[int, ...]:
+def _size(media: Medium) -> tuple[int, ...]:
     """Height and width; boxes of one part mean something on another only if these are the same."""
     if isinstance(media, Image):
         return media.pixels.shape[:2]
+    if isinstance(media, VideoStream):
+        return media.height, media.width
     return media.frames.shape[1:3] if isinstance(media, Video) else ()
 
 

@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from gensafe.core import plugins
@@ -22,17 +22,18 @@ from gensafe.core.observer import ClassifierRan
 from gensafe.core.ports import Classifier
 from gensafe.core.types import (
     Action,
-    Assessment,
     ClassifierId,
     Coverage,
     Decision,
     Finding,
     Media,
+    Medium,
     Modality,
     Stage,
     Verdict,
 )
 from gensafe.safety.cards import CategoryCoverage, category_coverage
+from gensafe.safety.film_calls import Call, Job, Outcome, checked, film_of, reason_of, start_film, whole_of
 from gensafe.safety.health import FilterHealth
 from gensafe.safety.policy import Policy
 
@@ -110,11 +111,12 @@ class SafetyRunner:
         """Per modality, which of the known categories its classifiers look for: whole, in part, not at all."""
         return {m: category_coverage((c.card() for c in found), CATEGORIES) for m, found in self._classifiers.items()}
 
-    def judge(self, item: Media, stage: Stage, *, streaming: bool = False) -> Verdict:
+    def judge(self, item: Medium, stage: Stage, *, streaming: bool = False) -> Verdict:
         """Examine ``item`` and decide. Never raises: what goes wrong is in ``errors`` and makes the action BLOCK.
 
         Args:
-            item: Text, Image, Audio or Video.
+            item: Text, Image, Audio, Video or a stream. A film and a sound of more than a minute may take longer than
+                ``timeout_s``: what they are given more follows from what was examined (``gensafe.safety.film_calls``).
             stage: Where in the request this is.
             streaming: The item is a window of a stream: use the thresholds calibrated for that.
         """
@@ -125,13 +127,21 @@ class SafetyRunner:
         if not classifiers and not errors:
             errors.append(f"no classifier for {modality}")
         # 1. start all, 2. collect until the item's time is over
-        jobs = [(c, self._workers.submit(_Call(c, item, stage))) for c in classifiers]
+        film = film_of(item)
+        jobs: list[tuple[Classifier, Job]]
+        if film is not None:
+            stop = partial(self._blocks, modality=modality, stage=stage)
+            jobs = start_film(classifiers, film, stage, self._workers.submit, self.timeout_s, stop)
+        else:
+            calls = [_Call(c, item, stage) for c in classifiers]  # type: ignore[arg-type] # no stream: film_of
+            for call in calls:
+                self._workers.submit(call)
+            jobs = list(zip(classifiers, calls, strict=True))
         findings: list[Finding] = []
         coverage: list[Coverage] = []
         ids: list[ClassifierId] = []
         for classifier, job in jobs:
-            left = begin + self.timeout_s - time.monotonic()
-            outcome = job.wait(max(0.0, left))
+            outcome = job.wait(max(0.0, begin + self.timeout_s - time.monotonic()))
             if isinstance(outcome, str):
                 errors.append(f"{_name(classifier)}: {outcome}")
                 if self._health is not None:
@@ -151,8 +161,8 @@ class SafetyRunner:
         errors.extend(_gaps(coverage))
         # 4. the policy's answer
         try:
-            listed = self.policy.allows(item)
-            decisions = self.policy.decide(findings, modality, stage, streaming=streaming, allow_listed=listed)
+            listed = self.policy.allow and self.policy.allows(whole_of(item))
+            decisions = self.policy.decide(findings, modality, stage, streaming=streaming, allow_listed=bool(listed))
         except Exception as error:  # the gate must answer, whatever a plug-in's finding broke
             decisions = ()
             errors.append(f"policy: {type(error).__name__}")
@@ -170,6 +180,13 @@ class SafetyRunner:
             monitor_only=self._monitor_only(decisions, bool(errors)),
             elapsed_ms=round((time.monotonic() - begin) * 1000),
         )
+
+    def _blocks(self, findings: Sequence[Finding], *, modality: Modality, stage: Stage) -> bool:
+        """Whether these findings alone block: nothing that is found later can change that."""
+        if self.policy.monitor or self.policy.allow or not findings:
+            return False
+        decisions = self.policy.decide(findings, modality, stage)
+        return bool(decisions) and decisions[0].action is Action.BLOCK
 
     def _monitor_only(self, decisions: Sequence[Decision], failed: bool) -> bool:
         """Whether the verdict only watches. Floors never do; failures only where the policy says open."""
@@ -234,8 +251,6 @@ def _gaps(coverage: Sequence[Coverage]) -> list[str]:
 
 # --- workers ---------------------------------------------------------------------------------------------------------
 
-_Outcome = tuple[ClassifierId, Assessment] | str
-
 
 class _Call:
     """One classifier on one item; its outcome is an assessment or the reason why there is none."""
@@ -243,18 +258,16 @@ class _Call:
     def __init__(self, classifier: Classifier, item: Media, stage: Stage) -> None:
         self._classifier, self._item, self._stage = classifier, item, stage
         self._done = threading.Event()
-        self._outcome: _Outcome = "not run"
+        self._outcome: Outcome = "not run"
         self._begin = self._end = time.perf_counter()
 
     def run(self) -> None:
         """Assess; whatever happens, set an outcome."""
         try:
             assessment = self._classifier.assess(self._item, self._stage)
-            self._outcome = (self._classifier.identity(), _checked(assessment))
-        except GensafeError as error:
-            self._outcome = f"{error.reason}: {error.message}"
-        except BaseException as error:  # the message of a stray exception may quote the content: keep its type only
-            self._outcome = type(error).__name__
+            self._outcome = (self._classifier.identity(), checked(assessment))
+        except BaseException as error:
+            self._outcome = reason_of(error)
         finally:
             self._end = time.perf_counter()
             self._done.set()
@@ -269,19 +282,9 @@ class _Call:
         """How long it took; of one that has not ended, how long since it was asked."""
         return (self._end if self._done.is_set() else time.perf_counter()) - self._begin
 
-    def wait(self, seconds: float) -> _Outcome:
+    def wait(self, seconds: float) -> Outcome:
         """The outcome, or "timed out"."""
         return self._outcome if self._done.wait(seconds) else "timed out"
-
-
-def _checked(assessment: Assessment) -> Assessment:
-    findings = []
-    for finding in assessment.findings:
-        score = float(finding.score)
-        if not 0.0 <= score <= 1.0:  # also refuses NaN
-            raise SafetyUnavailable(f"score out of range for {finding.category}")
-        findings.append(replace(finding, score=score))
-    return Assessment(tuple(findings), tuple(assessment.coverage))
 
 
 def stuck_threads() -> int:
@@ -306,7 +309,7 @@ class _Workers:
         with self._lock:
             return self._threads - self._idle
 
-    def submit(self, call: _Call) -> _Call:
+    def submit(self, call: Call) -> None:
         """Run ``call`` on an idle thread or a new one."""
         with self._lock:
             if self._idle > 0:
@@ -316,9 +319,8 @@ class _Workers:
                 threading.Thread(target=self._loop, name="gensafe-classifier", daemon=True).start()
             else:
                 call.refuse("all classifier threads are busy")
-                return call
+                return
         self._queue.put(call.run)
-        return call
 
     def _loop(self) -> None:
         while True:

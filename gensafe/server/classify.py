@@ -45,7 +45,7 @@ class SafetyServicer(safety_pb2_grpc.SafetyServiceServicer):
         safety = self._chain.safety(tenant)
         try:
             if item.WhichOneof("item") == "media":
-                parts = codecs.read_parts_untrusted(item.media.data, item.media.media_type or None)
+                parts = codecs.open_parts(item.media.data, item.media.media_type or None)
                 verdict = judge_parts(safety, parts, Stage.STANDALONE)
             else:
                 verdict = safety.judge(Text(item.text), Stage.STANDALONE)

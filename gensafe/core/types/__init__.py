@@ -70,6 +70,14 @@ from gensafe.core.types.stages import (
     Signed,
     WatermarkReceipt,
 )
+from gensafe.core.types.stream import (
+    GRID,
+    KEPT,
+    AudioStream,
+    FrameChunk,
+    Medium,
+    VideoStream,
+)
 from gensafe.core.types.verification import (
     Check,
     Conclusion,
@@ -79,12 +87,15 @@ from gensafe.core.types.verification import (
 
 __all__ = [
     "ACTION_ORDER",
+    "GRID",
+    "KEPT",
     "PAYLOAD_BYTES",
     "Action",
     "Admission",
     "Answer",
     "Assessment",
     "Audio",
+    "AudioStream",
     "BackendCapabilities",
     "BackendEvent",
     "Box",
@@ -98,6 +109,7 @@ __all__ = [
     "Everything",
     "Fate",
     "Finding",
+    "FrameChunk",
     "GenerationJob",
     "GenerationRecord",
     "GenerationRequest",
@@ -108,6 +120,7 @@ __all__ = [
     "MarkLevel",
     "Marked",
     "Media",
+    "Medium",
     "Message",
     "Modality",
     "OneTenant",
@@ -131,6 +144,7 @@ __all__ = [
     "Verdict",
     "VerificationReport",
     "Video",
+    "VideoStream",
     "WatermarkReceipt",
     "read_parameters",
 ]

@@ -42,6 +42,7 @@ CLIPPED_BROKEN: Final = 0.25  # share of the samples; chosen by eye, not measure
 INFRASONIC: Final = 0.5  # share of a channel's power below 20 Hz: most of it is inaudible; chosen by eye, not measured
 # dB by which L - R exceeds L + R: the mono mix hides most of the sound; chosen by eye, not measured
 SIDE_DB: Final = 10.0
+_SILENT: Final = "the audio is silent"
 
 
 class AudioSignal:
@@ -106,7 +107,7 @@ def sound_findings(audio: Audio, stage: Stage, *, track: bool, classifier: str =
     centred = samples - samples.mean(axis=1, keepdims=True)
     if float(np.sqrt((centred.astype(np.float64) ** 2).mean(axis=1)).max()) < SILENT:
         if not track:
-            add("bad", 1.0 if ours else 0.2, "the audio is silent")
+            add("bad", 1.0 if ours else 0.2, _SILENT)
         return tuple(found)
     # 3. damage: offset, clipping
     offset = float(np.abs(samples.mean(axis=1)).max())
@@ -145,6 +146,11 @@ def sound_findings(audio: Audio, stage: Stage, *, track: bool, classifier: str =
     if excess > SIDE_DB:
         add("hid", 0.6, f"the channels cancel in mono ({excess:.0f} dB)")
     return tuple(found)
+
+
+def says_silent(finding: Finding) -> bool:
+    """Whether a finding says that there is nothing to hear: of a long sound that holds only for all of it."""
+    return finding.classifier == NAME and finding.detail == _SILENT
 
 
 def _joined(seconds: tuple[float, ...]) -> tuple[TimeRange, ...]:

@@ -1,13 +1,15 @@
 """``video_frames``: block lists and text in the frames of a clip, and what is said in its sound track.
 
-Every frame is compared with those already read; a frame is read as a picture when it begins, halves or ends a scene, at
-least once a second, when it stands out, and when a quarter of it has changed since the last one read.
+Every frame is compared with those already read. Which are read as pictures is said in ``signals.scenes``: whatever
+stands out, the ends of scenes, one a second, and some of those in between that show something new.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
+from math import ceil
 from typing import Final
 
 import numpy as np
@@ -17,30 +19,36 @@ from gensafe.core import plugins
 from gensafe.core.errors import ConfigError, SafetyUnavailable
 from gensafe.core.ports import Card, Classifier
 from gensafe.core.types import (
+    KEPT,
     Assessment,
+    Audio,
     Box,
     ClassifierId,
     Coverage,
     Finding,
+    FrameChunk,
     Image,
     Media,
     Modality,
     Stage,
     TimeRange,
     Video,
+    VideoStream,
 )
-from gensafe.media.shrink import resize, shrink
+from gensafe.media.shrink import resize
 from gensafe.safety.cards import category_coverage, read_card
 from gensafe.safety.classifiers import audio_text, image_hashlist, image_text
 from gensafe.safety.classifiers.video_signal import check_video
+from gensafe.safety.films import Heard, assess_film, joined
 from gensafe.safety.ocr.engine import weights_digest
-from gensafe.safety.signals.flash import HEIGHT, WIDTH
-from gensafe.safety.signals.scenes import frames_to_read
-from gensafe.safety.signals.subliminal import find_runs
+from gensafe.safety.signals.scenes import FrameChooser
 
 NAME: Final = "video_frames"
 VERSION: Final = "1"
-MAX_READ: Final = 240  # frames; bounds the time for one clip, which is refused above it. Chosen for speed, not measured
+# Frames read of one film, and so many more for each second of it; a film of which more stand out is refused. They bound
+# the time. Chosen for speed, not measured
+MAX_READ: Final = 240
+READ_PER_S: Final = 4.0
 MAX_SIDE: Final = 960  # pixels; what the symbol and nudity networks shrink a picture to as well
 FURTHER: Final = "image_likeness,audio_likeness,image_nudity"
 
@@ -85,49 +93,94 @@ class VideoFrames:
         """Examine one clip.
 
         Raises:
-            SafetyUnavailable: not a video; a text classifier failed; or more than MAX_READ frames would have to be
-            read.
+            SafetyUnavailable: not a video; a text classifier failed; or too many frames would have to be read.
         """
         if not isinstance(item, Video):
             raise SafetyUnavailable("video_frames reads video")
         check_video(item)
-        small = shrink(item.frames, HEIGHT, WIDTH)
-        inserted = find_runs(small, item.fps)
-        outliers = {i.start + k for i in inserted for k in range(i.length)}
-        chosen = frames_to_read(small, item.fps, outliers)
-        if len(chosen) > MAX_READ:
-            raise SafetyUnavailable(f"{len(chosen)} frames differ from one another; at most {MAX_READ} are read")
-        found: dict[tuple[str, str], Finding] = {}
-        for index in chosen:
-            pixels = _reduced(item.frames[index])
-            after = next((i for i in chosen if i > index), len(item.frames))
-            time = TimeRange(round(index / item.fps, 3), round(after / item.fps, 3))
-            for finding in self._look(pixels, stage, item.frames.shape[2] / pixels.shape[1]):
-                key = finding.category, finding.detail
-                known = found.get(key)
-                if known is None:
-                    found[key] = replace(finding, classifier=NAME, times=(time,))
-                else:
-                    score = max(known.score, finding.score)
-                    boxes = tuple(
-                        dict.fromkeys((*known.boxes, *finding.boxes))
-                    )  # what is painted over must be all of it
-                    found[key] = replace(known, score=score, boxes=boxes, times=(*known.times, time))
-        count = len(item.frames)
-        heard: list[Finding] = []
-        if item.audio is not None:
-            heard += self._speech.listen(item.audio, stage)
-            heard += self._asked(item.audio, stage)
-        spoken = (replace(f, classifier=NAME) for f in heard)
-        return Assessment((*found.values(), *spoken), (Coverage(NAME, "frames", count, count),))
+        return assess_film(self.examine, item, stage)
 
-    def _look(self, pixels: NDArray[np.uint8], stage: Stage, scale: float) -> list[Finding]:
-        """All that the picture tests find in one frame; boxes in pixels of the original."""
+    def examine(self, film: VideoStream, stage: Stage) -> FramesExam:
+        """Begin with a film of any length."""
+        return FramesExam(partial(self._look, stage=stage), partial(self._listen, stage=stage))
+
+    def _listen(self, sound: Audio, stage: Stage) -> list[Finding]:
+        heard = [*self._speech.listen(sound, stage), *self._asked(sound, stage)]
+        return [replace(f, classifier=NAME) for f in heard]
+
+    def _look(self, frame: NDArray[np.uint8], stage: Stage) -> list[Finding]:
+        """All that the picture tests find in one frame; boxes in its own pixels."""
+        pixels = _reduced(frame)
+        scale = frame.shape[1] / pixels.shape[1]
         found = [*self._hashlist.look_up(pixels, crops=False), *self._text.read(pixels, stage)]
         return _enlarged([*found, *self._asked(Image(pixels), stage)], scale)
 
     def _asked(self, part: Media, stage: Stage) -> list[Finding]:
         return [f for c in self._further if c.modality is part.modality for f in c.assess(part, stage).findings]
+
+
+class FramesExam:
+    """Reads the chosen frames of one film as they come, then listens to its sound track.
+
+    Args:
+        look: Findings in one frame, uint8 (H, W, 3).
+        listen: Findings in a window of sound.
+    """
+
+    def __init__(
+        self, look: Callable[[NDArray[np.uint8]], list[Finding]], listen: Callable[[Audio], list[Finding]]
+    ) -> None:
+        self._look, self._listen = look, listen
+        self._chooser = FrameChooser()
+        self._starts: dict[int, float] = {}  # of the frames that may still be chosen
+        self._read: list[float] = []  # when each frame that was read appears
+        self._found: dict[tuple[str, str], tuple[Finding, list[int]]] = {}  # with the reads it was found in
+        self._count, self._end = 0, 0.0
+        self._heard = Heard()
+
+    def take(self, chunk: FrameChunk) -> None:
+        """See ``FilmExam``.
+
+        Raises:
+            SafetyUnavailable: more frames stand out than MAX_READ and READ_PER_S allow.
+        """
+        self._starts |= {chunk.first + k: float(t) for k, t in enumerate(chunk.times[:-1])}
+        self._count, self._end = self._count + len(chunk), float(chunk.times[-1])
+        for index in self._chooser.take(chunk.small, chunk.times, last=chunk.last):
+            allowed = MAX_READ + READ_PER_S * self._end
+            if len(self._read) >= allowed:
+                raise SafetyUnavailable(f"more than {allowed:.0f} frames differ from one another; not all are read")
+            for finding in self._look(chunk.pixels(index)):
+                self._note(finding, len(self._read))
+            self._read.append(self._starts[index])
+        for index in [i for i in self._starts if i < chunk.first + len(chunk) - KEPT]:
+            del self._starts[index]
+
+    def _note(self, finding: Finding, read: int) -> None:
+        key = finding.category, finding.detail
+        known, reads = self._found.get(key, (finding, []))
+        boxes = tuple(dict.fromkeys((*known.boxes, *finding.boxes)))  # what is painted over must be all of it
+        reads += [read] if reads[-1:] != [read] else []
+        self._found[key] = replace(known, score=max(known.score, finding.score), boxes=boxes), reads
+
+    def hear(self, sound: Audio, start_s: float, fresh: int) -> None:
+        """See ``FilmExam``."""
+        self._heard.add(self._listen(sound), start_s, start_s + sound.samples.shape[1] / sound.rate)
+
+    def found(self) -> tuple[Finding, ...]:
+        """See ``FilmExam``."""
+        ends = [*self._read[1:], self._end]
+        out = []
+        for finding, reads in self._found.values():
+            times = joined([TimeRange(round(self._read[i], 3), round(max(ends[i], self._read[i]), 3)) for i in reads])
+            out.append(replace(finding, classifier=NAME, times=tuple(times)))
+        return (*out, *self._heard.findings())
+
+    def finish(self) -> Assessment:
+        """See ``FilmExam``."""
+        seconds = max(1, ceil(self._end))  # in each a frame was read, or one that looks like a frame already read
+        coverage = Coverage(NAME, "frames", self._count, self._count), Coverage(NAME, "seconds", seconds, seconds)
+        return Assessment(self.found(), coverage)
 
 
 def _enlarged(findings: Iterable[Finding], scale: float) -> list[Finding]:

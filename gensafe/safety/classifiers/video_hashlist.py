@@ -17,10 +17,23 @@ from numpy.typing import NDArray
 
 from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.ports import Card
-from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Media, Modality, Stage, Video
+from gensafe.core.types import (
+    Assessment,
+    Audio,
+    ClassifierId,
+    Coverage,
+    Finding,
+    FrameChunk,
+    Media,
+    Modality,
+    Stage,
+    Video,
+    VideoStream,
+)
 from gensafe.media.shrink import resize
 from gensafe.safety.cards import read_card
 from gensafe.safety.classifiers.video_signal import check_video
+from gensafe.safety.films import assess_film
 from gensafe.safety.signals.hashlist import ListEntry
 from gensafe.safety.signals.pdq_index import QUALITY_MIN, PdqIndex
 from gensafe.safety.signals.pdq_views import pdq
@@ -68,24 +81,57 @@ class VideoHashlist:
         if not isinstance(item, Video):
             raise SafetyUnavailable("video_hashlist reads video")
         check_video(item)
-        count = len(self._sizes)
-        return Assessment(self.look_up(item), (Coverage(NAME, "listed videos", count, count),))
+        return assess_film(self.examine, item, stage)
+
+    def examine(self, film: VideoStream, stage: Stage) -> HashlistExam:
+        """Begin with a film of any length."""
+        return HashlistExam(self._index, self._sizes)
 
     def look_up(self, item: Video) -> tuple[Finding, ...]:
         """One finding for each listed clip of which 80 % of the frames are in this one."""
+        return self.assess(item, Stage.STANDALONE).findings
+
+
+class HashlistExam:
+    """Looks up a frame of a film every STEP_S.
+
+    Args:
+        index: The listed frames.
+        sizes: How many frames each listed clip has.
+    """
+
+    def __init__(self, index: PdqIndex, sizes: Mapping[str, int]) -> None:
+        self._index, self._sizes = index, sizes
+        self._hits: dict[int, tuple[str, str]] = {}  # row of the list -> label and category
+
+    def take(self, chunk: FrameChunk) -> None:
+        """See ``FilmExam``."""
         if not self._sizes:
-            return ()
-        digests = frame_hashes(item, STEP_S, mirrored=True)
-        seen: Counter[str] = Counter()
-        category: dict[str, str] = {}
+            return
+        ticks = np.ceil(chunk.times / STEP_S - 1e-6)  # a frame is looked up if a tick falls into its time
+        digests: list[bytes] = []
+        for k in np.flatnonzero(np.diff(ticks) > 0):
+            digests += _hashes(chunk.pixels(chunk.first + int(k)), mirrored=True)
         for hit in self._index.search(digests) if digests else ():
-            seen[hit.entry.label] += 1
-            category[hit.entry.label] = hit.entry.category
+            self._hits[id(hit.entry)] = hit.entry.label, hit.entry.category
+
+    def hear(self, sound: Audio, start_s: float, fresh: int) -> None:
+        """Nothing: the lists are of pictures."""
+
+    def found(self) -> tuple[Finding, ...]:
+        """See ``FilmExam``."""
+        seen = Counter(label for label, _ in self._hits.values())
+        category = dict(self._hits.values())
         return tuple(
             Finding(category[label], 1.0, NAME, f"{number} of {self._sizes[label]} frames of {label}")
             for label, number in seen.items()
             if number >= LISTED_SHARE * self._sizes[label]
         )
+
+    def finish(self) -> Assessment:
+        """See ``FilmExam``."""
+        count = len(self._sizes)
+        return Assessment(self.found(), (Coverage(NAME, "listed videos", count, count),))
 
 
 def frame_hashes(item: Video, step_s: float = LISTED_STEP_S, *, mirrored: bool = False) -> list[bytes]:
@@ -99,12 +145,14 @@ def frame_hashes(item: Video, step_s: float = LISTED_STEP_S, *, mirrored: bool =
         raise SafetyUnavailable(f"{len(wanted)} frames would be compared; at most {MAX_FRAMES} are")
     found = []
     for index in wanted:
-        pixels = _reduced(item.frames[min(int(index), len(item.frames) - 1)])
-        for view in (pixels, pixels[:, ::-1]) if mirrored else (pixels,):
-            digest, quality = pdq(view)
-            if quality >= QUALITY_MIN:
-                found.append(digest)
+        found += _hashes(item.frames[min(int(index), len(item.frames) - 1)], mirrored=mirrored)
     return found
+
+
+def _hashes(frame: NDArray[np.uint8], *, mirrored: bool) -> list[bytes]:
+    pixels = _reduced(frame)
+    views = (pixels, pixels[:, ::-1]) if mirrored else (pixels,)
+    return [digest for digest, quality in map(pdq, views) if quality >= QUALITY_MIN]
 
 
 def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ extended failure) follows the logs of the open IRIS analyser, with which it agre
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -24,10 +25,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gensafe.core.types import GRID
 from gensafe.safety.signals.light import LINEAR, luminance
 
-WIDTH: Final = 96  # cells; step 1
-HEIGHT: Final = 54  # cells; step 1
+HEIGHT, WIDTH = GRID  # cells; step 1
 AREA_SHARE: Final = 0.25  # of a 10 degree field: WCAG 2.2 SC 2.3.1 and BT.1702-3; step 3
 LUMINANCE_STEP: Final = 0.10  # relative luminance, 0..1: WCAG 2.2, "general flash"; step 2
 DARK_BELOW: Final = 0.80  # relative luminance of the darker state: WCAG 2.2, "general flash"; step 2
@@ -75,47 +76,65 @@ class FlashReport:
 
 
 def flash_report(small: Iterable[NDArray[np.uint8]], fps: float) -> FlashReport:
-    """Run the test over a clip.
+    """Run the test over a clip of a constant rate.
 
     Args:
         small: Frames area-averaged to (HEIGHT, WIDTH, 3) uint8 sRGB.
         fps: Frames per second, above 0.
     """
-    meters: tuple[_Meter, _Meter] | None = None
-    remembered: NDArray[np.bool_] | None = None
-    bright: list[FlashFrame] = []
-    reds: list[FlashFrame] = []
-    for frame in small:
+    test = FlashTest()
+    pairs = [test.take(frame, index / fps, (index + 1) / fps) for index, frame in enumerate(small)]
+    return FlashReport(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
+
+
+class FlashTest:
+    """The test frame by frame, at any times: windows of one and five seconds are windows of time."""
+
+    def __init__(self) -> None:
+        self._meters: tuple[_Meter, _Meter] | None = None
+        self._remembered: NDArray[np.bool_] | None = None
+
+    def take(self, frame: NDArray[np.uint8], start_s: float, end_s: float) -> tuple[FlashFrame, FlashFrame]:
+        """Judge the next frame, shown from ``start_s`` to ``end_s``.
+
+        Args:
+            frame: (HEIGHT, WIDTH, 3) uint8 sRGB.
+            start_s: Ascending from call to call.
+            end_s: When the next frame replaces it.
+
+        Returns:
+            (luminance, red).
+        """
         linear = LINEAR[frame]
         total = linear.sum(axis=-1) + 1e-6
         saturated = linear[..., 0] / total >= RED_SATURATION
         light = luminance(linear)
         red = np.maximum(0.0, (linear[..., 0] - linear[..., 1] - linear[..., 2]) * 320).astype(np.float32)
-        if meters is None or remembered is None:
-            meters = (_Meter(light, LUMINANCE_STEP, fps), _Meter(red, RED_STEP, fps))
-            remembered = saturated
-        bright.append(meters[0].step(light, dark_below=DARK_BELOW)[0])
-        entry, changed = meters[1].step(red, allowed=saturated | remembered)
-        remembered = saturated | (remembered & ~changed)
-        reds.append(entry)
-    return FlashReport(tuple(bright), tuple(reds))
+        if self._meters is None or self._remembered is None:
+            self._meters = (_Meter(light, LUMINANCE_STEP), _Meter(red, RED_STEP))
+            self._remembered = saturated
+        span = (start_s, end_s)
+        bright = self._meters[0].step(light, span, dark_below=DARK_BELOW)[0]
+        entry, changed = self._meters[1].step(red, span, allowed=saturated | self._remembered)
+        self._remembered = saturated | (self._remembered & ~changed)
+        return bright, entry
 
 
 class _Meter:
     """Counts opposing transitions per cell with hysteresis, and what they come to over one and five seconds."""
 
-    def __init__(self, first: NDArray[np.float32], step: float, fps: float) -> None:
+    def __init__(self, first: NDArray[np.float32], step: float) -> None:
         self._low, self._high = first.copy(), first.copy()
         self._direction = np.zeros(first.shape, np.int8)
         self._step = step
-        self._second = max(1, round(fps))
         self._counts = np.zeros(first.shape, np.int16)
-        self._recent: list[NDArray[np.bool_]] = []
-        self._extended: list[bool] = []
+        self._recent: deque[tuple[float, NDArray[np.bool_]]] = deque()
+        self._extended: deque[tuple[float, float]] = deque()  # (start, seconds) of frames with 4 to 6 transitions
 
     def step(
         self,
         value: NDArray[np.float32],
+        span: tuple[float, float],
         *,
         dark_below: float | None = None,
         allowed: NDArray[np.bool_] | None = None,
@@ -133,18 +152,24 @@ class _Meter:
         self._low = np.where(changed, value, np.minimum(self._low, value))
         self._high = np.where(changed, value, np.maximum(self._high, value))
         self._direction = np.where(up, 1, np.where(down, -1, self._direction)).astype(np.int8)
-        self._recent.append(changed)
+        # half a frame of tolerance, so that at a constant rate a window is a whole number of frames, as IRIS has it
+        now, shown = span[0], span[1] - span[0]
+        slack = min(shown, 1.0) / 2
+        self._recent.append((now, changed))
         self._counts += changed
-        if len(self._recent) > self._second:
-            self._counts -= self._recent.pop(0)
+        while now - self._recent[0][0] > 1.0 - slack:
+            self._counts -= self._recent.popleft()[1]
         transitions = worst_field(self._counts)
-        self._extended.append(EXTENDED_FROM <= transitions <= FAIL_ABOVE)
-        del self._extended[: -EXTENDED_WINDOW_S * self._second]
-        extended = sum(self._extended)
+        while self._extended and now - self._extended[0][0] > EXTENDED_WINDOW_S - slack:
+            self._extended.popleft()
+        inside = EXTENDED_FROM <= transitions <= FAIL_ABOVE
+        if inside:
+            self._extended.append((now, shown))
+        extended = len(self._extended)
         if transitions > FAIL_ABOVE:
             result = FlashResult.FAIL
-        elif self._extended[-1]:
-            long = extended >= EXTENDED_S * self._second
+        elif inside:
+            long = sum(seconds for _, seconds in self._extended) >= EXTENDED_S - slack
             result = FlashResult.EXTENDED_FAIL if long else FlashResult.WARNING
         else:
             result = FlashResult.PASS

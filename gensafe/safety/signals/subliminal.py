@@ -10,6 +10,8 @@ test sees whole-frame or large insertions; a small logo in a corner for one fram
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,16 +35,23 @@ SAME_RESIDUAL: Final = 0.12  # largest local difference (99.5 % of cells) to the
 FAINT: Final = 0.03  # as much is left of the scene in a frame that a flash has whited out; no word can be read in it
 MIN_VARIANCE: Final = 1e-3  # of the three colours together: below, there is no scene to recognise
 MAX_DIP: Final = 0.05  # by which a tone curve may fall: coding noise in levels that few cells have
+# frames whose median step is the usual one: 20 s at 30 a second, several shots. Chosen by eye, not measured
+HISTORY: Final = 600
+_BLOCK: Final = 64  # frames taken at once from an array: as many as a chunk of a film has (gensafe.media.film_worker)
 _BINS: Final = 32  # levels of a tone curve: enough for its shape, with many cells in each. Chosen by eye, not measured
 
 
 @dataclass(frozen=True, slots=True)
 class Insertion:
-    """``length`` frames from ``start`` on stand out by ``contrast`` times the difference of their surroundings."""
+    """``length`` frames from ``start`` on stand out by ``contrast`` times the difference of their surroundings.
+
+    ``carries`` says whether they show anything that their surroundings do not.
+    """
 
     start: int
     length: int
     contrast: float
+    carries: bool
 
 
 def find_insertions(small: NDArray[np.uint8], fps: float) -> list[Insertion]:
@@ -52,45 +61,93 @@ def find_insertions(small: NDArray[np.uint8], fps: float) -> list[Insertion]:
         small: As for ``find_runs``.
         fps: Frames per second.
     """
-    return [run for run in find_runs(small, fps) if _carries(small, run)]
+    return [run for run in find_runs(small, fps) if run.carries]
 
 
 def find_runs(small: NDArray[np.uint8], fps: float) -> list[Insertion]:
-    """Find runs that stand out, whatever they show.
+    """Find runs that stand out in a clip of a constant rate, whatever they show.
 
     Args:
         small: Frames area-averaged to a small grid, uint8 (n, h, w, 3).
         fps: Frames per second; a run is reported only if it lasts at most 0.13 s.
     """
-    count = len(small)
-    longest = min(MAX_RUN, int(MAX_S * fps))
-    if count < 3 or longest < 1:
-        return []
-    perceived = np.sqrt(LINEAR[small]).reshape(count, -1)
-    steps = np.abs(np.diff(perceived, axis=0)).mean(axis=1)
-    floor = TIMES_MEDIAN * (float(np.median(steps)) + 1e-3)
-    found: list[Insertion] = []
-    at = 1
-    while at < count - 1:
-        length = 1
-        for run in range(1, min(longest, count - 1 - at) + 1):
-            inner = float(min(steps[at - 1], steps[at + run - 1]))
-            if inner <= max(MIN_CHANGE, floor):
-                continue
-            outer = float(np.abs(perceived[at - 1] - perceived[at + run]).mean())
-            steady = all(float(steps[j]) < inner for j in range(at, at + run - 1))
-            if inner > TIMES_OUTER * outer and steady:
-                found.append(Insertion(at, run, inner / (outer + 1e-3)))
-                length = run
-                break
-        at += length
+    finder, count, found = RunFinder(), len(small), list[Insertion]()
+    times = np.arange(count + 1) / fps
+    for at in range(0, count, _BLOCK):
+        stop = min(at + _BLOCK, count)
+        found += finder.take(small[at:stop], times[at : stop + 1], last=stop == count)
     return found
 
 
-def _carries(small: NDArray[np.uint8], run: Insertion) -> bool:
+class RunFinder:
+    """The test chunk by chunk. A run is reported at most MAX_RUN frames after its first frame was given in."""
+
+    def __init__(self) -> None:
+        self._small: list[NDArray[np.uint8]] = []  # from the frame before the next one to examine
+        self._perceived: list[NDArray[np.float32]] = []
+        self._steps: list[float] = []  # between each of these and the next
+        self._times: list[float] = []  # of these, and the end of the last
+        self._first = 0  # index of the first of these
+        self._at = 1  # index of the next frame to examine
+        self._usual: deque[float] = deque(maxlen=HISTORY)
+
+    @property
+    def decided(self) -> int:
+        """Frames before this index are decided."""
+        return self._at
+
+    def take(self, small: NDArray[np.uint8], times: NDArray[np.float64], *, last: bool) -> list[Insertion]:
+        """Examine the next frames.
+
+        Args:
+            small: uint8 (n, h, w, 3), n >= 0.
+            times: (n + 1,) seconds: when each appears and when the last one ends.
+            last: No more frames come.
+        """
+        for frame in small:
+            seen = np.sqrt(LINEAR[frame]).reshape(-1)
+            if self._perceived:
+                self._steps.append(float(np.abs(seen - self._perceived[-1]).mean()))
+                self._usual.append(self._steps[-1])
+            self._small.append(frame)
+            self._perceived.append(seen)
+        self._times[-1:] = times.tolist()
+        floor = TIMES_MEDIAN * (float(np.median(self._usual)) + 1e-3) if self._usual else 0.0
+        stop = self._first + len(self._small) - 1  # the last frame has no right neighbour
+        found = []
+        while self._at < stop and (last or self._at + MAX_RUN <= stop):
+            run = self._run(self._at - self._first, min(MAX_RUN, stop - self._at), max(MIN_CHANGE, floor))
+            found += [run] if run else []
+            self._at += run.length if run else 1
+        if last:
+            self._at = stop + 1
+        self._forget(self._at - 1 - self._first)
+        return found
+
+    def _run(self, at: int, longest: int, floor: float) -> Insertion | None:
+        """A run from the ``at``-th of the frames that are kept."""
+        steps = self._steps
+        for length in range(1, longest + 1):
+            inner = min(steps[at - 1], steps[at + length - 1])
+            if inner <= floor or self._times[at + length] - self._times[at] > MAX_S + 1e-6:
+                continue
+            outer = float(np.abs(self._perceived[at - 1] - self._perceived[at + length]).mean())
+            steady = all(steps[j] < inner for j in range(at, at + length - 1))
+            if inner > TIMES_OUTER * outer and steady:
+                around = (self._small[at - 1], self._small[at + length])
+                carries = _carries(self._small[at : at + length], around)
+                return Insertion(self._first + at, length, inner / (outer + 1e-3), carries)
+        return None
+
+    def _forget(self, count: int) -> None:
+        count = max(0, min(count, len(self._small)))
+        for kept in (self._small, self._perceived, self._steps, self._times):
+            del kept[:count]
+        self._first += count
+
+
+def _carries(frames: Sequence[NDArray[np.uint8]], around: Sequence[NDArray[np.uint8]]) -> bool:
     """Whether any frame of a run shows something that its surroundings do not."""
-    around = (small[run.start - 1], small[run.start + run.length])
-    frames = small[run.start : run.start + run.length]
     return not all(_is_plain(f) or any(_is_relit(f, scene) for scene in around) for f in frames)
 
 

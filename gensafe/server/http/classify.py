@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from gensafe.core.errors import InvalidRequest, MediaError, Unauthenticated
 from gensafe.core.types import Stage, Text, Verdict
-from gensafe.media import encode, read_parts_untrusted
+from gensafe.media import encode, open_parts, overview
 from gensafe.media.verdict_picture import draw_verdict
 from gensafe.safety import SafetyRunner, judge_parts, verdict_dict
 from gensafe.server.api_keys import ApiKeys
@@ -152,9 +152,9 @@ def _judge(runner: SafetyRunner, data: bytes) -> tuple[Verdict, bytes]:
     Raises:
         MediaError: it cannot be read within the limits.
     """
-    parts = read_parts_untrusted(data)  # in a worker process
+    parts = open_parts(data)  # in a worker process
     verdict = judge_parts(runner, parts, Stage.STANDALONE)
     main = parts[0].media
     if main is None or isinstance(main, Text):
         return verdict, b""
-    return verdict, encode(draw_verdict(main, verdict), "image/png")
+    return verdict, encode(draw_verdict(overview(main), verdict), "image/png")

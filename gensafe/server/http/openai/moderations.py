@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from gensafe.core.errors import InvalidRequest
 from gensafe.core.hazards import CATEGORIES
 from gensafe.core.types import Action, InputMedia, Modality, Stage, Text, Verdict
-from gensafe.media import read_parts_untrusted
+from gensafe.media import open_parts
 from gensafe.safety import judge_parts
 from gensafe.server.http.openai.fields import Fields
 from gensafe.server.http.openai.front import Call
@@ -52,7 +52,7 @@ async def create_moderation(call: Call) -> Response:
         return [
             runner.judge(Text(part), Stage.STANDALONE)
             if isinstance(part, str)
-            else judge_parts(runner, read_parts_untrusted(part.data, part.media_type), Stage.STANDALONE)
+            else judge_parts(runner, open_parts(part.data, part.media_type), Stage.STANDALONE)
             for part in parts
         ]
 
