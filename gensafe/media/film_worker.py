@@ -33,6 +33,8 @@ CHUNK_BYTES: Final = 48 << 20  # of decoded frames kept for one chunk: 15 frames
 CHUNK_FRAMES: Final = 64  # at most, so that a film of small frames answers often; a round number
 CHUNK_S: Final = 5.0  # seconds of sound in a chunk: 2 MB of stereo at 48 kHz. Chosen for memory
 _MOVIE_BOX: Final = 64 << 20  # bytes of a movie box that are searched; a larger one is taken to have an edit list
+_RED: Final = 2.0  # red over green and blue together; at the threshold it is 4 of linear light
+_RED_CELLS: Final = 0.01  # share of the cells; a flash needs a quarter of a ninth of the picture
 _SAME_IN_444: Final = {"yuv420p": "yuv444p", "yuvj420p": "yuvj444p"}
 
 
@@ -197,7 +199,11 @@ class _Clock:
 
 
 def look(frame: Any) -> NDArray[np.uint8]:  # noqa: ANN401
-    """uint8 (*GRID, 3) sRGB: a frame area-averaged, in its own planes where it has the usual ones (half the price)."""
+    """uint8 (*GRID, 3) sRGB: a frame area-averaged.
+
+    In its own planes where it has the usual ones: half the price, and the same but for rounding. The test for red
+    flashes has a sharp threshold, so a frame with saturated red in it is averaged in RGB.
+    """
     turns = quarter_turns(frame)
     height, width = GRID if turns % 2 == 0 else GRID[::-1]
     name = _SAME_IN_444.get(frame.format.name)
@@ -212,7 +218,16 @@ def look(frame: Any) -> NDArray[np.uint8]:  # noqa: ANN401
         target.update(padded.tobytes())
     small.colorspace, small.color_range = frame.colorspace, frame.color_range
     pixels = np.asarray(small.to_ndarray(format="rgb24"), np.uint8)
+    if _is_red(pixels):
+        return np.asarray(shrink(rgb(frame)[None], *GRID)[0])
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+def _is_red(small: NDArray[np.uint8]) -> bool:
+    """Whether a hundredth of the cells is red enough to be near the threshold of a red flash (80 % of linear light)."""
+    light = small.astype(np.int32) ** 2  # about linear light
+    red = light[..., 0] > _RED * (light[..., 1] + light[..., 2])
+    return bool(red.mean() > _RED_CELLS)
 
 
 def sound(line: Line, kind: str, index: int, lead: float, limits: Limits) -> None:

@@ -68,7 +68,7 @@ ROWS = [
     verify("10", "noeos_opus.ogg", NOTHING),
     classify("10", "noeos_opus.ogg"),
     *(verify("11", n, NOTHING) for n in ("tts_stream_7f.wav", "tts_stream_80.wav")),
-    classify("12", "vfr_tiny.mp4", never="max_frames"),
+    classify("12", "vfr_tiny.mp4"),
     classify("13", "black_on_transparent.png", HELD, "block"),
     classify("13", "white_on_transparent.png", HELD, "block"),
     classify("13", "white_on_transparent.webp", HELD, "block"),

@@ -44,7 +44,7 @@ from gensafe.safety.ocr.engine import weights_digest
 from gensafe.safety.signals.scenes import FrameChooser
 
 NAME: Final = "video_frames"
-VERSION: Final = "1"
+VERSION: Final = "2"
 # Frames read of one film, and so many more for each second of it; a film of which more stand out is refused. They bound
 # the time. Chosen for speed, not measured
 MAX_READ: Final = 240

@@ -172,7 +172,7 @@ def test_a_long_sound_is_judged_by_the_minute():
     runner = SafetyRunner.from_policy(SIGNALS)
     assert runner.judge(Audio(sound * 0, rate), Stage.OUTPUT).categories == ("bad",)
     sound[0, 150 * rate : 152 * rate] = np.sign(np.sin(np.arange(2 * rate) * 0.6))
-    found = assess_sound(check, ArrayAudio(Audio(sound, rate)), Stage.OUTPUT)
+    found = assess_sound(audio_signal.create({}), ArrayAudio(Audio(sound, rate)), Stage.OUTPUT)
     loud = [f for f in found.findings if f.category == "phy"]
     assert loud
     assert all(t.start_s >= 100 for f in loud for t in f.times)

@@ -1,0 +1,1 @@
+"""What long films and sounds cost to examine."""
