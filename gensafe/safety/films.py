@@ -49,9 +49,9 @@ def windows(sound: AudioStream) -> Iterator[tuple[Audio, float, int]]:
             fresh += chunk.samples.shape[1]
             while sum(c.samples.shape[1] for c in kept) > size + overlap:
                 whole = np.concatenate([c.samples for c in kept], axis=1)
-                first = min(fresh, size) - max(0, fresh - (whole.shape[1] - size))
-                yield Audio(whole[:, :size], chunk.rate), start / chunk.rate, max(0, first)
-                fresh -= max(0, first)
+                length = whole.shape[1]
+                yield Audio(whole[:, :size], chunk.rate), start / chunk.rate, size - (length - fresh)
+                fresh = length - size
                 kept = [Audio(whole[:, size - overlap :], chunk.rate)]
                 start += size - overlap
     if kept:

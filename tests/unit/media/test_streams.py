@@ -105,9 +105,10 @@ def test_a_film_that_is_left_early_frees_its_worker():
 
 
 def test_damage_is_named_where_it_is_reached():
-    data = bytearray(DATA)
-    place = len(data) * 2 // 3
-    data[place : place + 4000] = bytes(4000)
+    noise = np.random.default_rng(0).integers(0, 256, (100, 48, 64, 3), dtype=np.uint8)
+    data = bytearray(encode(Video(noise, 25.0), "video/mp4; codecs=avc1"))
+    place = len(data) * 9 // 10
+    data[place : place + 4000] = b"\xff" * 4000
     chunks = opened(bytes(data)).chunks()
     assert next(chunks).first == 0
     with pytest.raises(UnreadableMedia):
@@ -170,17 +171,16 @@ def test_other_parts_and_other_kinds(tmp_path):
     out = io.BytesIO()
     with av.open(io.BytesIO(DATA)) as source, av.open(out, "w", format="matroska") as container:
         first = container.add_stream_from_template(source.streams[0])
+        sounds = [container.add_stream("flac", rate=8000, layout="mono") for _ in range(2)]
         for packet in source.demux(source.streams[0]):
             if packet.dts is not None:
                 packet.stream = first
                 container.mux(packet)
-        sound = container.add_stream("flac", rate=8000, layout="mono")
-        second = container.add_stream("flac", rate=8000, layout="mono")
-        for track in (sound, second):
+        for track in sounds:
             frame = av.AudioFrame.from_ndarray(np.zeros((1, 4000), np.int16), format="s16", layout="mono")
             frame.sample_rate, frame.pts = 8000, 0
-            container.mux(track.encode(frame))
-            container.mux(track.encode(None))
+            for part in (*av.AudioResampler("s16", "mono", 8000, frame_size=1024).resample(frame), None):
+                container.mux(track.encode(part))
     path = tmp_path / "film.mkv"
     path.write_bytes(out.getvalue())
     main, other = open_file(path)
