@@ -36,7 +36,7 @@ from gensafe.media.video import constant_rate
 # of a sound or of a file that holds no film: up to so many seconds and bytes it is decoded as a whole, which gives the
 # same answers as ever. Two minutes of stereo at 48 kHz are 46 MB of samples; chosen for memory
 SHORT_S: Final = 120.0
-SHORT_BYTES: Final = 64 << 20
+SHORT_BYTES: Final = 64 << 20  # of a file, as said above
 WHOLE_BYTES: Final = 512 << 20  # of decoded frames that a classifier without chunks may be given. Chosen for memory
 _ARRAY_FRAMES: Final = 64  # of an array in one chunk, as from a file (gensafe.media.film_worker)
 # one answer of the worker: a chunk, or a frame of at most 50 megapixels

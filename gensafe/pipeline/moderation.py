@@ -20,7 +20,7 @@ from gensafe.audit import entries
 from gensafe.audit.receipt import make_receipt, subject_of
 from gensafe.core.errors import InvalidRequest, MediaError
 from gensafe.core.types import ACTION_ORDER, Action, Decision, InputMedia, Modality, Stage, Text, Verdict
-from gensafe.media import read_parts_untrusted
+from gensafe.media import open_parts
 from gensafe.pipeline.chain import Chain
 from gensafe.safety import SafetyRunner, judge_parts
 from gensafe.safety.text import redact
@@ -132,7 +132,7 @@ def _of_texts(runner: SafetyRunner, texts: tuple[str, ...], stage: Stage) -> tup
 def _of_file(runner: SafetyRunner, part: InputMedia, stage: Stage) -> Verdict:
     """The verdict over a file; one that nobody can read, or that policy would have to paint over, is stopped."""
     try:
-        verdict = judge_parts(runner, read_parts_untrusted(part.data, part.media_type or None), stage)
+        verdict = judge_parts(runner, open_parts(part.data, part.media_type or None), stage)
     except MediaError as error:
         return _stopped(runner, part.media_type, stage, f"not examined: {error.reason}")
     if verdict.action is Action.REDACT and not verdict.monitor_only:

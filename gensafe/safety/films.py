@@ -34,7 +34,7 @@ from gensafe.media.streams import ArrayVideo, whole_video
 # A sound is judged by the minute: 46 MB of stereo at 48 kHz as the loudness test works on it. The overlap keeps a bang
 # or a word at a border whole in one of two windows. Chosen for memory
 WINDOW_S: Final = 60.0
-OVERLAP_S: Final = 2.0
+OVERLAP_S: Final = 2.0  # seconds, as said above
 _NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
 

@@ -48,7 +48,7 @@ VERSION: Final = "2"
 # Frames read of one film, and so many more for each second of it; a film of which more stand out is refused. They bound
 # the time. Chosen for speed, not measured
 MAX_READ: Final = 240
-READ_PER_S: Final = 4.0
+READ_PER_S: Final = 4.0  # as said above
 MAX_SIDE: Final = 960  # pixels; what the symbol and nudity networks shrink a picture to as well
 FURTHER: Final = "image_likeness,audio_likeness,image_nudity"
 

@@ -21,7 +21,7 @@ REMEMBERED: Final = 64  # frames already read that a new one is compared with; b
 # Reads beyond one a second, for frames of which a quarter has changed: so many at once, and so many a second after
 # that. They bound the time for a film that never rests. Chosen for speed, not measured
 EXTRA: Final = 4.0
-EXTRA_PER_S: Final = 0.05
+EXTRA_PER_S: Final = 0.05  # as said above
 
 
 def scene_starts(small: NDArray[np.uint8]) -> list[int]:
