@@ -18,7 +18,7 @@ from gensafe.core.errors import MediaError, UnreadableMedia
 from gensafe.core.types import GRID, KEPT, Audio, Modality
 from gensafe.media.audio import AudioCollector, check_audio_stream, check_whole
 from gensafe.media.leading import after_tags
-from gensafe.media.limits import Limits
+from gensafe.media.limits import LIMITS, Limits
 from gensafe.media.parts import EDITED_OUT, MAX_PARTS, Opened, further_tracks, leaves_out, opener, read_track, too_many
 from gensafe.media.sandbox_worker import Line
 from gensafe.media.shrink import shrink
@@ -295,8 +295,9 @@ def _kind(line: Line, media_type: str | None) -> str:
     whole = head if line.length <= len(head) else view
     try:
         actual = sniff(whole)
-    except AttributeError:  # text and other kinds are told from all their bytes, which a view does not give
-        actual = sniff(head)
+    except AttributeError:  # a text is told from all its bytes, which a view does not give
+        LIMITS.check("max_bytes", line.length)
+        actual = sniff(line.read_at(0, line.length))
     if media_type is not None:
         claimed = canonical_type(media_type)
         modality_of(claimed)

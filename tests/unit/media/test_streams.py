@@ -187,7 +187,8 @@ def test_other_parts_and_other_kinds(tmp_path):
     assert main.media.sound is not None
     assert isinstance(other.media, AudioStream)
     assert other.name.startswith("audio track 3")
-    assert open_parts(b"a text")[0].media == Text("a text")
+    for text in ("a text", "\N{HIRAGANA LETTER A}" * 400_000):
+        assert open_parts(text.encode())[0].media == Text(text)
     assert isinstance(open_parts(encode(Image(FRAMES[0]), "image/png"))[0].media, Image)
     for bad in (tmp_path, tmp_path / "none"):
         with pytest.raises(UnreadableMedia):
