@@ -28,10 +28,8 @@ from gensafe.core.types import (
 from gensafe.media.limits import LIMITS, LONG_LIMITS, Limits
 from gensafe.media.parts import Part, read_parts_untrusted
 from gensafe.media.sandbox import WorkerLimits, film_pool
-from gensafe.media.shrink import resize, shrink
 from gensafe.media.sniff import modality_of
 from gensafe.media.spool import BytesSource, FileSource, Source
-from gensafe.media.video import constant_rate
 
 # of a sound or of a file that holds no film: up to so many seconds and bytes it is decoded as a whole, which gives the
 # same answers as ever. Two minutes of stereo at 48 kHz are 46 MB of samples; chosen for memory
@@ -225,6 +223,8 @@ class ArrayVideo(VideoStream):
 
     def chunks(self) -> Iterator[FrameChunk]:
         """See ``VideoStream``."""
+        from gensafe.media.shrink import shrink
+
         frames, fps = self.whole.frames, self.whole.fps
         for first in range(0, len(frames), _ARRAY_FRAMES):
             part = frames[first : first + _ARRAY_FRAMES]
@@ -252,6 +252,8 @@ def whole_video(film: VideoStream, limit: int = WHOLE_BYTES) -> Video:
     Raises:
         MediaLimitExceeded: it takes more than ``limit`` bytes.
     """
+    from gensafe.media.video import constant_rate
+
     if isinstance(film, ArrayVideo):
         return film.whole
     frames: list[NDArray[np.uint8]] = []
@@ -296,6 +298,8 @@ def overview(medium: Medium) -> Media:
 
 
 def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    from gensafe.media.shrink import resize
+
     scale = _SHOWN_SIDE / max(pixels.shape[:2])
     return resize(pixels, *(max(1, round(side * scale)) for side in pixels.shape[:2])) if scale < 1 else pixels
 

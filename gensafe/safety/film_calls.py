@@ -32,8 +32,7 @@ from gensafe.core.types import (
     VideoStream,
 )
 from gensafe.media.streams import ArrayAudio, ArrayVideo, whole_video
-from gensafe.safety.classifiers.audio_signal import says_silent
-from gensafe.safety.films import OVERLAP_S, WINDOW_S, WholeFilm, assess_sound, examine
+from gensafe.safety.films import OVERLAP_S, WINDOW_S, WholeFilm, assess_sound, examine, says_silent
 
 # Seconds of time for a second of film, counting 30 frames as one at least: a core does it in about one (see
 # benchmarks.long_media), a busy one in a few

@@ -35,6 +35,7 @@ from gensafe.media.streams import ArrayVideo, whole_video
 # or a word at a border whole in one of two windows. Chosen for memory
 WINDOW_S: Final = 60.0
 OVERLAP_S: Final = 2.0  # seconds, as said above
+SILENT_SOUND: Final = "the audio is silent"  # a finding's detail that holds only of a whole sound
 _NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
 
@@ -56,6 +57,11 @@ def windows(sound: AudioStream) -> Iterator[tuple[Audio, float, int]]:
                 start += size - overlap
     if kept:
         yield Audio(np.concatenate([c.samples for c in kept], axis=1), kept[0].rate), start / kept[0].rate, fresh
+
+
+def says_silent(finding: Finding) -> bool:
+    """Whether a finding says that there is nothing to hear: of a long sound that holds only for all of it."""
+    return finding.detail == SILENT_SOUND
 
 
 class Heard:

@@ -22,6 +22,7 @@ from gensafe.core.types import (
     TimeRange,
 )
 from gensafe.safety.cards import read_card
+from gensafe.safety.films import SILENT_SOUND
 from gensafe.safety.signals.clipping import clipped_share
 from gensafe.safety.signals.loudness import channel_weights, measure_loudness
 from gensafe.safety.signals.spectrum import find_ultrasound, infrasonic_share, side_excess_db
@@ -42,7 +43,6 @@ CLIPPED_BROKEN: Final = 0.25  # share of the samples; chosen by eye, not measure
 INFRASONIC: Final = 0.5  # share of a channel's power below 20 Hz: most of it is inaudible; chosen by eye, not measured
 # dB by which L - R exceeds L + R: the mono mix hides most of the sound; chosen by eye, not measured
 SIDE_DB: Final = 10.0
-_SILENT: Final = "the audio is silent"
 
 
 class AudioSignal:
@@ -107,7 +107,7 @@ def sound_findings(audio: Audio, stage: Stage, *, track: bool, classifier: str =
     centred = samples - samples.mean(axis=1, keepdims=True)
     if float(np.sqrt((centred.astype(np.float64) ** 2).mean(axis=1)).max()) < SILENT:
         if not track:
-            add("bad", 1.0 if ours else 0.2, _SILENT)
+            add("bad", 1.0 if ours else 0.2, SILENT_SOUND)
         return tuple(found)
     # 3. damage: offset, clipping
     offset = float(np.abs(samples.mean(axis=1)).max())
@@ -146,11 +146,6 @@ def sound_findings(audio: Audio, stage: Stage, *, track: bool, classifier: str =
     if excess > SIDE_DB:
         add("hid", 0.6, f"the channels cancel in mono ({excess:.0f} dB)")
     return tuple(found)
-
-
-def says_silent(finding: Finding) -> bool:
-    """Whether a finding says that there is nothing to hear: of a long sound that holds only for all of it."""
-    return finding.classifier == NAME and finding.detail == _SILENT
 
 
 def _joined(seconds: tuple[float, ...]) -> tuple[TimeRange, ...]:
