@@ -59,6 +59,12 @@ def test_an_engine_that_does_not_mark_is_not_believed(engine, folder):
         assert said.startswith("not marked by sampling: the engine's mark vllm-gumbel-w4 was not found, p = ")
 
 
+def test_what_it_can_do_names_the_mark(engine, folder):
+    given = {"engine_mark": "vllm-gumbel", "mark_key_file": str(folder / "theirs"), "tokenizer": str(folder)}
+    assert "vllm-gumbel-w4" in openai_http.create(options(engine, **given)).capabilities().description
+    assert "not marked" in openai_http.create(options(engine)).capabilities().description
+
+
 def test_ours_in_the_engine(engine, folder):
     mark, rng, ids = plugins.load("gensafe.watermarks", "text").sampler(OURS), np.random.default_rng(2), []
     for _ in range(200):

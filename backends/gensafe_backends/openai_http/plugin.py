@@ -61,9 +61,13 @@ class OpenAiHttpBackend:
             inputs=frozenset(inputs),
             sampling_marks=False,
             streaming_text=True,
-            description=f"remote engine {options.model!r}; weights not pinned, text not marked by sampling",
+            description=f"remote engine {options.model!r}; weights not pinned, {self._marked()}",
             parameters=self._parameters(),
         )
+
+    def _marked(self) -> str:
+        mark = self._options.mark
+        return f"text tested for the engine's mark {mark.scheme.scheme}" if mark else "text not marked by sampling"
 
     def _parameters(self) -> frozenset[str]:
         options, dialect = self._options, self._options.dialect
