@@ -10,7 +10,7 @@ from gensafe.core.ports import Card
 from gensafe.core.types import Action, Assessment, Audio, ClassifierId, Coverage, Finding, Modality, Stage, Video
 from gensafe.media.streams import ArrayAudio, ArrayVideo, open_file
 from gensafe.safety.classifiers import audio_signal, video_signal
-from gensafe.safety.films import OVERLAP_S, WINDOW_S, Heard, assess_sound, windows
+from gensafe.safety.films import OVERLAP_S, WINDOW_S, Heard, assess_sound, says_silent, windows
 from gensafe.safety.policy import load_policy, parse_policy
 from gensafe.safety.runner import SafetyRunner
 from gensafe.safety.signals.flash import FlashResult, FlashTest
@@ -166,9 +166,7 @@ def test_a_long_sound_is_judged_by_the_minute():
     rate = 8000
     sound = np.zeros((1, 200 * rate), np.float32)
     sound[0, : 30 * rate] = 0.1 * np.sin(np.arange(30 * rate) / 5)
-    quiet_end = assess_sound(
-        audio_signal.create({}), ArrayAudio(Audio(sound, rate)), Stage.OUTPUT, audio_signal.says_silent
-    )
+    quiet_end = assess_sound(audio_signal.create({}), ArrayAudio(Audio(sound, rate)), Stage.OUTPUT, says_silent)
     assert not [f for f in quiet_end.findings if f.score >= 0.5]
     assert Coverage("audio_signal", "samples", sound.size, sound.size) in quiet_end.coverage
     runner = SafetyRunner.from_policy(SIGNALS)
