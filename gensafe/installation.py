@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gensafe.audit import AuditLog, LogReader
+from gensafe.audit.signatures import FILE as SIGNATURES
 from gensafe.core.config import Config
 from gensafe.core.errors import GensafeError, LogUnavailable
 from gensafe.core.ports import Clock, TextTokenizer
@@ -60,6 +61,11 @@ class Installation:
     def registry_dir(self) -> Path:
         """Folder of the registry."""
         return self.data_dir / "registry"
+
+    @property
+    def signature_journal(self) -> Path:
+        """Claim signatures that no log entry names yet."""
+        return self.data_dir / SIGNATURES
 
     @property
     def has_keys(self) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 from gensafe.audit.entry_parts import Entry as Entry  # part of this module's interface
-from gensafe.audit.entry_parts import generation, given, source, verdict, watermark
+from gensafe.audit.entry_parts import generation, given, manifest, source, verdict, watermark
 from gensafe.core.ids import record_id_text
 from gensafe.core.types import (
     Action,
@@ -53,6 +53,7 @@ SERVICE_STARTED: Final = "service.started"
 CLOCK_CORRECTED: Final = "clock.corrected"
 MISUSE_REPORTED: Final = "misuse.reported"
 MODERATED: Final = "moderation.performed"
+SIGNATURE_DISCARDED: Final = "signature.discarded"
 
 EVENTS: Final = (
     OPENED,
@@ -77,6 +78,7 @@ EVENTS: Final = (
     CLOCK_CORRECTED,
     MISUSE_REPORTED,
     MODERATED,
+    SIGNATURE_DISCARDED,
 )
 FINAL_STATES: Final = {RELEASED, BLOCKED, CANCELLED, FAILED, ABORTED}
 """Events that close a ``generation.opened``."""
@@ -139,13 +141,7 @@ def released(
     entry = _of_admission(RELEASED, admission)
     entry |= {
         "output": {"digest": signed.digest, "media_type": signed.marked.media_type, "bytes": len(signed.data)},
-        "manifest": {
-            "digest": signed.manifest.digest,
-            "label": signed.manifest.label,
-            "signer": signed.manifest.signer_fingerprint,
-            "embedded": signed.manifest.embedded,
-            "development": signed.manifest.development,
-        },
+        "manifest": manifest(signed.manifest),
         "watermark": watermark(signed.marked.receipt),
         "generation": generation(judged.draft.record),
         "verdicts": [verdict(admission.prompt_verdict), verdict(judged.verdict)],
@@ -374,6 +370,37 @@ def review_shown(*, review_id: str, record_id: int, tenant: str, reviewer: str, 
     """A person took a copy of a held output; ``copy_id`` is in the copy's watermark if ``marked``."""
     entry = _event(REVIEW_SHOWN) | {"review_id": review_id, "record_id": record_id_text(record_id), "tenant": tenant}
     return entry | {"reviewer": reviewer, "copy_id": record_id_text(copy_id), "marked": marked}
+
+
+def signature_discarded(*, signer: str, signatures: Sequence[str], unsure: int, reason: str, record: str = "") -> Entry:
+    """Claim signatures that are in no output: of a request that came to nothing, a crash, or a test of the signer.
+
+    ``unsure``: attempts of which it is not known whether the signer signed.
+    """
+    entry = _event(SIGNATURE_DISCARDED) | {"signer": signer, "signatures": list(signatures), "unsure": unsure}
+    return entry | {"reason": reason} | given(record_id=record)
+
+
+def signatures_of(entry: Mapping[str, object]) -> tuple[str, ...]:
+    """Digests of the claim signatures that an entry accounts for."""
+    if entry.get("event") == SIGNATURE_DISCARDED:
+        return _strings(entry.get("signatures"))
+    part = entry.get("manifest")
+    if entry.get("event") != RELEASED or not isinstance(part, Mapping) or "signature" not in part:
+        return ()
+    return (str(part["signature"]), *_strings(part.get("spare")))
+
+
+def signer_of(entry: Mapping[str, object]) -> str:
+    """Fingerprint of the claim key whose signatures an entry accounts for; "" for any other entry."""
+    part = entry.get("manifest")
+    if entry.get("event") == SIGNATURE_DISCARDED:
+        return str(entry.get("signer", ""))
+    return str(part.get("signer", "")) if entry.get("event") == RELEASED and isinstance(part, Mapping) else ""
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
 
 def _plain(coverage: Coverage) -> Entry:

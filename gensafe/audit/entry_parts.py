@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
-from gensafe.core.types import GenerationRecord, SourceFate, Verdict, WatermarkReceipt
+from gensafe.core.types import GenerationRecord, Manifest, SourceFate, Verdict, WatermarkReceipt
 
 Entry: TypeAlias = dict[str, object]
 
@@ -46,6 +46,18 @@ def watermark(receipt: WatermarkReceipt) -> Entry:
     if receipt.psnr_db is not None and math.isfinite(receipt.psnr_db):
         entry["psnr_centibel"] = round(receipt.psnr_db * 10)
     return entry | given(note=receipt.note)
+
+
+def manifest(value: Manifest) -> Entry:
+    """``signature``: digest of the claim signature in it; ``spare``: of those made on the way (a text's first one)."""
+    entry: Entry = {
+        "digest": value.digest,
+        "label": value.label,
+        "signer": value.signer_fingerprint,
+        "embedded": value.embedded,
+        "development": value.development,
+    }
+    return entry | given(signature=value.signature) | ({"spare": list(value.spare)} if value.spare else {})
 
 
 def source(value: SourceFate) -> Entry:

@@ -19,7 +19,7 @@ from gensafe.audit.disclosure import scope_of
 from gensafe.audit.export import Manifest, export_jsonl
 from gensafe.audit.note import NoteKey
 from gensafe.audit.publish import publish
-from gensafe.cli import audit_witness
+from gensafe.cli import audit_reconcile, audit_witness
 from gensafe.cli.common import Commands, Exit, add_config_arguments, day_of, note, print_json, read_config, say
 from gensafe.core import plugins
 from gensafe.core.config import Config
@@ -99,6 +99,7 @@ def add_parser(commands: Commands) -> None:
     static.add_argument("-o", "--out", type=Path, required=True, metavar="DIR")
 
     audit_witness.add_verbs(verbs)
+    audit_reconcile.add_verb(verbs)
     for name, verb in verbs.choices.items():
         if name not in ("verify", "witness"):
             add_config_arguments(verb)
@@ -386,4 +387,5 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "publish": _publish,
     "cosign": lambda args: audit_witness.cosign(args, _home(args)),
     "witness": audit_witness.witness,
+    "reconcile": audit_reconcile.run,
 }

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+
 from gensafe import __version__
 from gensafe import media as codecs
 from gensafe.audit import entries
 from gensafe.audit.log import Appended
+from gensafe.audit.signatures import discard
 from gensafe.core import ids, softbinding
 from gensafe.core.digest import sha256
-from gensafe.core.errors import SigningFailed
+from gensafe.core.errors import GensafeError, SigningFailed
 from gensafe.core.ports import TextTokenizer
 from gensafe.core.types import Admission, Audio, Image, Judged, Marked, MarkLevel, Media, Recorded, Signed, Text, Video
 from gensafe.core.types.stages import NOT_STAMPED
@@ -20,6 +24,8 @@ from gensafe.provenance import ClaimFacts, sign_asset, strip_a8
 from gensafe.provenance.types import COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA, TRAINED_ALGORITHMIC_MEDIA
 from gensafe.registry import Record
 from gensafe.safety import verdict_digest
+
+log = logging.getLogger("gensafe.pipeline")
 
 
 def tokenizer_of(chain: Chain, judged: Judged) -> TextTokenizer | None:
@@ -37,8 +43,9 @@ def sign(chain: Chain, marked: Marked) -> Signed:
         SigningFailed: the signer, the time-stamp authority or the read-back failed.
         CredentialsLost: policy demands that a source's credentials are kept, and they cannot be.
     """
-    tools = chain.signing.tools()
-    request = marked.judged.admission.request
+    admission = marked.judged.admission
+    request = admission.request
+    tools = chain.signing.tools(ids.record_id_text(admission.record_id), admission.intent_index)
     keep = chain.safety(request.tenant).policy.keep_credentials
     sources = find_sources(marked.judged, chain.signing.source_trust(), keep=keep)
     facts = _facts(chain, marked, sources, development=tools.signer.development)
@@ -47,7 +54,8 @@ def sign(chain: Chain, marked: Marked) -> Signed:
     )
     if not _same_content(codecs.decode(data, marked.media_type), codecs.decode(marked.data, marked.media_type)):
         raise SigningFailed("signing changed the content")
-    return Signed(marked, data, sha256(data), manifest, sources.fates)
+    spare = tuple(digest for digest in tools.signer.made if digest != manifest.signature)
+    return Signed(marked, data, sha256(data), replace(manifest, spare=spare), sources.fates)
 
 
 def record(chain: Chain, signed: Signed) -> Recorded:
@@ -78,12 +86,34 @@ def record(chain: Chain, signed: Signed) -> Recorded:
         return _row(chain, signed, appended)
 
     appended = chain.ledger.released(signed, entry, row)
+    journal = chain.signing.journal
+    journal.settle(p.number for p in journal.pending(ids.record_id_text(signed.marked.judged.admission.record_id)))
     return Recorded(signed, appended.index, appended.leaf_hash, chain.log.origin)
 
 
 def owner_of(chain: Chain, admission: Admission) -> str:
     """The pseudonym under whose key copies are sealed; drafts held by older versions do not name it."""
     return admission.owner or chain.registry.pseudonym(admission.request.tenant)
+
+
+def discard_signatures(chain: Chain, record_id: int | None, reason: str) -> None:
+    """Log the signatures of a request that came to nothing; of all that are left (None) at a start.
+
+    A log that cannot be written keeps them pending: the next start logs them.
+    """
+    _discard(chain, None if record_id is None else ids.record_id_text(record_id), reason)
+
+
+def discard_tests(chain: Chain) -> None:
+    """Log the signatures that were only to show whether the signer works."""
+    _discard(chain, "", "test")
+
+
+def _discard(chain: Chain, record: str | None, reason: str) -> None:
+    try:
+        discard(chain.signing.journal, chain.log, chain.log.append, reason, record)
+    except GensafeError:
+        log.exception("signatures that are in no output could not be logged")
 
 
 def _stamped_by(chain: Chain, signed: Signed) -> str:

@@ -22,7 +22,7 @@ from gensafe.core.observer import RequestEnded
 from gensafe.core.types import Judged, Review
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Held, Released, Stopped
-from gensafe.pipeline.finish import owner_of, record, sign, tokenizer_of
+from gensafe.pipeline.finish import discard_signatures, owner_of, record, sign, tokenizer_of
 from gensafe.pipeline.held import pack, unpack
 from gensafe.pipeline.ledger import Attempt, Step
 from gensafe.pipeline.orders import carry_out_orders
@@ -142,15 +142,18 @@ def _release(chain: Chain, item: HeldOutput) -> None:
         return
     judged = replace(held, review=_review(chain, item))
     try:
-        marked = chain.marker.mark(judged, tokenizer_of(chain, judged))
-        signed = sign(chain, marked)
-    except (LogUnavailable, RegistryError):
-        raise
-    except Exception as error:
-        log.exception("the released output %s could not be finished", item.review_id)
-        _fail(chain, item, error.reason if isinstance(error, GensafeError) else "INTERNAL")
-        return
-    record(chain, signed)
+        try:
+            marked = chain.marker.mark(judged, tokenizer_of(chain, judged))
+            signed = sign(chain, marked)
+        except (LogUnavailable, RegistryError):
+            raise
+        except Exception as error:
+            log.exception("the released output %s could not be finished", item.review_id)
+            _fail(chain, item, error.reason if isinstance(error, GensafeError) else "INTERNAL")
+            return
+        record(chain, signed)
+    finally:
+        discard_signatures(chain, item.record_id, "ended")
     _tell(chain, item, "review_released", bytes_released=len(signed.data))
 
 

@@ -29,7 +29,7 @@ from gensafe.core.types import Admission, GenerationRequest, Judged, Marked, Pro
 from gensafe.pipeline.admit import Claimed, admit, check, claim
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Accepted, CallControl, Judgement, PipelineEvent, ReleasedText, Stopped
-from gensafe.pipeline.finish import record, release, sign, tokenizer_of
+from gensafe.pipeline.finish import discard_signatures, record, release, sign, tokenizer_of
 from gensafe.pipeline.ledger import Attempt, Step
 from gensafe.pipeline.produce import ForReview, produce
 from gensafe.pipeline.replay import replay
@@ -114,6 +114,8 @@ def _run(chain: Chain, request: GenerationRequest, control: CallControl) -> Gene
         gone = isinstance(error, Cancelled | DeadlineExceeded)
         _close(chain, claimed, course, entries.CANCELLED if gone else entries.FAILED, reason)
         raise
+    finally:
+        discard_signatures(chain, claimed.record_id, "ended")
     yield release(chain, recorded)  # 10.
 
 

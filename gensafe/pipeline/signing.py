@@ -10,10 +10,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography import x509
 
+from gensafe.audit.signatures import SignatureJournal
 from gensafe.core import plugins
 from gensafe.core.clock import iso
 from gensafe.core.config import Config
@@ -33,9 +34,15 @@ _OWN: Final = "file"  # the provider that, without options, is the key ring itse
 class Tools:
     """What one request signs with."""
 
-    signer: ClaimSigner
+    signer: NotedSigner
     time_stamper: TimeStamper | None
     trust: TrustStore
+
+
+class NotedSigner(ClaimSigner, Protocol):
+    """A signer whose signatures are in the journal. ``made``: their digests, in order."""
+
+    made: list[str]
 
 
 class Signing:
@@ -56,6 +63,7 @@ class Signing:
         self._clock = clock
         self._lock = threading.RLock()
         self._folder = Installation(config).trust_folder()
+        self.journal = SignatureJournal(Installation(config).signature_journal)
         self._signer: tuple[str, ClaimSigner] | None = None
         self._failed = ""
         self._check_seal(config)
@@ -73,8 +81,12 @@ class Signing:
         """Whether outside authorities stamp the time."""
         return self._outside is not None
 
-    def tools(self) -> Tools:
+    def tools(self, record: str = "", since: int = 0) -> Tools:
         """Signer, time-stamper and trust for one request.
+
+        Args:
+            record: Record id that will be signed for; "" = a test of the signer.
+            since: Index of the request's ``generation.opened`` entry: none before it names its signatures.
 
         Raises:
             SigningFailed: there is nothing to sign with; ``problems`` says so until it works again.
@@ -83,7 +95,8 @@ class Signing:
             try:
                 self._keys.refresh()
                 info = self._keys.claim_key()
-                tools = Tools(_Watched(self._signer_of(info), self), self._stamper(), self.trust())
+                signer = _Watched(self._signer_of(info), self, info.public, record, since)
+                tools = Tools(signer, self._stamper(), self.trust())
             except GensafeError as error:
                 self._failed = error.message
                 if isinstance(error, KeyError_):
@@ -172,19 +185,23 @@ class Signing:
 
 
 class _Watched:
-    """A signer that tells ``Signing`` how it went."""
+    """A signer that notes every signature in the journal, and tells ``Signing`` how it went."""
 
-    def __init__(self, signer: ClaimSigner, watch: Signing) -> None:
+    def __init__(self, signer: ClaimSigner, watch: Signing, fingerprint: str, record: str, since: int) -> None:
         self.algorithm, self.development = signer.algorithm, signer.development
+        self.made: list[str] = []
         self._signer = signer
         self._watch = watch
+        self._about = fingerprint, record, since
 
     def certificate_chain(self) -> bytes:
         return self._signer.certificate_chain()
 
     def sign(self, data: bytes) -> bytes:
+        number = self._watch.journal.asked(*self._about, data)
         try:
             signature = self._signer.sign(data)
+            self.made.append(self._watch.journal.made(number, signature))
         except Exception as error:
             self._watch.report(error.message if isinstance(error, GensafeError) else type(error).__name__)
             raise

@@ -190,4 +190,6 @@ def _read_back(
     if reading.signer is None or reading.signer.fingerprint != fingerprint:
         raise SigningFailed("the signed file reads back with another signer")
     by = reading.time_stamp.authority if reading.time_stamp is not None else ""
-    return Manifest(store, sha256(store), reading.label, fingerprint, embedded, facts.development, by)
+    box = jumbf.signature_path(store)[-1]
+    signature = sha256(parse_cose(store[box.content : box.end]).signature)
+    return Manifest(store, sha256(store), reading.label, fingerprint, embedded, facts.development, by, signature)

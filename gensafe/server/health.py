@@ -13,6 +13,7 @@ from gensafe.core.errors import GensafeError, LogUnavailable, RegistryUnavailabl
 from gensafe.engines import Engine
 from gensafe.installation import Installation
 from gensafe.pipeline import Chain
+from gensafe.pipeline.finish import discard_tests
 
 log = logging.getLogger("gensafe.server")
 
@@ -96,6 +97,7 @@ def probe(chain: Chain) -> dict[str, str]:
 def _signing(chain: Chain) -> dict[str, str]:
     if chain.signing.down:
         chain.signing.try_again()
+        discard_tests(chain)
     problems = "; ".join(chain.signing.problems())
     if chain.signing.down:
         return {"signing": problems or "it failed"}

@@ -113,6 +113,8 @@ class Manifest:
     embedded: bool  # False: sidecar only
     development: bool  # signed by a development CA
     stamped_by: str = ""  # the time-stamp authority, as its certificate names it; "" = not time-stamped
+    signature: str = ""  # "sha256:<hex>" of the claim signature's bytes
+    spare: tuple[str, ...] = ()  # signatures that were made on the way and are in no file
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,20 @@ class CheckedSigner:
         return signature
 
 
+class CountingSigner(CheckedSigner):
+    """A signer that can say how many signatures its key ever made.
+
+    Args:
+        chain: As for ``CheckedSigner``.
+        sign: As for ``CheckedSigner``.
+        count: The key's counter; raises SigningFailed.
+    """
+
+    def __init__(self, chain: bytes, sign: Callable[[bytes, str], bytes], count: Callable[[], int]) -> None:
+        super().__init__(chain, sign)
+        self.count = count
+
+
 def _verify(key: object, signature: bytes, data: bytes) -> None:
     match key:
         case ec.EllipticCurvePublicKey():

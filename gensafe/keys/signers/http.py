@@ -21,7 +21,7 @@ import httpx
 from gensafe.core.config_check import is_loopback_host
 from gensafe.core.errors import ConfigError, SigningFailed
 from gensafe.core.ports import ClaimSigner
-from gensafe.keys.signers.checked import CheckedSigner, read_option, take_options
+from gensafe.keys.signers.checked import CountingSigner, read_option, take_options
 
 TIMEOUT_S: Final = 10.0  # connecting, and each read and write; a KMS answers in some 50 ms
 MAX_ANSWER: Final = 16 * 1024  # bytes; an RSA-4096 signature has 700 in base64
@@ -48,7 +48,7 @@ def create(options: Mapping[str, str]) -> ClaimSigner:
             fix="http is for loopback only",
         )
     service = _Service(options["url"], _context(options) if mutual else None)
-    return CheckedSigner(read_option(options, "chain"), service.sign)
+    return CountingSigner(read_option(options, "chain"), service.sign, service.count)
 
 
 class _Service:
@@ -69,8 +69,30 @@ class _Service:
             asked["digest"] = base64.b64encode(hashlib.new(_DIGESTS[algorithm], data).digest()).decode()
         else:
             asked["data"] = base64.b64encode(data).decode()
+        body = self._answer("POST", asked)
         try:
-            with self._client.stream("POST", self._url, json=asked) as response:
+            return base64.b64decode(json.loads(body)["signature"], validate=True)
+        except (ValueError, KeyError, TypeError, binascii.Error):
+            raise SigningFailed("the signing service's answer holds no signature") from None
+
+    def count(self) -> int:
+        """How many signatures the key made, by anybody: ``GET url`` answers ``{"signatures": N}``.
+
+        Raises:
+            SigningFailed: unreachable, or it keeps no count.
+        """
+        body = self._answer("GET", None)
+        try:
+            counted = json.loads(body)["signatures"]
+        except (ValueError, KeyError, TypeError):
+            counted = None
+        if not isinstance(counted, int) or isinstance(counted, bool) or counted < 0:
+            raise SigningFailed("the signing service's answer holds no count of signatures")
+        return counted
+
+    def _answer(self, method: str, asked: dict[str, str] | None) -> bytes:
+        try:
+            with self._client.stream(method, self._url, json=asked) as response:
                 status, body = response.status_code, bytearray()
                 for piece in response.iter_bytes():
                     body += piece
@@ -81,10 +103,7 @@ class _Service:
             raise SigningFailed(f"the signing service cannot be reached: {said}") from error
         if status != 200:
             raise SigningFailed(f"the signing service answered with HTTP status {status}")
-        try:
-            return base64.b64decode(json.loads(body)["signature"], validate=True)
-        except (ValueError, KeyError, TypeError, binascii.Error):
-            raise SigningFailed("the signing service's answer holds no signature") from None
+        return bytes(body)
 
 
 def _context(options: Mapping[str, str]) -> ssl.SSLContext:
