@@ -5,6 +5,7 @@ the command line would, (b) by ``verify_bytes`` in this process, (c) by ``verify
 processes, two files at a time. Trust lists only: no watermark key, so no watermark search, and no registry, so no
 fingerprint; decoding and labels are included in (b) and (c). Per CPU second is what one free core would do. Then 500
 hostile files (``benchmarks.verify.hostile_files``) are verified in workers. Writes results/verify/verify.json.
+``--only epochs`` measures searches under several key epochs instead and writes results/verify/epochs.json.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common.places import RESULTS
+from benchmarks.verify import epochs
 from benchmarks.verify.hostile_files import hostile_files
 from gensafe import __version__, media
 from gensafe.core.clock import SystemClock
@@ -37,6 +39,7 @@ from gensafe.provenance import ClaimFacts, LocalTimeStamper, TrustList, TrustSto
 from gensafe.verify import VerifyContext, verify_bytes
 
 RESULT = RESULTS / "verify" / "verify.json"
+EPOCHS_RESULT = RESULTS / "verify" / "epochs.json"
 SECONDS = 3.0  # spent on each measurement
 HANG_S = 10.0
 
@@ -160,7 +163,13 @@ def hostile(files: dict[str, bytes], context: VerifyContext) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print a table, write JSON."""
-    argparse.ArgumentParser(prog="python -m benchmarks.verify", description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.verify", description=__doc__)
+    parser.add_argument("--only", choices=["epochs"], help="measure this part alone")
+    if parser.parse_args().only:
+        rows = epochs.measure()
+        about = {"benchmark": "verify-epochs", "gensafe": __version__, "machine": platform.machine()}
+        EPOCHS_RESULT.write_text(json.dumps(about | {"side": epochs.SIDE, "searches": rows}, indent=1) + "\n", "utf-8")
+        return
     load = os.getloadavg()[0]  # on a machine that does other work the figures are lower bounds
     with tempfile.TemporaryDirectory() as folder:
         files, context = signed_files(Path(folder) / "keys")

@@ -176,6 +176,16 @@ class Watermarker(Protocol):
         """Search ``media`` for a mark under ``key``."""
 
 
+class PreparedSearch(Protocol):
+    """One medium, prepared for searches under several keys. A watermarker may have ``prepare(media)`` that makes it."""
+
+    def quick(self, key: bytes) -> Detection | None:
+        """The cheap part of a search under ``key``; None = not found by it."""
+
+    def whole(self, key: bytes) -> Detection:
+        """As ``Watermarker.detect``; does not repeat what ``quick`` did."""
+
+
 class SamplingWatermark(Protocol):
     """A text scheme that marks by choosing tokens; entry point ``text`` of ``gensafe.watermarks``."""
 

@@ -18,7 +18,7 @@ from gensafe.media.limits import LIMITS, Limits
 from gensafe.provenance import TrustList, TrustStore, strip_a8
 from gensafe.provenance.trust_lists import Lists, TrustFolder
 from gensafe.verify.log import AuditLogProver
-from gensafe.verify.ports import KeyLookup, LogProver, MarkDetector, Records
+from gensafe.verify.ports import KeyLookup, LogProver, MarkDetector, Preparer, Records
 
 PRESENT_AT = 1e-6
 """The bound of promise 4: a mark is called present below this chance of a false alarm, all tries counted."""
@@ -31,6 +31,7 @@ class VerifyContext:
     Args:
         trust: Trust lists; an empty store trusts nobody.
         detectors: Watermark search by modality; a modality without one is reported as unsupported.
+        preparers: What searches under several keys share, by modality; without one each search begins anew.
         key_for: Watermark keys by modality and epoch; None = watermarks are not searched.
         epochs: Epochs to search, newest first.
         records: The registry.
@@ -42,6 +43,7 @@ class VerifyContext:
 
     trust: TrustStore = field(default_factory=TrustStore)
     detectors: Mapping[Modality, MarkDetector] = field(default_factory=dict)
+    preparers: Mapping[Modality, Preparer] = field(default_factory=dict)
     key_for: KeyLookup | None = None
     epochs: tuple[int, ...] = ()
     records: Records | None = None
@@ -90,6 +92,7 @@ def open_context(
     return VerifyContext(
         trust=_trust(keys, lists),
         detectors=detectors,
+        preparers=load_preparers(),
         algorithms=algorithms,
         key_for=keys.watermark_key,
         epochs=keys.watermark_epochs(),
@@ -141,6 +144,18 @@ def load_detectors(
     if Modality.TEXT.value in installed:
         return _Detectors(detectors, tokenizers), tuple(names)
     return detectors, tuple(names)
+
+
+def load_preparers() -> Mapping[Modality, Preparer]:
+    """Of the installed watermark plugins, those that share work between the searches under several keys."""
+    found: dict[Modality, Preparer] = {}
+    installed = {p.name for p in plugins.list_plugins("gensafe.watermarks")}
+    for modality in (Modality.IMAGE, Modality.AUDIO, Modality.VIDEO):
+        if modality.value in installed:
+            prepare = getattr(plugins.load("gensafe.watermarks", modality.value), "prepare", None)
+            if prepare is not None:
+                found[modality] = prepare
+    return found
 
 
 class _Detectors(Mapping[Modality, MarkDetector]):

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from gensafe.core.errors import GensafeError
 from gensafe.core.ids import record_id_text, unpack_payload
+from gensafe.core.ports import PreparedSearch
 from gensafe.core.softbinding import is_ours, payload_of
 from gensafe.core.types import PAYLOAD_BYTES, Detection, MarkLevel, Media, Modality, Outcome
 from gensafe.provenance import ManifestReading
@@ -76,6 +77,9 @@ def search(content: Media | None, context: VerifyContext, budget: Budget, first:
     Every further key is a further chance of a false alarm, so the p-value is multiplied by the number of keys tried
     (union bound); by that of all keys where the file itself said which comes first. A payload that names
     another epoch than the key that opened it is not ours.
+
+    Where the detector can share work between keys, its quick part runs under every key before the whole of it under
+    any: a file that nobody cropped or turned is found at about the cost of one key, whatever its epoch.
     """
     if content is None:
         return MarkSearch(Search.FAILED, "the content could not be decoded")
@@ -88,16 +92,26 @@ def search(content: Media | None, context: VerifyContext, budget: Budget, first:
         return MarkSearch(Search.NO_KEY, f"searching {modality.value} needs {missing}")
     best: tuple[Detection, int] | None = None
     tried = 0
+    epochs = sorted(context.epochs, key=lambda epoch: epoch != first)  # stable: the others stay newest first
     try:
-        for epoch in sorted(context.epochs, key=lambda epoch: epoch != first):  # stable: the others stay newest first
+        prepared = _prepared(content, context)
+        for epoch in epochs if prepared is not None else ():
             if budget.spent:
                 return MarkSearch(Search.FAILED, OUT_OF_TIME)
-            tried = tried + 1 if first is None else len(context.epochs)
-            detection = detector(content, context.key_for(modality, epoch))
-            if detection.level is MarkLevel.RECORD and detection.payload is not None:
-                record_id, named = unpack_payload(detection.payload)
-                if named == epoch:
-                    return MarkSearch(Search.DONE, "", _adjusted(detection, tried), epoch, record_id)
+            quick = prepared.quick(context.key_for(modality, epoch)) if prepared is not None else None
+            record_id = _record_of(quick, epoch)
+            if quick is not None and record_id is not None:
+                return MarkSearch(Search.DONE, "", _adjusted(quick, len(epochs)), epoch, record_id)
+        for epoch in epochs:
+            if budget.spent:
+                return MarkSearch(Search.FAILED, OUT_OF_TIME)
+            tried = tried + 1 if first is None and prepared is None else len(epochs)
+            key = context.key_for(modality, epoch)
+            detection = detector(content, key) if prepared is None else prepared.whole(key)
+            record_id = _record_of(detection, epoch)
+            if record_id is not None:
+                return MarkSearch(Search.DONE, "", _adjusted(detection, tried), epoch, record_id)
+            if detection.level is MarkLevel.RECORD:  # opened by this key, and names another epoch
                 detection = replace(detection, level=MarkLevel.NONE, payload=None)
             if best is None or _RANK.index(detection.level) > _RANK.index(best[0].level):
                 best = detection, epoch
@@ -108,6 +122,20 @@ def search(content: Media | None, context: VerifyContext, budget: Budget, first:
     if best is None:
         return MarkSearch(Search.NO_KEY, "no watermark key")
     return MarkSearch(Search.DONE, "", _adjusted(best[0], tried), best[1])
+
+
+def _prepared(content: Media, context: VerifyContext) -> PreparedSearch | None:
+    """Work shared between the keys; of use only where there are several."""
+    prepare = context.preparers.get(content.modality) if len(context.epochs) > 1 else None
+    return None if prepare is None else prepare(content)
+
+
+def _record_of(detection: Detection | None, epoch: int) -> int | None:
+    """The record that a detection under the key of ``epoch`` names; None if it names none, or another epoch."""
+    if detection is None or detection.level is not MarkLevel.RECORD or detection.payload is None:
+        return None
+    record_id, named = unpack_payload(detection.payload)
+    return record_id if named == epoch else None
 
 
 def line(found: MarkSearch, modality: Modality | None) -> Line:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from gensafe.core.ports import PreparedSearch
 from gensafe.core.types import Detection, Media, Modality
 from gensafe.registry.model import Record
 
@@ -79,6 +80,7 @@ class LogProof(Protocol):
 
 
 MarkDetector = Callable[[Media, bytes], Detection]
+Preparer = Callable[[Media], PreparedSearch | None]
 """Searches decoded media of one kind under one key (32 bytes)."""
 
 KeyLookup = Callable[[Modality, int], bytes]

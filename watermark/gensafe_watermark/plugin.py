@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from gensafe.core.errors import CannotCarry, ConfigError, InvalidRequest
-from gensafe.core.ports import Watermarker
+from gensafe.core.ports import PreparedSearch, Watermarker
 from gensafe.core.types import Audio, Detection, Image, MarkLevel, Media, Modality, Video
 
 _OPTIONS = {"strength"}
@@ -60,6 +60,12 @@ class ImageWatermarker:
         if isinstance(media, Video) and media.audio is None:
             return animation.detect(media.frames, key)
         return image.detect(_expect(media, Image).pixels, key)
+
+    def prepare(self, media: Media) -> PreparedSearch | None:
+        """What a search under several keys shares; None for the frames of an animated picture."""
+        from gensafe_watermark import image
+
+        return image.Search(media.pixels) if isinstance(media, Image) else None
 
 
 @dataclass(slots=True)

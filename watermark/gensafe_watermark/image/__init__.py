@@ -64,6 +64,34 @@ def detect(pixels: NDArray[Any], key: bytes) -> Detection:
         InvalidRequest: not such an array.
         KeyError_: the key is not 32 bytes.
     """
-    check_key(key)
-    forms.check(pixels)
-    return detector.detect_planes([perception.luma(forms.seen(pixels))], key, MEDIUM, SCHEME)
+    return Search(pixels).whole(key)
+
+
+class Search:
+    """A picture prepared for searches under several keys: what does not depend on the key is measured once.
+
+    Raises:
+        InvalidRequest: not such an array as ``embed`` takes.
+    """
+
+    def __init__(self, pixels: NDArray[Any]) -> None:
+        forms.check(pixels)
+        self._front = detector.Front([perception.luma(forms.seen(pixels))], MEDIUM, SCHEME)
+
+    def quick(self, key: bytes) -> Detection | None:
+        """Where the mark lies in a picture that was not cropped, turned or bent; None = not there.
+
+        Raises:
+            KeyError_: the key is not 32 bytes.
+        """
+        check_key(key)
+        return self._front.quick(key)
+
+    def whole(self, key: bytes) -> Detection:
+        """As ``detect``.
+
+        Raises:
+            KeyError_: the key is not 32 bytes.
+        """
+        check_key(key)
+        return self._front.whole(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from gensafe_watermark.image.residual import residual
 from gensafe_watermark.image.spectrum import Power, polish
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -68,34 +69,82 @@ def _mean_residual(planes: Sequence[NDArray[np.float32]], tile: float) -> NDArra
 
 def detect_planes(planes: Sequence[NDArray[np.float32]], key: bytes, medium: str, scheme: str) -> Detection:
     """Search luma planes of one geometry (one picture, or frames of one shot) for a mark."""
-    short = min(planes[0].shape)
-    if short < MIN_SIDE // 2:
-        return Detection(MarkLevel.UNDECIDABLE, None, 1.0, scheme, 1, {"reason": "too small to tell"})
-    reader = Reader(key, medium, scheme)
-    # 1. the nominal grid: unchanged, re-encoded, scaled, turned by quarters, mirrored
-    found = reader.read(nominal_grids(planes, tile_counts(medium)), "nominal")
-    if found is not None:
-        return found
-    # 2. crops, turns, stretches: the lattice from the power spectrum, then block-wise registration
-    factor = reduction(short)
-    planes = [reduce_by(plane, factor) for plane in planes]
-    flat = _mean_residual(planes, min(planes[0].shape) / _SEARCH_TILES)
-    if not np.any(flat):  # one even colour: nothing to search
-        return reader.give_up()
-    chase = _Chase(reader, planes, flat)
-    side = min(flat.shape)
-    sides = (max(_SMALLEST_TILE, side / 9), side * 2.2)
-    found = chase.crops(sides) or chase.follow(search.similarities, sides, _WHOLE)
-    found = found or chase.follow(search.stretches, sides, _WHOLE)
-    # 3. perspective: general linear maps in windows, from where the registration grows outwards
-    usual = max(2, tile_count(short, medium))
-    for number, window in enumerate(_WINDOWS):  # in the middle, also as if it had been scaled
-        counts = tile_counts(medium) if number == 0 else (usual,)
-        nominal = tuple(side / count for count in counts if side / count >= _SMALLEST_TILE and count > 1)
-        if nominal:
-            found = found or chase.follow(search.distortions, nominal, window)
-    # 4. what no step thought clear enough to follow at once
-    return found or chase.rest() or reader.give_up()
+    return Front(planes, medium, scheme).whole(key)
+
+
+class Front:
+    """What a search under any key begins with, measured once: under the next key only the keyed steps remain.
+
+    Args:
+        planes: Luma planes of one geometry.
+        medium: image | video.
+        scheme: Named in answers.
+    """
+
+    def __init__(self, planes: Sequence[NDArray[np.float32]], medium: str, scheme: str) -> None:
+        self._planes, self._medium, self._scheme = planes, medium, scheme
+        self._readers: dict[bytes, Reader] = {}  # nominal grid read, in vain
+        self._powers: dict[Window, Power] = {}
+
+    def quick(self, key: bytes) -> Detection | None:
+        """Only where the grid would be if nothing moved it; None = not there, which says little."""
+        return None if self._too_small else self._nominal(key)[1]
+
+    def whole(self, key: bytes) -> Detection:
+        """Everything, cheapest first."""
+        if self._too_small:
+            return Detection(MarkLevel.UNDECIDABLE, None, 1.0, self._scheme, 1, {"reason": "too small to tell"})
+        # 1. the nominal grid: unchanged, re-encoded, scaled, turned by quarters, mirrored
+        reader, found = self._nominal(key)
+        if found is not None:
+            return found
+        # 2. crops, turns, stretches: the lattice from the power spectrum, then block-wise registration
+        planes, flat = self._reduced
+        if not np.any(flat):  # one even colour: nothing to search
+            return reader.give_up()
+        chase = _Chase(reader, planes, flat, self._power)
+        side = min(flat.shape)
+        sides = (max(_SMALLEST_TILE, side / 9), side * 2.2)
+        found = chase.crops(sides) or chase.follow(search.similarities, sides, _WHOLE)
+        found = found or chase.follow(search.stretches, sides, _WHOLE)
+        # 3. perspective: general linear maps in windows, from where the registration grows outwards
+        usual = max(2, tile_count(min(self._planes[0].shape), self._medium))
+        for number, window in enumerate(_WINDOWS):  # in the middle, also as if it had been scaled
+            counts = tile_counts(self._medium) if number == 0 else (usual,)
+            nominal = tuple(side / count for count in counts if side / count >= _SMALLEST_TILE and count > 1)
+            if nominal:
+                found = found or chase.follow(search.distortions, nominal, window)
+        # 4. what no step thought clear enough to follow at once
+        return found or chase.rest() or reader.give_up()
+
+    @property
+    def _too_small(self) -> bool:
+        return bool(min(self._planes[0].shape) < MIN_SIDE // 2)
+
+    def _nominal(self, key: bytes) -> tuple[Reader, Detection | None]:
+        if key in self._readers:
+            return self._readers[key], None
+        reader = Reader(key, self._medium, self._scheme)
+        found = reader.read(self._grids, "nominal")
+        if found is None:
+            self._readers[key] = reader
+        return reader, found
+
+    @cached_property
+    def _grids(self) -> list[NDArray[np.complex64]]:
+        return nominal_grids(self._planes, tile_counts(self._medium))
+
+    @cached_property
+    def _reduced(self) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
+        factor = reduction(min(self._planes[0].shape))
+        planes = [reduce_by(plane, factor) for plane in self._planes]
+        return planes, _mean_residual(planes, min(planes[0].shape) / _SEARCH_TILES)
+
+    def _power(self, window: Window) -> Power:
+        if window not in self._powers:
+            flat = self._reduced[1]
+            self._powers[window] = Power.of(flat[_cut(flat.shape, window)])
+        return self._powers[window]
 
 
 def _cut(shape: tuple[int, ...], window: Window) -> tuple[slice, slice]:
@@ -121,6 +170,7 @@ class _Chase:
     reader: Reader
     planes: Sequence[NDArray[np.float32]]
     flat: NDArray[np.float32]
+    power: Callable[[Window], Power]  # power spectrum of a window of ``flat``
     leads: list[_Lead] = field(default_factory=list)
 
     def _carriers(self) -> list[tiles.Carrier]:
@@ -128,8 +178,7 @@ class _Chase:
 
     def crops(self, sides: tuple[float, float]) -> Detection | None:
         """One scale, no turn: so few maps that each is measured whole, and read without growing it."""
-        power = Power.of(self.flat)
-        candidates, examined = search.scales(power, self._carriers(), sides, _CROPS)
+        candidates, examined = search.scales(self.power(_WHOLE), self._carriers(), sides, _CROPS)
         self.reader.count("crops", examined)
 
         def look(
@@ -158,7 +207,7 @@ class _Chase:
         """Search one window of the picture and rank what is found by phase agreement; follow what stands clear."""
         carriers = self._carriers()
         cut = _cut(self.flat.shape, window)
-        power = Power.of(self.flat[cut])
+        power = self.power(window)
         part = np.ascontiguousarray(self.flat[cut])
         candidates, examined = method(power, carriers, sides, _CANDIDATES)
         how = method.__name__
