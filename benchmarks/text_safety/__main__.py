@@ -1,6 +1,7 @@
 """How good the text classifiers are, measured.
 
 usage: python -m benchmarks.text_safety [--data DIR] [--shared DIR] [--policy FILE] [--limit N] [--part PART] [--quick]
+       python -m benchmarks.text_safety --leave-one-out
 
 Without --data: the contrastive test split and, where the shared data folder lies beside the checkout, the evaluation
 sets in it (none of them trained on). With --data: any folder of labelled .jsonl/.json/.csv, see ``sets.py``
@@ -34,12 +35,14 @@ from benchmarks.text_safety.data import (
     rare_rows,
 )
 from benchmarks.text_safety.examples import by_example
+from benchmarks.text_safety.kept_aside import measured, presets
+from benchmarks.text_safety.leave_one_out import leave_one_out
 from benchmarks.text_safety.sets import read_folder
 from benchmarks.text_safety.speed import latency
 from benchmarks.text_safety.streams import streams
 from benchmarks.text_safety.systems import Stack, System, baselines, default_stack
 from gensafe.core import plugins
-from gensafe.core.errors import GensafeError
+from gensafe.core.errors import ConfigError, GensafeError
 from gensafe.core.types import Modality
 from gensafe.safety.policy import load_policy
 
@@ -60,14 +63,39 @@ def main() -> int:
     parser.add_argument("--part", action="append", choices=PARTS, help="only this, the rest from an earlier run")
     parser.add_argument("--quick", action="store_true", help="no baselines, no streams")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where the encoder's features are kept between runs")
+    parser.add_argument(
+        "--leave-one-out", action="store_true", help="train without a source, test on it; then every set kept aside"
+    )
     args = parser.parse_args()
     try:
-        return run(args)
+        return left_out(args) if args.leave_one_out else run(args)
     except GensafeError as error:
         print(f"{error.field}: {error.message}" if error.field else error.message, file=sys.stderr)
         if error.fix:
             print(error.fix, file=sys.stderr)
         return 64
+
+
+def left_out(args: argparse.Namespace) -> int:
+    """The leave-one-source-out table, then the shipped policy on every set kept aside; two files in results.
+
+    Raises:
+        GensafeError: there is no data folder, or the policy cannot be read.
+    """
+    if not args.shared.is_dir():
+        raise ConfigError("no such folder", field="--shared", fix="leave-one-out needs the training sources")
+    policy = load_policy(args.policy)
+    around = baselines(args.shared)
+    found: dict[str, dict[str, Any]] = {}
+    found["leave_one_out"] = leave_one_out(args.shared, args.cache, around)
+    stack = default_stack(policy, args.cache)
+    found["kept_aside"] = measured(args.shared, stack, policy, around, args.limit)
+    found["kept_aside"]["presets"] = presets(args.shared, stack, args.limit)
+    for name, out in found.items():
+        (args.json or RESULT).with_name(f"{name}.json").write_text(
+            json.dumps(out, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+        )
+    return 0
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.common.places import ROOT
+from benchmarks.text_safety import before_after
 from benchmarks.text_safety.cards import interval, write_cards
 from benchmarks.text_safety.data import RESULT
 
@@ -95,7 +96,7 @@ def main() -> int:
     page = ROOT / "docs" / "safety-text.md"
     text = page.read_text(encoding="utf-8")
     begin, end = text.index("<!-- figures -->"), text.index("## How it was made")
-    body = "<!-- figures -->\n\n" + "\n".join(tables(out)) + "\n\n"
+    body = "<!-- figures -->\n\n" + "\n".join([*before_after.lines(), *tables(out)]) + "\n\n"
     page.write_text(text[:begin] + body + text[end:], encoding="utf-8")
     return 0
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "verify": "say what can be proved about files",
     "inspect": "show what is in a file's manifest, labels and container",
     "classify": "judge a file or a text under the policy",
+    "redteam": "try known attacks on a policy or a server",
     "hashlist": "add files to a block list",
     "concept": "register something to look for, from words and a few examples",
     "watermark": "embed or detect a watermark",

@@ -23,7 +23,7 @@ def add_parser(commands: Commands) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("file", nargs="?", metavar="FILE")
     what.add_argument("--text", metavar="STR")
-    parser.add_argument("--policy", metavar="FILE", help="TOML policy (default: the built-in one)")
+    parser.add_argument("--policy", metavar="FILE", help="TOML policy, or strict, balanced (default), permissive")
     parser.add_argument(
         "--script", metavar="TEXT", help="the words an audio file should say: are they spoken, word for word?"
     )
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from gensafe.safety import SafetyRunner, judge_parts, load_policy, verdict_dict
     from gensafe.safety.signals.script_match import script_words
 
-    policy = load_policy(Path(args.policy) if args.policy else None)
+    policy = load_policy(args.policy or None)
     if args.script is not None:
         script_words(args.script)
         policy = policy.with_classifier(Modality.AUDIO, "audio_script", {"script": args.script})

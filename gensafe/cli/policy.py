@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from gensafe.cli.common import Commands, Exit, print_json, say
 from gensafe.core.types import Modality, Stage
@@ -42,14 +41,14 @@ def run(args: argparse.Namespace) -> int:
         say(DEFAULT_POLICY.read_text("utf-8").rstrip("\n"))
         return Exit.OK
     if args.action == "diff":
-        old, new = load_policy(Path(args.old)), load_policy(Path(args.new))
+        old, new = load_policy(args.old), load_policy(args.new)
         lines = list(diff(old, new))
         if args.json:
             print_json({"old": old.digest, "new": new.digest, "changes": lines})
         else:
             say("\n".join(lines) if lines else "the same")
         return Exit.FAILED if lines else Exit.OK
-    policy = load_policy(Path(args.file) if args.file else None)
+    policy = load_policy(args.file or None)
     if args.action == "check":
         problems = check(policy)
         if args.json:

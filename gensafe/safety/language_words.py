@@ -7,6 +7,9 @@ this project. They need not be complete: a word that is in none of them decides 
 
 from __future__ import annotations
 
+import unicodedata
+from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 _LISTS: Final = {
@@ -117,3 +120,60 @@ _STRICT: Final = frozenset(
     " of to for from with about that this these those there here what who how why when where which hi hello hey thanks thank"
     " please ok okay good morning tell give show write make get know want need love new old big red".split()
 )
+
+
+_COMMON: Final = frozenset("a in is at of my to me no do it so we he on by be or an as if us am go up and".split())
+_BOTH: Final = frozenset(
+    w for ws in _LISTS.values() for w in ws.split() if w in _ENGLISH and w not in _STRICT | _COMMON
+)
+UNSURE: Final = "unknown"  # no language's code; "und" is one of the identifier's
+WORDS_FILE: Final = Path(__file__).parent / "weights" / "text_language.words.txt"
+LAST_LATIN_1: Final = "\u00ff"
+SHORTEST: Final = 3  # letters; shorter words belong to many languages
+_ENDINGS: Final = ("'s", "s", "ed", "ing", "er", "ers", "ly", "y", "ness", "less", "able", "ish", "d", "r", "est")
+
+
+@lru_cache(maxsize=1)
+def english_words() -> frozenset[str]:
+    """About 20,000 English words, see ``training.text_classifiers.english_words``."""
+    return frozenset(WORDS_FILE.read_text(encoding="utf-8").split())
+
+
+def is_english(word: str) -> bool:
+    """Whether ``word`` (lower case) is a known English word, or one with a usual ending."""
+    known = english_words()
+    if word in known or word in _STRICT:
+        return True
+    return any(
+        word.endswith(end) and (word[: -len(end)] in known or word[: -len(end)] + "e" in known) for end in _ENDINGS
+    )
+
+
+def unlike_english(words: list[str]) -> bool:
+    """Whether two or more words and most of those that count are no English words.
+
+    Words of one or two letters count for nothing, nor do words with a capital (names), except the first one and where all
+    are capitals; a word that another language shares with English ("die", "los") makes half enough. A lone word tells
+    nothing, since it may be a name, a brand or a slip of the keyboard.
+    """
+    loud = all(w == w.upper() for w in words)
+    plain = [
+        _without_accents(w) for i, w in enumerate(words) if loud or w == w.lower() or (i == 0 and _small(words[1:]))
+    ]
+    counted = [w for w in plain if len(w) >= SHORTEST and w not in _BOTH]
+    both = any(w.lower() in _BOTH for w in words)
+    strange = sum(not is_english(w) for w in counted)
+    return len(counted) + both > 1 and strange > 0 and 2 * strange > len(counted) - both
+
+
+def _small(words: list[str]) -> bool:
+    """Whether some word is in small letters: then a capital at the beginning is the sentence's, not a name's."""
+    return any(w == w.lower() and len(w) >= SHORTEST for w in words)
+
+
+def _without_accents(word: str) -> str:
+    """Lower case, accents of Western European letters taken off; English writes no others ("naïve", never "mấy")."""
+    if max(word) > LAST_LATIN_1:
+        return word.lower()
+    parts = unicodedata.normalize("NFKD", word.lower())
+    return "".join(c for c in parts if not unicodedata.combining(c))

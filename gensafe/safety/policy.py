@@ -34,6 +34,7 @@ from gensafe.safety.policy_reader import (
     known_categories,
     number_of,
     options_of,
+    over,
     require_of,
     rules_of,
     stream_of,
@@ -46,11 +47,17 @@ from gensafe.safety.rule import MILDEST, RULE_KEYS, Rule, StreamParameters, make
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DEFAULT_POLICY: Final = Path(__file__).parent / "policies" / "default.toml"
+_FOLDER: Final = Path(__file__).parent / "policies"
+DEFAULT_POLICY: Final = _FOLDER / "default.toml"
+PRESETS: Final[Mapping[str, Path]] = {
+    "strict": _FOLDER / "strict.toml",
+    "balanced": DEFAULT_POLICY,
+    "permissive": _FOLDER / "permissive.toml",
+}
 _TOP_KEYS: Final = frozenset(
     (
         *("id", "version", "mode", "on_error", "timeout_s", "classifiers", "options", "stream", "default"),
-        *("categories", "floors", "custom", "allow", "tenants", "require", "keep_credentials"),
+        *("categories", "floors", "custom", "allow", "tenants", "require", "keep_credentials", "base", "shadow"),
     )
 )
 
@@ -75,6 +82,7 @@ class Policy:
     tenants: Mapping[str, Mapping[str, Any]]
     require: Mapping[Modality, tuple[str, ...]]
     keep_credentials: bool  # refuse an output into which the manifest of a source cannot go on
+    shadow: Mapping[Modality, tuple[str, ...]]
     digest: str
     tenant: str = ""
 
@@ -168,13 +176,20 @@ def item_digest(item: Media) -> str:
 
 
 def load_policy(path: str | Path | None = None) -> Policy:
-    """Read a policy file; None = the policy that ships with GenSafe.
+    """Read a policy file, or the preset of that name where there is no such file; None = the default policy.
 
     Raises:
         ConfigError: unreadable, not TOML, an unknown key, or a value out of range.
     """
-    source = Path(path) if path is not None else DEFAULT_POLICY
-    return parse_policy(read_text(source, "policy"))
+    return parse_policy(read_text(policy_path(path), "policy"))
+
+
+def policy_path(path: str | Path | None) -> Path:
+    """The file that ``path`` means: itself, or the preset of that name where there is no such file; None = default."""
+    if path is None:
+        return DEFAULT_POLICY
+    preset = PRESETS.get(str(path))
+    return Path(path) if preset is None or Path(path).exists() else preset
 
 
 def parse_policy(text: str) -> Policy:
@@ -189,6 +204,10 @@ def parse_policy(text: str) -> Policy:
         raise ConfigError(f"not valid TOML: {error}", field="policy") from error
     except RecursionError as error:
         raise ConfigError("nested too deeply", field="policy") from error
+    if "base" in data:
+        if data["base"] not in PRESETS:
+            raise ConfigError("is no preset", field="base", fix=f"one of {', '.join(PRESETS)}")
+        data = over(_with_base(PRESETS[data["base"]]), {k: v for k, v in data.items() if k != "base"})
     unknown = set(data) - _TOP_KEYS
     if unknown:
         raise ConfigError(f"unknown keys: {', '.join(sorted(unknown))}", field="policy")
@@ -222,11 +241,19 @@ def parse_policy(text: str) -> Policy:
         tenants=tenants,
         require=require_of(table_of(data, "require"), set(CATEGORIES)),
         keep_credentials=flag_of(data, "keep_credentials"),
+        shadow=classifiers_of(table_of(data, "shadow"), "shadow"),
         digest="",
     )
     _check_order(policy)
     _check_examples(policy)
     return replace(policy, digest=digest_json(policy.canonical()))
+
+
+def _with_base(path: Path) -> dict[str, Any]:
+    """The tables of a preset, on top of those of its own base."""
+    data = tomllib.loads(path.read_text(encoding="utf-8"))
+    base = data.pop("base", None)
+    return data if base is None else over(_with_base(PRESETS[base]), data)
 
 
 def check_environment(policy: Policy, environment: str) -> None:
@@ -290,4 +317,5 @@ def _canonical(policy: Policy) -> dict[str, Any]:
         "tenants": fix(policy.tenants),
         **({"require": {m.value: list(names) for m, names in policy.require.items()}} if policy.require else {}),
         **({"keep_credentials": True} if policy.keep_credentials else {}),
+        **({"shadow": {m.value: list(names) for m, names in policy.shadow.items()}} if policy.shadow else {}),
     }

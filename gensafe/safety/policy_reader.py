@@ -26,6 +26,15 @@ def table_of(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value
 
 
+def over(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with what ``table`` says on top: tables are merged key by key, everything else is replaced."""
+    found = dict(base)
+    for key, value in table.items():
+        old = found.get(key)
+        found[key] = over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return found
+
+
 def text_of(data: Mapping[str, Any], key: str, default: str) -> str:
     """The short string under ``key``."""
     value = data.get(key, default)
@@ -87,14 +96,14 @@ def tenant_of(table: object, name: str, known: set[str]) -> dict[str, Any]:
     return checked
 
 
-def classifiers_of(table: Mapping[str, Any]) -> dict[Modality, tuple[str, ...]]:
+def classifiers_of(table: Mapping[str, Any], field: str = "classifiers") -> dict[Modality, tuple[str, ...]]:
     """Plugin names per modality."""
     found: dict[Modality, tuple[str, ...]] = {}
     for key, names in table.items():
         if key not in {m.value for m in Modality}:
-            raise ConfigError("not a modality", field=f"classifiers.{key}")
+            raise ConfigError("not a modality", field=f"{field}.{key}")
         if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names):
-            raise ConfigError("must be a list of plugin names", field=f"classifiers.{key}")
+            raise ConfigError("must be a list of plugin names", field=f"{field}.{key}")
         found[Modality(key)] = tuple(dict.fromkeys(names))
     return found
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from gensafe.core.clock import SystemClock
 from gensafe.core.errors import ConfigError, GensafeError
 from gensafe.safety.health import FilterHealth
-from gensafe.safety.policy import check_environment, load_policy
+from gensafe.safety.policy import check_environment, load_policy, policy_path
 from gensafe.safety.runner import SafetyRunner
 
 log = logging.getLogger("gensafe.safety")
@@ -64,7 +64,8 @@ class PolicyFile:
         environment: str = "development",
         health: FilterHealth | None = None,
     ) -> None:
-        self._path, self._timeout, self._environment = path, timeout_s, environment
+        self._path = None if path is None else policy_path(path)
+        self._timeout, self._environment = timeout_s, environment
         self.health = health or FilterHealth(SystemClock())
         self._lock = threading.Lock()
         self._seen = self._stamp()

@@ -36,8 +36,10 @@ from gensafe.safety.cards import CategoryCoverage, category_coverage
 from gensafe.safety.film_calls import Call, Job, Outcome, checked, film_of, reason_of, start_film, whole_of
 from gensafe.safety.health import FilterHealth
 from gensafe.safety.policy import Policy
+from gensafe.safety.shadow import Shadow
 
 MAX_STUCK: Final = 64  # threads that may hang in a classifier before new work is refused
+MAX_SHADOW: Final = 2  # threads for classifiers on trial: they must not take the processor from those that decide
 
 
 class SafetyRunner:
@@ -49,6 +51,7 @@ class SafetyRunner:
         timeout_s: Seconds one item may take in all; None = the policy's.
         errors: Per modality, why classifiers named by the policy are missing; such a modality is blocked.
         health: Told of every failure and success of a classifier; None = nobody is.
+        shadow: Classifiers on trial, asked after the verdict; None = none.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class SafetyRunner:
         timeout_s: float | None = None,
         errors: Mapping[Modality, Sequence[str]] | None = None,
         health: FilterHealth | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
         self.policy = policy
         self.timeout_s = policy.timeout_s if timeout_s is None else timeout_s
@@ -65,6 +69,8 @@ class SafetyRunner:
         self._missing = {m: tuple(e) for m, e in (errors or {}).items()}
         self._health = health
         self._workers = _Workers(MAX_STUCK)
+        self._shadow = shadow or Shadow(policy, {})
+        self._shadow_workers = _Workers(MAX_SHADOW)
 
     @classmethod
     def from_policy(
@@ -76,23 +82,18 @@ class SafetyRunner:
             SafetyUnavailable: one of them is missing or cannot be loaded: better no service than an unguarded one.
         """
         loaded: dict[str, Classifier] = {}
-        by_modality: dict[Modality, list[Classifier]] = {}
-        for modality, names in policy.classifiers.items():
-            for name in names:
-                if name not in loaded:
-                    loaded[name] = _load(name, policy)
-                if loaded[name].modality is not modality:
-                    raise SafetyUnavailable(f"classifier {name} reads {loaded[name].modality}, not {modality}")
-                by_modality.setdefault(modality, []).append(loaded[name])
-        return cls(policy, by_modality, timeout_s, _unmet(policy, by_modality), health)
+        by_modality = _by_modality(policy.classifiers, policy, loaded)
+        shadow = Shadow(policy, _by_modality(policy.shadow, policy, loaded))
+        return cls(policy, by_modality, timeout_s, _unmet(policy, by_modality), health, shadow)
 
     def for_tenant(self, tenant: str) -> SafetyRunner:
         """The same classifiers under the tenant's policy."""
         policy = self.policy.for_tenant(tenant)
         if policy is self.policy:
             return self
-        other = SafetyRunner(policy, self._classifiers, self.timeout_s, self._missing, self._health)
-        other._workers = self._workers
+        shadow = self._shadow.under(policy)
+        other = SafetyRunner(policy, self._classifiers, self.timeout_s, self._missing, self._health, shadow)
+        other._workers, other._shadow_workers = self._workers, self._shadow_workers
         return other
 
     def classifiers(self, modality: Modality) -> tuple[Classifier, ...]:
@@ -167,7 +168,7 @@ class SafetyRunner:
             decisions = ()
             errors.append(f"policy: {type(error).__name__}")
         action = decisions[0].action if decisions else Action.ALLOW
-        return Verdict(
+        verdict = Verdict(
             stage=stage,
             modality=modality,
             action=Action.BLOCK if errors else action,
@@ -180,6 +181,11 @@ class SafetyRunner:
             monitor_only=self._monitor_only(decisions, bool(errors)),
             elapsed_ms=round((time.monotonic() - begin) * 1000),
         )
+        # 5. classifiers on trial; nobody waits for them
+        for classifier in self._shadow.of(modality):
+            look = partial(self._shadow.look, classifier, item, stage, verdict, streaming=streaming)
+            self._shadow_workers.offer(look)
+        return verdict
 
     def _blocks(self, findings: Sequence[Finding], *, modality: Modality, stage: Stage) -> bool:
         """Whether these findings alone block: nothing that is found later can change that."""
@@ -206,6 +212,25 @@ def _unmet(policy: Policy, loaded: Mapping[Modality, Sequence[Classifier]]) -> d
         if found:
             unmet[modality] = found
     return unmet
+
+
+def _by_modality(
+    wanted: Mapping[Modality, Sequence[str]], policy: Policy, loaded: dict[str, Classifier]
+) -> dict[Modality, list[Classifier]]:
+    """The classifiers named in ``wanted``, each loaded once.
+
+    Raises:
+        SafetyUnavailable: one of them is missing or reads something else.
+    """
+    found: dict[Modality, list[Classifier]] = {}
+    for modality, names in wanted.items():
+        for name in names:
+            if name not in loaded:
+                loaded[name] = _load(name, policy)
+            if loaded[name].modality is not modality:
+                raise SafetyUnavailable(f"classifier {name} reads {loaded[name].modality}, not {modality}")
+            found.setdefault(modality, []).append(loaded[name])
+    return found
 
 
 def _load(name: str, policy: Policy) -> Classifier:
@@ -311,6 +336,11 @@ class _Workers:
 
     def submit(self, call: Call) -> None:
         """Run ``call`` on an idle thread or a new one."""
+        if not self.offer(call.run):
+            call.refuse("all classifier threads are busy")
+
+    def offer(self, work: Callable[[], None]) -> bool:
+        """Run ``work``, which must not raise, on a free thread; False if there is none."""
         with self._lock:
             if self._idle > 0:
                 self._idle -= 1
@@ -318,9 +348,9 @@ class _Workers:
                 self._threads += 1
                 threading.Thread(target=self._loop, name="gensafe-classifier", daemon=True).start()
             else:
-                call.refuse("all classifier threads are busy")
-                return
-        self._queue.put(call.run)
+                return False
+        self._queue.put(work)
+        return True
 
     def _loop(self) -> None:
         while True:

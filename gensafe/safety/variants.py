@@ -1,10 +1,11 @@
-"""The readings of a text that are scored: normalised, as written, and with swapped or spread-out letters put back."""
+"""The readings of a text that are scored: normalised, as written, letters put back, and what another coding says."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
+from gensafe.safety.decoded import decoded
 from gensafe.safety.normalize import Normalized, normalize
 
 _LEET: Final = str.maketrans(
@@ -27,6 +28,8 @@ def readings(text: str) -> list[Normalized]:
     raw = text.lower()
     if not text.isascii() and raw != first.text and len(raw) == len(text):
         found.append(Normalized(raw, tuple(range(len(raw))), len(text)))
+    known = {r.text for r in found}
+    found += [r for r in decoded(text) if r.text not in known]
     return found
 
 

@@ -1,6 +1,6 @@
 """Fit the calibration of the screen alone and of screen and encoder together; write the files that ship.
 
-usage: python -m training.text_classifiers.calibrate DATA_FOLDER WEIGHTS_FOLDER OUT_FOLDER
+usage: python -m training.text_classifiers.calibrate DATA_FOLDER WEIGHTS_FOLDER OUT_FOLDER [CACHE.sqlite]
 
 WEIGHTS_FOLDER holds the four files that ship (for new weights: the screen's and the heads' tensors under those names).
 Fitted on the families of texts that neither model was trained on (``held_out``). Then prints, per category, the scores
@@ -20,40 +20,29 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.text_safety.corpus import HEADS, Example, _json, example, held_out, passages, read_contrastive
-from benchmarks.text_safety.data import CONTRASTIVE
+from benchmarks.text_safety.balanced import balanced
+from benchmarks.text_safety.corpus import HEADS, Example, _json, example, held_out, passages
+from benchmarks.text_safety.fitting import features, source_weights
 from benchmarks.text_safety.systems import KeptEncoder
 from gensafe.core.digest import sha256
+from gensafe.safety.cues import WIDTH
 from gensafe.safety.encoder import Encoder, Heads
 from gensafe.safety.ensemble import Calibration, inputs
 from gensafe.safety.linear import LinearScreen
 from gensafe.safety.normalize import normalize
-from training.text_classifiers.heads import sample
-from training.text_classifiers.screen import SOURCE_WEIGHT, TEACHER
+from training.text_classifiers.screen import TEACHER
 from training.text_classifiers.technical import technical_texts
 
 CATEGORIES: Final = tuple(h for h in HEADS if h != "any")
 NAMES: Final = (*HEADS, TEACHER)
 PER_SOURCE: Final = 200
+TECHNICAL: Final = 200
+OWN_WEIGHT: Final = 6.0
+OWN: Final = "contrastive"  # the only source with twins that differ in meaning alone: kept whole
 FITTED: Final = ("calibration", "calibration_bias", "calibration_ceiling")
 
-
-# Added to the fitted weights before the scale is fitted again. The training comments were collected because people
-# complained about them, so the fit trusts the `tox` head on comments more than it should; the teacher saw ordinary
-# ones as well. Chosen on RealToxicityPrompts, Wikipedia talk and the contrastive test split: those figures are
-# slightly optimistic.
-TEACHER_BOOST: Final = {"tox": 1.0, "hte": 0.3}
 # about two hundred prompts each, all of one kind: outside that kind a high score means little
 CEILING: Final = {"dfm": 0.5, "ipv": 0.5, "spc": 0.5}
-
-
-def boost(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``weight`` (categories, 3 * models) with the boosts spread over the models."""
-    models = weight.shape[1] // 3
-    weight = weight.copy()
-    for c, category in enumerate(CATEGORIES):
-        weight[c, 2::3] += TEACHER_BOOST.get(category, 0.0) / models
-    return weight
 
 
 def fit(z: NDArray[np.float32], examples: Sequence[Example]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -62,22 +51,13 @@ def fit(z: NDArray[np.float32], examples: Sequence[Example]) -> tuple[NDArray[np
 
     weight = np.zeros(z.shape[1:], np.float32)
     bias = np.zeros(z.shape[1], np.float32)
-    sample_weight = np.array([e.weight * SOURCE_WEIGHT.get(e.source, 1.0) for e in examples])
+    sample_weight = source_weights(examples) * np.array([OWN_WEIGHT if e.source == OWN else 1.0 for e in examples])
     for c, category in enumerate(CATEGORIES):
         y = np.array([e.labels[HEADS.index(category)] for e in examples])
         known = ~np.isnan(y)
         model = LogisticRegression(C=0.1, max_iter=500)
         model.fit(z[known, c], y[known], sample_weight=sample_weight[known])
         weight[c], bias[c] = model.coef_[0], model.intercept_[0]
-    # the scale again, now of one number per category
-    weight = boost(weight)
-    for c, category in enumerate(CATEGORIES):
-        y = np.array([e.labels[HEADS.index(category)] for e in examples])
-        known = ~np.isnan(y)
-        x = (z[known, c] @ weight[c])[:, None]
-        model = LogisticRegression(C=1.0, max_iter=500).fit(x, y[known], sample_weight=sample_weight[known])
-        slope = float(model.coef_[0, 0])
-        weight[c], bias[c] = weight[c] * slope, model.intercept_[0]
     return weight, bias
 
 
@@ -91,11 +71,11 @@ def main() -> int:
     heads_tensors = {k: v for k, v in load_file(weights / "text_encoder.safetensors").items() if k not in FITTED}
     onnx = (weights / "text_encoder.onnx").read_bytes()
     vocabulary = (weights / "text_encoder.vocab.txt").read_text(encoding="utf-8").splitlines()
-    encoder = KeptEncoder(onnx, vocabulary, out / "features.sqlite")
+    encoder = KeptEncoder(onnx, vocabulary, Path(sys.argv[4]) if len(sys.argv) > 4 else out / "features.sqlite")
     screen, heads = LinearScreen.from_tensors(screen_tensors, NAMES), Heads(**heads_tensors)
     # 1. held-out examples and what both models make of them
-    examples = thinned([e for e in (*sample(folder), *read_contrastive(CONTRASTIVE)) if held_out(e)])
-    examples += [example(t, "technical") for t in technical_texts()]
+    examples = thinned([e for e in balanced(folder) if held_out(e)])
+    examples += [example(t, "technical") for t in technical_texts(TECHNICAL)]
     a, b = logits(screen, heads, encoder, [e.text for e in examples])
     print(len(examples), "examples", flush=True)
     # 2. fit both calibrations
@@ -107,6 +87,7 @@ def main() -> int:
     data = {**screen_tensors, **_fitted(alone)}
     (out / "text_screen.safetensors").write_bytes(save(data, meta))
     meta["encoder"] = sha256(onnx)
+    meta["cues"] = str(WIDTH)
     meta["screen"] = sha256((out / "text_screen.safetensors").read_bytes())
     (out / "text_encoder.safetensors").write_bytes(save({**heads_tensors, **_fitted(both)}, meta))
     # 4. what benign texts score
@@ -126,7 +107,7 @@ def thinned(examples: Sequence[Example]) -> list[Example]:
         sources.setdefault(e.source, []).append(e)
     found = []
     for rows in sources.values():
-        kept = random.Random(4).sample(rows, min(PER_SOURCE, len(rows)))
+        kept = random.Random(4).sample(rows, len(rows) if rows[0].source == OWN else min(PER_SOURCE, len(rows)))
         found += [replace(e, weight=e.weight * len(rows) / len(kept)) for e in kept]
     return found
 
@@ -140,8 +121,8 @@ def logits(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """((n, heads) of the screen, (n, heads) of the encoder), each text by itself as the service reads it."""
     plain = [normalize(t).text for t in texts]
-    features = (encoder.features([encoder.encode(t)]) for t in plain)
-    return np.stack([screen.logits(t) for t in plain]), np.concatenate([heads.logits(f) for f in features])
+    found = [heads.logits(features(encoder, t)[None]) for t in texts]
+    return np.stack([screen.logits(t) for t in plain]), np.concatenate(found)
 
 
 def benign_texts(train: Path, examples: Sequence[Example]) -> dict[str, list[str]]:

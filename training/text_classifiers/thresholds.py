@@ -13,7 +13,8 @@ were kept from training and from evaluation. Everything goes through the classif
    streams stay below in every window, MARGIN added. Where that is the whole-text threshold, no table is printed. The
    benign streams here are calmer than a novel: the policy adds a margin by hand where novels came near.
 
-Prints the TOML that goes into gensafe/safety/policies/default.toml, and the figures on the texts it was chosen on.
+Prints the TOML that goes into gensafe/safety/policies/ (balanced is default.toml), and the figures on the texts it was
+chosen on. The presets differ by their budgets alone.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.text_safety.corpus import FOREIGN, HEADS, Example, _json, held_out, read_all, read_contrastive
+from benchmarks.text_safety.balanced import balanced
+from benchmarks.text_safety.corpus import FOREIGN, HEADS, Example, _json, held_out, read_contrastive
 from benchmarks.text_safety.data import CONTRASTIVE
 from benchmarks.text_safety.streams import mixed_streams, push
 from benchmarks.text_safety.systems import Stack, default_stack
@@ -39,14 +41,18 @@ from gensafe.safety.runner import SafetyRunner
 from training.text_classifiers.technical import technical_texts
 
 CATEGORIES: Final = ("tox", "hte", "sxc", "vcr", "ssh", "ncr", "iwp", "src", "prv", "jbk")
-GRID: Final = tuple(round(0.3 + 0.02 * i, 2) for i in range(31))  # 0.30 .. 0.90
-# hate and violence are what counter-speech and news speak of, and neither is among the look-alikes
-LOWEST: Final = {"block": {"hte": 0.5, "vcr": 0.5}, "review": {"hte": 0.46}}
-LOWEST_ELSE: Final = 0.36
-PER_CATEGORY: Final = 60
+GRID: Final = tuple(round(0.16 + 0.02 * i, 2) for i in range(39))  # 0.16 .. 0.92
+# hate, insults and violence are what counter-speech and news speak of; the look-alikes hold some of both
+LOWEST: Final = {"block": {"hte": 0.36, "vcr": 0.36, "tox": 0.5}, "review": {"hte": 0.3, "vcr": 0.3, "tox": 0.36}}
+LOWEST_ELSE: Final = 0.2
+PER_CATEGORY: Final = 40
 LOOK, DAY = 8.0, 20.0
-BUDGETS: Final = {"block": (0.05, 0.002), "review": (0.12, 0.004)}  # look-alikes, everyday
-STREAMS: Final = 40
+BUDGETS: Final[Mapping[str, Mapping[str, tuple[float, float]]]] = {  # shares of look-alikes and of everyday texts
+    "strict": {"block": (0.10, 0.005), "review": (0.20, 0.02)},
+    "balanced": {"block": (0.04, 0.002), "review": (0.09, 0.004)},
+    "permissive": {"block": (0.015, 0.001), "review": (0.03, 0.002)},
+}
+STREAMS: Final = 24
 STREAM_ALARMS: Final = 0.03
 MARGIN: Final = 0.02
 Scores = NDArray[np.float64]
@@ -55,13 +61,13 @@ Scores = NDArray[np.float64]
 def everyday_texts(folder: Path, kept: Sequence[Example]) -> list[str]:
     """Benign texts of every length that no model was trained on and no evaluation uses."""
     clinc = _json(folder / "train" / "benign_clinc" / "data_full.json")
-    lines = (folder / "train" / "benign_gsm8k" / "test.jsonl").read_text(encoding="utf-8").splitlines()[:150]
-    found = [row[0] for part in ("val", "oos_val") for row in clinc[part]][:600]
+    lines = (folder / "train" / "benign_gsm8k" / "test.jsonl").read_text(encoding="utf-8").splitlines()[:60]
+    found = [row[0] for part in ("val", "oos_val") for row in clinc[part]][:300]
     found += [json.loads(line)["question"] for line in lines]
-    for source, most in (("banking", 200), ("wiki", 300), ("self_instruct", 50), ("mitre_frr", 80), ("books", 80)):
+    for source, most in (("banking", 100), ("wiki", 150), ("self_instruct", 50), ("mitre_frr", 80), ("books", 40)):
         texts = [e.text for e in kept if e.source == source]
         found += random.Random(2).sample(texts, min(most, len(texts)))
-    return found + joined(kept, 80) + technical_texts(200)
+    return found + joined(kept, 30) + technical_texts(80)
 
 
 def labelled(kept: Sequence[Example], category: str) -> list[str]:
@@ -153,7 +159,7 @@ def main() -> int:
     policy = load_policy()
     stack = default_stack(policy, Path(sys.argv[2]) if len(sys.argv) > 2 else None)
     contrast = [e for e in read_contrastive(CONTRASTIVE) if held_out(e)]
-    kept = [e for e in read_all(folder) if held_out(e)]
+    kept = [e for e in balanced(folder) if held_out(e) and e.source != "contrastive"]
     is_harm = HEADS.index("any")
     alike = [e.text for e in contrast if e.labels[is_harm] == 0.0]
     unsafe = [e.text for e in contrast if e.labels[is_harm] == 1.0]
@@ -161,22 +167,28 @@ def main() -> int:
     print(f"{len(a)} look-alikes, {len(u)} unsafe, {len(c)} everyday", flush=True)
     # 1. whole texts
     own = [table(stack, labelled([*kept, *contrast], name)) for name in CATEGORIES]
-    block = chosen(a, u, c, own, BUDGETS["block"], lowest("block"))
-    review = np.minimum(chosen(a, u, c, own, BUDGETS["review"], lowest("review")), block)
-    for name, t in (("review", review), ("block", block)):
-        shares = {n: round(float((s >= t).any(1).mean()), 4) for n, s in (("alike", a), ("unsafe", u), ("calm", c))}
-        print(name, dict(zip(CATEGORIES, t.tolist(), strict=True)), shares, flush=True)
+    found: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
+    for preset, budgets in BUDGETS.items():
+        block = chosen(a, u, c, own, budgets["block"], lowest("block"))
+        review = np.minimum(chosen(a, u, c, own, budgets["review"], lowest("review")), block)
+        found[preset] = review, block
+        for name, t in (("review", review), ("block", block)):
+            shares = {n: round(float((s >= t).any(1).mean()), 4) for n, s in (("alike", a), ("unsafe", u), ("calm", c))}
+            print(preset, name, dict(zip(CATEGORIES, t.tolist(), strict=True)), shares, flush=True)
     # 2. streams
     calm = joined(kept, STREAMS // 2) + [e.text for e in kept if e.source == "books" and len(e.text.split()) > 100]
     calm = calm[:STREAMS]
     quiet = stream_scores(policy, stack, calm)
     loud = stream_scores(policy, stack, [" ".join(m) for m in mixed_streams(calm[: STREAMS // 2], unsafe, 8)])
     edge = np.quantile(quiet, 1 - STREAM_ALARMS, axis=0) + MARGIN
-    stream = np.maximum(review, np.ceil(edge * 100) / 100)
-    for name, s in (("benign", quiet), ("with harm", loud)):
-        plain, set_ = float((s >= review).any(1).mean()), float((s >= stream).any(1).mean())
-        print(f"streams {name}: stopped at the whole-text thresholds {plain:.3f}, at the stream thresholds {set_:.3f}")
-    print("\n".join(toml(review, block, stream)))
+    for preset, (review, block) in found.items():
+        stream = np.maximum(review, np.ceil(edge * 100) / 100)
+        for name, s in (("benign", quiet), ("with harm", loud)):
+            plain, set_ = float((s >= review).any(1).mean()), float((s >= stream).any(1).mean())
+            print(
+                f"{preset}, streams {name}: stopped at the whole-text thresholds {plain:.3f}, at the others {set_:.3f}"
+            )
+        print(f"# {preset}\n" + "\n".join(toml(review, block, stream)), flush=True)
     return 0
 
 

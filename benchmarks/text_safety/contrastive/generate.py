@@ -1,4 +1,4 @@
-"""Write contrastive.jsonl from families.toml and sentences.toml.
+"""Write contrastive.jsonl from families.toml, sentences.toml and functions.toml.
 
 usage: python -m benchmarks.text_safety.contrastive.generate [OUT]
 
@@ -56,6 +56,14 @@ ENDINGS: Final = (
     " It matters to me.",
     " thx",
 )
+ASKS: Final = (
+    "{do}",
+    "Please {do}",
+    "I need you to {do}",
+    "Your task: {do}",
+    "For a customer, {do}",
+    "Could you {do}",
+)
 PER_ITEM: Final = 3
 PER_TEMPLATE: Final = 14
 TEST_SHARE: Final = 0.2
@@ -83,16 +91,36 @@ def _all(draw: random.Random) -> Iterator[dict[str, Any]]:
                 group = f"{family['id']}/{kind}/{_short(item)}"
                 for form in draw.sample(FORMS, PER_ITEM):
                     yield _row(form.format(do=item), labels, group, f"verb/{family['id']}")
-    for family in tomllib.loads((FOLDER / "sentences.toml").read_text(encoding="utf-8"))["text"]:
+    yield from _sentences(tomllib.loads((FOLDER / "sentences.toml").read_text(encoding="utf-8"))["text"], draw)
+    functions = tomllib.loads((FOLDER / "functions.toml").read_text(encoding="utf-8"))
+    yield from _sentences(functions["text"], draw)
+    for family in functions["ask"]:
+        labels = [family["label"]] if family.get("label") else []
+        for item in family["items"]:
+            for form in draw.sample(ASKS, PER_ITEM):
+                filled = form.format(do=item)
+                yield _row(filled[0].upper() + filled[1:], labels, f"{family['id']}/{_short(item)}", family["id"])
+
+
+def _sentences(families: list[dict[str, Any]], draw: random.Random) -> Iterator[dict[str, Any]]:
+    for family in families:
         labels = [family["label"]] if family.get("label") else []
         for template in family["templates"]:
             group = f"{family['id']}/{_short(template)}"
             slots = sorted(set(re.findall(r"{(\w+)}", template)))
             for _ in range(PER_TEMPLATE if slots else 1):
-                filled = template.format(**{s: draw.choice(family[s]) for s in slots})
+                filled = template.format(**{s: _choice(family, s, draw) for s in slots})
                 yield _row(
                     filled[0].upper() + filled[1:] if family["id"] != "world" else filled, labels, group, family["id"]
                 )
+
+
+def _choice(family: dict[str, Any], slot: str, draw: random.Random) -> str:
+    """A filling for ``slot``; a slot in capitals may share the list of the small one."""
+    if slot in family:
+        return str(draw.choice(family[slot]))
+    found = str(draw.choice(family[slot.lower()]))
+    return found[0].upper() + found[1:]
 
 
 def _row(text: str, labels: list[str], group: str, kind: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """``text_encoder``: the linear screen and a compact sentence encoder, calibrated together.
 
-The encoder is all-MiniLM-L6-v2 (Apache-2.0) as int8 ONNX, frozen; the heads over its layers were trained on the same
-data as the screen. See docs/safety-text.md for what it adds.
+The encoder is all-MiniLM-L6-v2 (Apache-2.0) as int8 ONNX, frozen; the heads over its layers were trained on the sources
+of the screen. Heads may also read cues of the wording (``gensafe.safety.cues``); those that ship do not. See
+docs/safety-text.md for what it adds.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from gensafe.safety.classifiers.text_screen import (
     sentences,
     windows,
     word_spans,
+    wordless,
 )
+from gensafe.safety.cues import WIDTH, cues
 from gensafe.safety.custom import CustomCategory, custom_option
 from gensafe.safety.encoder import Encoder, Heads
 from gensafe.safety.ensemble import Calibration
@@ -40,12 +43,9 @@ from gensafe.safety.normalize import Normalized
 from gensafe.safety.variants import readings
 
 NAME: Final = "text_encoder"
-VERSION: Final = "2"
+VERSION: Final = "3"
 WINDOW: Final = 480  # characters, about 100 tokens: what the encoder reads at once
 MEMORY: Final = 4096  # pieces whose logits are kept: a stream shows the same sentence to many windows
-FOREIGN: Final = frozenset(("tox", "hte"))
-"""What the screen was taught in other languages (GermEval, COLD); its other scores there are noise: French recipes
-were called sexual content. The passage is reported as not covered all the same."""
 SUSPECTS: Final = 2  # sentences; chosen for speed, what fewer or more of them find was not measured
 SUSPECTS_PER: Final = 8  # sentences for each further one; chosen for speed as well, not measured
 
@@ -95,6 +95,8 @@ class TextEncoder:
             )
             self._heads = Heads(tensors["w1"], tensors["b1"], tensors["w2"], tensors["b2"])
             fits = meta["encoder"] == sha256(model) and meta["screen"] == screen.digest and heads == self._screen.heads
+            self._cues = int(meta.get("cues", "0"))  # how many the heads read after the features; 0 = none
+            fits = fits and self._cues in (0, WIDTH)
         except Exception as error:
             raise SafetyUnavailable(f"the weights of text_encoder cannot be read: {type(error).__name__}") from error
         if not fits:
@@ -128,10 +130,8 @@ class TextEncoder:
         screened = np.stack([self._screen.logits(t) for t in texts])
         scores = self._calibration.scores([screened, self._encoded(texts)])
         foreign = self._foreign(text, pieces)
-        if foreign.any():  # the encoder knows English only; the screen also saw German, Chinese and some French
-            alone = self._alone.scores([screened[foreign]])
-            alone[:, [c not in FOREIGN for c in self._calibration.categories]] = 0.0
-            scores[foreign] = alone
+        scores[foreign] = 0.0  # no score of one language says anything about another; text_language reports the passage
+        scores[wordless(texts)] = 0.0
         findings = [*report(NAME, self._calibration.categories, scores, pieces, whole, self._spans)]
         if self._nearest:  # a category can be about anything, so no sentence is left out
             everything = [(r, *place) for r in found for place in (*windows(r.text, WINDOW), *sentences(r.text))]
@@ -182,7 +182,9 @@ class TextEncoder:
         would be padded to the longest.
         """
         features = np.concatenate([self._encoder.features([ids]) for ids in self._encoder.windows(text)])
-        return _Read(self._heads.logits(features).max(0), unit(features.mean(0)))
+        wording = np.repeat(cues(text)[None, : self._cues], len(features), axis=0)
+        logits = self._heads.logits(np.concatenate([features, wording], axis=1))
+        return _Read(logits.max(0), unit(features.mean(0)))
 
     def _spans(self, reading: Normalized, start: int, end: int, category: str) -> tuple[Span, ...]:
         return word_spans(self._screen, reading, start, end, category)

@@ -3,7 +3,9 @@
 Identification by py3langid (n-gram naive Bayes, BSD-3-Clause, weights in its wheel). A text is looked at in passages
 of about ``PASSAGE`` characters, so that one foreign paragraph in a long text is seen. Links, mail addresses, code and
 digits carry no language and are masked first. Letters of a script that no covered language uses decide by themselves,
-however short the text; a few words in Latin letters are looked up in ``language_words``.
+however short the text; a few words in Latin letters are looked up in ``language_words``. Where that does not tell
+either, a text of which most words are no English words is not covered: nothing is scored as English that was not seen
+to be English.
 """
 
 from __future__ import annotations
@@ -20,14 +22,14 @@ from gensafe.core.errors import ConfigError, SafetyUnavailable
 from gensafe.core.ports import Card
 from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Media, Modality, Span, Stage, Text
 from gensafe.safety.cards import read_card
-from gensafe.safety.language_words import SCRIPTS, language_by_words, language_name
+from gensafe.safety.language_words import SCRIPTS, UNSURE, WORDS_FILE, language_by_words, language_name, unlike_english
 from gensafe.safety.normalize import script_of
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
 NAME: Final = "text_language"
-VERSION: Final = "1"
+VERSION: Final = "2"
 COVERED: Final = frozenset({"en"})
 PASSAGE: Final = 240  # characters, about 40 English words: a short paragraph; chosen by eye, not measured
 MIN_WORDS: Final = 4  # fewer say too little about a language for n-grams; chosen by eye, not measured
@@ -50,6 +52,7 @@ _MASK: Final = re.compile(
     re.DOTALL,
 )
 _STOP: Final = re.compile(r"[.!?\u0964\u061f]+[\s\"')\u00bb\u201d]+|[\n\u3002\uff01\uff1f]+")
+SURELY_COVERED: Final = 0.90  # of the probability, by the covered languages; below, the words are asked as well
 WORDS_CONFIDENCE: Final = 0.9  # above the policy's threshold; see language_words for when words decide
 RUN_LETTERS: Final = 10  # longer than a name or a quoted word usually is; chosen by eye, not measured
 _LEAST_LETTERS: Final = {"greek": 3}  # single Greek letters are mathematics
@@ -70,6 +73,7 @@ class TextLanguage:
     def __init__(self, covered: frozenset[str] = COVERED) -> None:
         self._covered = frozenset().union(*(_NEIGHBOURS.get(c, frozenset({c})) for c in covered))
         self._scripts = {"latin", *(k for k, (_, codes) in SCRIPTS.items() if self._covered & set(codes.split()))}
+        self._english_only = covered == COVERED  # the words are known of no other language
         self._identifier = _identifier()
 
     def identity(self) -> ClassifierId:
@@ -101,8 +105,9 @@ class TextLanguage:
 
     def uncovered(self, text: str) -> Iterator[tuple[Span, str, float]]:
         """(where, language code, confidence) of the passages that are surely in a language that is not covered."""
+        alone = len(text) <= PASSAGE  # inside a longer text a few odd words are names, terms or code
         for start, end in passages(text):
-            language, confidence = self._uncovered(text[start:end])
+            language, confidence = self._uncovered(text[start:end], alone=alone)
             if language:
                 yield Span(start, end), language, confidence
                 continue
@@ -111,7 +116,7 @@ class TextLanguage:
                 if language:
                     yield Span(first, last), language, confidence
 
-    def _uncovered(self, passage: str) -> tuple[str, float]:
+    def _uncovered(self, passage: str, *, alone: bool = False) -> tuple[str, float]:
         """(language code, confidence) if the passage is surely in a language that is not covered, else ("", 0)."""
         plain = _MASK.sub(" ", passage)
         words = _WORD.findall(plain)
@@ -122,17 +127,17 @@ class TextLanguage:
         east_asian = len(_EAST_ASIAN.findall(plain))
         short = east_asian < MIN_HAN and (len(words) < MIN_WORDS or letters < MIN_LETTERS)
         if short and not script:
-            return self._by_words(words)
+            return self._by_words(words, alone)
         ranked = self._identifier.rank(" ".join(words))
         best, confidence = ranked[0]
         covered = sum(p for code, p in ranked if code in self._covered)
         if best in self._covered and not (script and best not in SCRIPTS[script][1].split()):
-            return "", 0.0
+            return self._by_words(words, alone) if covered < SURELY_COVERED else ("", 0.0)
         if script:  # the identifier only names the language
             known = SCRIPTS[script][1].split()
             return next((str(code) for code, _ in ranked if code in known), script), 1.0
         if confidence < CONFIDENT or covered > COVERED_AT_MOST:
-            return self._by_words(words)
+            return self._by_words(words, alone)
         return str(best), min(1.0, 1.0 - float(covered))
 
     def _foreign_script(self, plain: str, letters: int) -> str:
@@ -150,8 +155,10 @@ class TextLanguage:
             return max(counts, key=lambda k: counts[k])
         return ""
 
-    def _by_words(self, words: list[str]) -> tuple[str, float]:
+    def _by_words(self, words: list[str], alone: bool) -> tuple[str, float]:
         code = language_by_words([w.lower() for w in words])
+        if not code and alone and self._english_only and unlike_english(words):
+            code = UNSURE
         return (code, WORDS_CONFIDENCE) if code and code not in self._covered else ("", 0.0)
 
 
@@ -186,6 +193,8 @@ def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 def described(code: str) -> str:
     """What is said about a passage in language ``code``."""
+    if code == UNSURE:
+        return "this text does not look English and its language cannot be told; the installed filters do not cover it"
     return f"this text looks {language_name(code)}, which the installed filters do not cover"
 
 
@@ -215,7 +224,7 @@ def _identifier() -> LanguageIdentifier:
 def _model_digest() -> str:
     import py3langid.langid as module
 
-    return sha256((module.MODEL_DIR / module.MODEL_FILE).read_bytes())
+    return sha256((module.MODEL_DIR / module.MODEL_FILE).read_bytes() + WORDS_FILE.read_bytes())
 
 
 def create(options: Mapping[str, str]) -> TextLanguage:

@@ -10,6 +10,7 @@ from gensafe.core.ports import Card
 from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Media, Modality, Span, Stage, Text
 from gensafe.safety.cards import read_card
 from gensafe.safety.custom import CustomCategory, custom_option
+from gensafe.safety.decoded import decoded
 from gensafe.safety.normalize import normalize
 from gensafe.safety.rules.hidden import find_hidden
 from gensafe.safety.rules.hit import Hit
@@ -19,7 +20,7 @@ from gensafe.safety.rules.secrets import find_secrets
 from gensafe.safety.rules.urls import find_urls
 
 NAME: Final = "text_rules"
-VERSION: Final = "1"
+VERSION: Final = "2"
 MAX_CHARS: Final = 2_000_000  # more than this is refused, never cut
 MAX_SPANS: Final = 1000  # of one finding, so that a receipt stays small; a round number, not measured
 
@@ -59,7 +60,7 @@ class TextRules:
             *find_secrets(text),
             *find_hidden(text),
             *find_urls(text, self._denied),
-            *find_injection(text, normalized),
+            *(hit for reading in (normalized, *decoded(text)) for hit in find_injection(text, reading)),
         ]
         findings = _findings(hits)
         for category in self._custom:

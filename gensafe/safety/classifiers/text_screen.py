@@ -24,13 +24,14 @@ from gensafe.safety.normalize import Normalized
 from gensafe.safety.variants import readings
 
 NAME: Final = "text_screen"
-VERSION: Final = "2"
+VERSION: Final = "3"
 FILE: Final = "text_screen.safetensors"
 WINDOW: Final = 700  # characters, about 120 words: longer texts are scored in windows that overlap by half
 REPORT: Final = 0.05  # scores below this are not reported
 SPAN_FROM: Final = 0.5  # probability from which words are shown: likelier than not
 MAX_SPANS: Final = 5  # words shown for one finding, enough for a reader to see why; chosen by eye, not measured
 MAX_CHARS: Final = 2_000_000  # characters; the same limit as in ``text_rules``: more than this is refused, never cut
+FEWEST_LETTERS: Final = 2  # a lone emoji or sign was scored as hate at .47, a lone letter at .24
 SEXUAL: Final = ("sxc", "src")
 CONJUNCTION: Final = 0.98  # the score of a rule, not of a model: see gensafe.safety.minors
 
@@ -136,6 +137,7 @@ class TextScreen:
         pieces = [*whole, *((r, *s) for r in found for s in sentences(r.text))]
         logits = np.stack([self._model.logits(r.text[a:b]) for r, a, b in pieces])
         scores = self._calibration.scores([logits])
+        scores[wordless([r.text[a:b] for r, a, b in pieces])] = 0.0
         return Assessment(
             tuple(report(NAME, self._calibration.categories, scores, pieces, len(whole), self._spans)),
             (Coverage(NAME, "characters", len(text), len(text)),),
@@ -146,6 +148,11 @@ class TextScreen:
 
 
 Piece = tuple[Normalized, int, int]
+
+
+def wordless(texts: list[str]) -> NDArray[np.bool_]:
+    """(len(texts),) whether a piece has fewer than FEWEST_LETTERS letters: no model was taught what that means."""
+    return np.array([sum(map(str.isalpha, t[:1000])) < FEWEST_LETTERS for t in texts])
 
 
 def checked_text(item: Media) -> str:

@@ -62,7 +62,7 @@ _PHRASES: Final[tuple[tuple[str, float, str], ...]] = (
     (
         "leak",
         0.9,
-        r"\b(?:reveal|show|print|repeat|output|display|tell me|give me|share|leak|dump|expose|recite|what (?:is|are|was|were)|write out|echo)(?: \w{1,15}){0,3}? (?:system|hidden|secret|initial|original|confidential|internal|developer|your|starting) (?:\w{1,12} )?(?:system )?(?:prompt|instructions|message|directives|configuration|pre-?prompt)\b",
+        r"\b(?:reveal|show|print|repeat|output|display|tell me|give me|share|leak|dump|expose|recite|what (?:is|are|was|were)(?= (?:the|your|in your|written in)\b)|write out|echo)(?! (?:me |us )?(?:an?|some|good|examples?(?: of)?)\b)(?: \w{1,15}){0,3}? (?:system|hidden|secret|initial|original|confidential|internal|developer|your|starting) (?:\w{1,12} )?(?:system )?(?:prompt|instructions|message|directives|configuration|pre-?prompt)\b",
     ),
     (
         "leak",

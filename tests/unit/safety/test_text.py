@@ -110,14 +110,16 @@ def test_a_sign_in_a_script_without_spaces_hides_nothing(text):
     assert found.category == "unc"
 
 
-def test_a_foreign_passage_is_scored_by_what_was_trained_on_its_language():
-    text = "Dieser dumme Idiot soll endlich sein verdammtes Maul halten und verschwinden."
-    both, alone = (plugins.load("gensafe.classifiers", n) for n in ("text_encoder", "text_screen"))
-    found, expected = (
-        {f.category: f.score for f in c.assess(Text(text), Stage.OUTPUT).findings} for c in (both, alone)
-    )
-    learned = {k: v for k, v in expected.items() if k in ("tox", "hte")}  # what the screen was taught in German
-    assert found == pytest.approx(learned) and found["tox"] > 0.3
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Dieser dumme Idiot soll endlich sein verdammtes Maul halten und verschwinden.",
+        "Battre trois œufs avec du sucre, ajouter la farine et cuire au four.",
+    ],
+)
+def test_nothing_learned_is_scored_in_a_foreign_passage(text):
+    """Seen failing: the linear screen's scores for toxicity and hate were reported, which rank at .61 in German."""
+    assert plugins.load("gensafe.classifiers", "text_encoder").assess(Text(text), Stage.OUTPUT).findings == ()
 
 
 def test_a_piece_scores_the_same_whatever_it_stands_beside():

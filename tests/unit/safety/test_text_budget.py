@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import tomllib
 
 import pytest
 
@@ -18,6 +19,10 @@ SHARED = ROOT.parent / "shared" / "data" / "safety_text"
 EVERYDAY_BUDGET = 0.01  # held or blocked
 LOOK_ALIKE_BUDGET = 0.05  # blocked
 TWINS_CAUGHT = 0.7  # blocked
+# what filters confuse function by function (functions.toml), written after these weights were trained: the measured
+# 14.4 % and 62 % are held, not wished
+CONFUSED_BUDGET, CONFUSED_CAUGHT = 0.16, 0.58  # blocked
+FUNCTIONS = CONTRASTIVE.with_name("functions.toml")
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +30,20 @@ def runner():
     return SafetyRunner.from_policy(load_policy(), timeout_s=120)
 
 
-@pytest.fixture(scope="module")
-def contrast():
-    """The test split: (benign look-alikes, their unsafe twins)."""
+def split_of(third_part):
+    """The test split of the first two parts or of the third: (benign look-alikes, their unsafe twins)."""
+    tables = tomllib.loads(FUNCTIONS.read_text(encoding="utf-8"))
+    third = {family["id"] for name in ("text", "ask") for family in tables[name]}
     rows = [json.loads(line) for line in CONTRASTIVE.read_text(encoding="utf-8").splitlines()]
-    sample = [r for r in rows if r["split"] == "test"]
+    sample = [r for r in rows if r["split"] == "test" and (r["kind"] in third) is third_part]
     benign, unsafe = ([r["text"] for r in sample if bool(r["labels"]) is kind] for kind in (False, True))
     assert len(benign) > 150 and len(unsafe) > 90
     return benign, unsafe
+
+
+@pytest.fixture(scope="module")
+def contrast():
+    return split_of(third_part=False)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +72,12 @@ def test_look_alikes_pass_and_their_twins_do_not(runner, contrast):
     found = stopped(runner, benign, (Action.BLOCK,))
     assert len(found) <= LOOK_ALIKE_BUDGET * len(benign), found[:5]
     assert len(stopped(runner, unsafe, (Action.BLOCK,))) >= TWINS_CAUGHT * len(unsafe)
+
+
+def test_what_filters_confuse_is_within_what_was_measured(runner):
+    benign, unsafe = split_of(third_part=True)
+    assert len(stopped(runner, benign, (Action.BLOCK,))) <= CONFUSED_BUDGET * len(benign)
+    assert len(stopped(runner, unsafe, (Action.BLOCK,))) >= CONFUSED_CAUGHT * len(unsafe)
 
 
 def test_the_budget_notices_a_stack_that_cries_wolf(runner, everyday, contrast):
