@@ -16,7 +16,7 @@ import grpc
 from gensafe.core.config import ServerConfig
 from gensafe.core.errors import PermissionDenied, Unauthenticated
 from gensafe.server.api_keys import ApiKeys, key_identity
-from gensafe.server.handlers import rebuild
+from gensafe.server.handlers import rebuild, refusing
 from gensafe.server.identity import LOCAL, ROLES, Identity, establish_caller
 from gensafe.server.tenant_names import tenant_of
 
@@ -27,6 +27,9 @@ _ROLE_OF_SERVICE: Final = {
     "gensafe.v1.AuditService": "audit",
     "envoy.service.ext_proc.v3.ExternalProcessor": "classify",
 }
+
+
+_NO_CREDENTIAL: Final = "send 'authorization: Bearer KEY' or a client certificate"
 
 
 class AccessInterceptor(grpc.aio.ServerInterceptor):
@@ -55,13 +58,31 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             return handler
         headers = [value for name, value in details.invocation_metadata or () if name == "authorization"]
 
+        try:
+            self._turn_away(headers, role)
+        except (Unauthenticated, PermissionDenied) as error:
+            return refusing(handler, error)
+
         def establish(context: grpc.aio.ServicerContext[Any, Any]) -> None:
             identity = self._identify(context, headers)
-            if role not in identity.roles:
-                raise PermissionDenied(f"tenant {identity.tenant} lacks the role {role!r}")
+            _check_role(identity, role)
             establish_caller(identity)
 
         return rebuild(handler, establish)
+
+    def _turn_away(self, headers: Sequence[str | bytes], role: str) -> None:
+        """Refuse by the headers alone, before a body is read. A certificate is known only with the call's context.
+
+        Raises:
+            Unauthenticated, PermissionDenied: nothing in the body or the connection could make this call right.
+        """
+        identity = key_identity(self._keys, headers)
+        if self._mutual_tls:
+            return
+        if identity is None and not self._anonymous:
+            raise Unauthenticated("no credential", fix=_NO_CREDENTIAL)
+        if identity is not None:
+            _check_role(identity, role)
 
     def _identify(self, context: grpc.aio.ServicerContext[Any, Any], headers: Sequence[str | bytes]) -> Identity:
         """The one identity that every presented credential names.
@@ -79,7 +100,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         if identity is None and self._anonymous:
             return LOCAL
         if identity is None:
-            raise Unauthenticated("no credential", fix="send 'authorization: Bearer KEY' or a client certificate")
+            raise Unauthenticated("no credential", fix=_NO_CREDENTIAL)
         return identity
 
     def _by_certificate(self, context: grpc.aio.ServicerContext[Any, Any]) -> Identity | None:
@@ -87,3 +108,8 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             return None
         presented = list(context.auth_context().get("x509_pem_cert") or ())
         return Identity(tenant_of(bytes(presented[0])), ROLES) if presented else None
+
+
+def _check_role(identity: Identity, role: str) -> None:
+    if role not in identity.roles:
+        raise PermissionDenied(f"tenant {identity.tenant} lacks the role {role!r}")

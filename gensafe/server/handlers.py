@@ -38,6 +38,19 @@ def rebuild(handler: Any, before: Callable[[Any], None]) -> Any:  # noqa: ANN401
     return handler
 
 
+def refusing(handler: Any, error: GensafeError) -> Any:  # noqa: ANN401
+    """A handler that answers ``error`` and reads nothing: a body that is not read stays with its sender.
+
+    For grpc a call with one message is a stream of one, so every shape is served as a stream that nobody reads.
+    """
+    make = grpc.stream_stream_rpc_method_handler if handler.response_streaming else grpc.stream_unary_rpc_method_handler
+
+    async def call(_: Any, context: Any) -> None:  # noqa: ANN401
+        await _end(context, error)
+
+    return make(call, None, handler.response_serializer)
+
+
 def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     def decoded(data: bytes) -> Any:  # noqa: ANN401
         try:

@@ -69,6 +69,18 @@ class Limits:
         """
         self.rates[what].take(tenant, what, cost)
 
+    def check(self, what: str, tenant: str) -> None:
+        """Spend nothing.
+
+        Raises:
+            Overloaded: the quota is spent.
+        """
+        self.rates[what].check(tenant, what)
+
+    def spend(self, what: str, tenant: str) -> None:
+        """Spend from a tenant's quota what has been used already, as far as there is any."""
+        self.rates[what].admit(tenant)
+
     def drain(self) -> None:
         """Admit nothing more, and turn away everyone who waits."""
         for pool in self.pools:

@@ -32,14 +32,28 @@ class RateLimiter:
         if self._per_minute <= 0:
             return 0.0
         now = self._clock()
-        tokens, then = self._buckets.pop(client, (float(self._per_minute), now))
-        tokens = min(float(self._per_minute), tokens + (now - then) * self._per_minute / 60)
+        tokens = self._tokens(client, now)
+        self._buckets.pop(client, None)
         needed = min(cost, self._per_minute)
         wait = 0.0 if tokens >= needed else (needed - tokens) * 60 / self._per_minute
         self._buckets[client] = (tokens - cost if wait == 0.0 else tokens, now)
         if len(self._buckets) > _MAX_CLIENTS:  # forget who was idle longest
             self._buckets.popitem(last=False)
         return wait
+
+    def _tokens(self, client: str, now: float) -> float:
+        tokens, then = self._buckets.get(client, (float(self._per_minute), now))
+        return min(float(self._per_minute), tokens + (now - then) * self._per_minute / 60)
+
+    def check(self, client: str, what: str) -> None:
+        """Take nothing.
+
+        Raises:
+            Overloaded: one more would be too many; says how long to wait.
+        """
+        if self._per_minute > 0 and (lack := 1.0 - self._tokens(client, self._clock())) > 0:
+            wait = lack * 60 / self._per_minute
+            raise Overloaded(f"more than {self._per_minute} {what} a minute", retry_after_s=wait, subject=client)
 
     def take(self, client: str, what: str, cost: int = 1) -> None:
         """As ``admit``.

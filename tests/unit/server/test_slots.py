@@ -94,6 +94,23 @@ def test_a_batch_larger_than_a_minutes_quota_makes_a_debt():
     assert limiter.admit("b") == 0
 
 
+def test_what_is_spent_afterwards_is_refused_before_the_next():
+    """Bad requests over HTTP cost nothing before: their bodies were read and parsed as fast as they came."""
+    now = [0.0]
+    rate = RateLimiter(2, clock=lambda: now[0])
+    for _ in range(2):
+        rate.check("a", "queries")
+        rate.check("a", "queries")  # looking takes nothing
+        rate.admit("a")
+    with pytest.raises(Overloaded) as refused:
+        rate.check("a", "queries")
+    assert refused.value.retry_after_s == pytest.approx(30)
+    rate.check("b", "queries")
+    now[0] = 30.0
+    rate.check("a", "queries")
+    RateLimiter(0).check("a", "queries")
+
+
 def test_bytes_come_back_however_a_transfer_ends():
     budget = ByteBudget(10, "bytes")
 

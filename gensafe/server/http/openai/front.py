@@ -14,7 +14,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from gensafe.core.config_check import is_loopback
-from gensafe.core.errors import GensafeError, InvalidRequest, NotFound, PermissionDenied, Unauthenticated
+from gensafe.core.errors import (
+    GensafeError,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    PermissionDenied,
+    Unauthenticated,
+)
 from gensafe.core.types import GenerationRequest
 from gensafe.pipeline import CallControl, Chain, Held, PipelineEvent, Released, Stopped
 from gensafe.server.api_keys import ApiKeys
@@ -223,12 +230,16 @@ def endpoint(front: Front, handler: Handler, *roles: str) -> Callable[[Request],
         try:
             call = Call(front, request, front.identify(request, *roles))
             use_pool(front.limits.read, call.identity.tenant)
-            if request.method != "POST":  # what is made or judged is counted where it begins
+            if request.method == "POST":  # what is made or judged is counted where it begins, what is refused, below
+                front.limits.check("queries", call.identity.tenant)
+            else:
                 front.limits.take("queries", call.identity.tenant)
             return Delivered(await handler(call), front.limits.deliveries)
         except Refused as refused:
             return refused.response
         except GensafeError as error:
+            if call is not None and request.method == "POST" and not isinstance(error, Overloaded):
+                front.limits.spend("queries", call.identity.tenant)  # it was read, and nothing began that counts
             if not isinstance(error, InvalidRequest):
                 log.info("request %s: %s: %s", request.scope["gensafe.request_id"], error.reason, error.message)
             return error_response(error, call.params if call else None)
