@@ -292,7 +292,10 @@ def export_made(
 
 
 def hold(event: str, *, hold_id: str, scope: str, actor: str = "") -> Entry:
-    """A legal hold was placed (``HOLD_SET``) or lifted (``HOLD_RELEASED``) on a scope, e.g. ``tenant:p-…``."""
+    """A legal hold was placed (``HOLD_SET``) or lifted (``HOLD_RELEASED``) on a scope, e.g. ``tenant:p-…``.
+
+    ``hold_id``: a pseudonym, since the hold's own name is words of the operator.
+    """
     if event not in (HOLD_SET, HOLD_RELEASED):
         raise ValueError(f"{event} is not about a hold")
     return _event(event) | {"hold_id": hold_id, "scope": scope} | given(actor=actor)

@@ -40,7 +40,7 @@ def add_parser(commands: Commands) -> None:
     prune.add_argument("--before", required=True, metavar="TIME", help="e.g. 2026-01-01 (UTC)")
     prune.add_argument("--reason", choices=REASONS, default="retention", help="is logged for good")
     place_hold = verbs.add_parser("hold", help="place a legal hold: nothing in its scope is erased or pruned")
-    place_hold.add_argument("hold_id", metavar="HOLD", help="a name for the legal hold")
+    place_hold.add_argument("hold_id", metavar="HOLD", help="a name for the legal hold; the log gets a pseudonym of it")
     place_hold.add_argument("--scope", required=True, help="all, tenant:<tenant> or subject:<subject>")
     place_hold.add_argument("--tenant", default="", help="whose end user the subject of --scope is")
     lift = verbs.add_parser("release", help="lift a legal hold")
@@ -57,8 +57,17 @@ def run(args: argparse.Namespace) -> int:
     ring = home.keys_if_readable()
     with home.open_registry(ring, readonly=args.privacy_command == "holds") as registry:
         if args.privacy_command == "holds":
-            held = [{"hold_id": h.hold_id, "scope": h.scope, "created_ms": h.created_ms} for h in registry.holds()]
-            _say(args, {"holds": held}, "\n".join(f"{h['hold_id']}  {h['scope']}" for h in held) or "no legal holds")
+            held = [
+                {
+                    "hold_id": hold.hold_id,
+                    "scope": hold.scope,
+                    "created_ms": hold.created_ms,
+                    "logged_as": registry.hold_name(hold.hold_id) if ring else "",
+                }
+                for hold in registry.holds()
+            ]
+            lines = [f"{hold['hold_id']}  {hold['scope']}  {hold['logged_as']}".rstrip() for hold in held]
+            _say(args, {"holds": held}, "\n".join(lines) or "no legal holds")
             return Exit.OK
         if args.privacy_command == "prune":
             log = home.writer_if_free(ring)
@@ -84,7 +93,7 @@ def _act(args: argparse.Namespace, home: Installation, ring: KeyRing | None, reg
     else:
         kind = OrderKind.LIFT
     done = have_done(registry, home, ring, kind, body)
-    _say(args, done, f"{kind} {done['scope']}; entry {done['log_index']}")
+    _say(args, {"hold_id": args.hold_id} | done, f"{kind} {done['scope']}; entry {done['log_index']}")
     return Exit.OK
 
 

@@ -146,12 +146,14 @@ def claim(chain: Chain, request: GenerationRequest, checked: Checked) -> Claimed
     record_id = ids.new_record_id()
     subject = chain.registry.commit_end_user(request.tenant, request.subject)
     input_digests = tuple(sha256(item.data) for item in request.inputs)
+    older = _request_digest(request, input_digests)
     try:
         intent, fresh = chain.registry.open_intent(
             request.key,
-            _request_digest(request, input_digests),
+            chain.registry.keyed_digest("request", older.encode()),
             record_id,
             modality=request.modality.value,
+            older_digest=older,
         )
     except InvalidRequest as error:
         raise Conflict(error.message, field="request_id", fix="send a fresh UUID") from None
@@ -223,7 +225,7 @@ def _require(verdict: Verdict) -> Verdict:
 
 
 def _request_digest(request: GenerationRequest, input_digests: tuple[str, ...]) -> str:
-    """Digest of everything that makes two requests the same; the prompt enters hashed with the rest, never stored."""
+    """Digest of everything that makes two requests the same. Stored only under a key: short prompts can be guessed."""
     return digest_json(
         {
             "prompt": request.prompt,

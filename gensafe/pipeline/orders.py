@@ -58,5 +58,6 @@ def _carry_out(registry: Registry, log: AuditLog, keys: KeyRing, order: Order) -
         case OrderKind.LIFT:
             hold = registry.release_hold(body["hold_id"])
             event = entries.HOLD_RELEASED
-    at = log.append(entries.hold(event, hold_id=hold.hold_id, scope=hold.scope)).index
-    return {"hold_id": hold.hold_id, "scope": hold.scope, "log_index": at}
+    name = registry.hold_name(hold.hold_id)
+    at = log.append(entries.hold(event, hold_id=name, scope=hold.scope)).index
+    return {"logged_as": name, "scope": hold.scope, "log_index": at}

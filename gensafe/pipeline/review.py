@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import Any
 
 from gensafe.audit import entries
-from gensafe.core.digest import sha256
 from gensafe.core.errors import GensafeError, LogUnavailable, RegistryError
 from gensafe.core.observer import RequestEnded
 from gensafe.core.types import Judged, Review
@@ -187,6 +186,6 @@ def _review(chain: Chain, item: HeldOutput) -> Review:
         review_id=item.review_id,
         decision=item.decision.value if item.decision else "",
         reviewer=chain.registry.pseudonym(f"reviewer:{item.reviewer}"),
-        reason_digest=sha256(item.reason.encode("utf-8", "replace")),
+        reason_digest=chain.registry.keyed_digest("review reason", item.reason.encode("utf-8", "replace")),
         decided_ms=item.decided_ms,
     )

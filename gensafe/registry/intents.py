@@ -32,11 +32,20 @@ class IntentTable:
         record_id: int,
         opened_index: int = -1,
         modality: str = "",
+        older_digest: str = "",
     ) -> tuple[Intent, bool]:
         """Claim a request id. Returns (intent, True) if it is new, (the existing intent, False) on a replay.
 
         Call it before logging ``generation.opened`` and ``mark_opened`` after: then two racing requests of one id
         cannot both run, and recovery knows of every request that may have begun.
+
+        Args:
+            key: The request's id and tenant.
+            request_digest: Keyed digest of everything that makes two requests the same.
+            record_id: Of the output that may come.
+            opened_index: Of its log entry; -1 = not logged yet.
+            modality: Of the output.
+            older_digest: What an older version would have stored for the same request.
 
         Raises:
             InvalidRequest: this tenant used the id for another request.
@@ -56,7 +65,7 @@ class IntentTable:
             self._db.write("open an intent", lambda connection: connection.execute(sa.insert(intents).values(**row)))
         except IntegrityError:
             existing = self.intent(key)
-            if existing is None or existing.request_digest != request_digest:
+            if existing is None or existing.request_digest not in (request_digest, older_digest):
                 raise InvalidRequest(
                     "this request id was used for another request", field="request_id", fix="send a fresh UUID"
                 ) from None

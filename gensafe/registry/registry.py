@@ -149,6 +149,14 @@ class Registry(RecordTable, IntentTable, HoldTable):
         """The stand-in for a subject (of an end user: ``owner_name``) used in tables, holds and tombstones."""
         return self._vault.pseudonym(subject)
 
+    def keyed_digest(self, what: str, data: bytes) -> str:
+        """A digest of ``data`` that nobody without this registry's key can try guesses against."""
+        return self._vault.keyed_digest(what, data)
+
+    def hold_name(self, hold_id: str) -> str:
+        """What the log calls a legal hold: its name is the operator's own words, and may name a person."""
+        return self.pseudonym(f"hold:{hold_id}")
+
     def commit_end_user(self, tenant: str, subject: str) -> str:
         """The commitment "hmac-sha256:<hex>" by which log and records name an end user of ``tenant``; "" for none.
 

@@ -81,6 +81,14 @@ class Vault:
         body = json.loads(_unseal(self._data_key(row.subject), bytes(row.sealed), f"prompt:{record_id}"))
         return str(body["prompt"]), bytes.fromhex(body["key"])
 
+    def keyed_digest(self, what: str, data: bytes) -> str:
+        """A digest that nobody without this registry's key can try guesses against, "hmac-sha256:<hex>".
+
+        ``what``: keeps digests for different uses apart.
+        """
+        info = f"gensafe/registry/v1/digest/{what}".encode()
+        return commit(HKDF(SHA256(), 32, None, info).derive(self._ref_key()), data)
+
     def commitment(self, who: str) -> str:
         """What the log says of the pseudonym ``who``, "hmac-sha256:<hex>": under a key that erasing them destroys."""
         info = b"gensafe/registry/v1/subject-commitment"

@@ -77,7 +77,10 @@ def test_one_end_user_is_erased_and_the_others_stay(simulated, capsys, tmp_path)
 
         erase = ("privacy", "erase", "--tenant", "local", "--subject", ZOE)
         hold = ("privacy", "hold", "case-7", "--scope", f"subject:{ZOE}", "--tenant", "local")
-        assert run_json(capsys, simulated, *hold)[0] == 0
+        status, placed = run_json(capsys, simulated, *hold)
+        entry = logged(simulated)[placed["log_index"]]
+        assert (status, entry["event"], entry["hold_id"]) == (0, "hold.set", placed["logged_as"])
+        assert "case-7" not in json.dumps(entry)
         assert run_json(capsys, simulated, *erase)[0] == 1  # refused
         assert run_json(capsys, simulated, "privacy", "erase", "--tenant", "local")[0] == 1  # she is one of local's
         assert run_json(capsys, simulated, "privacy", "release", "case-7")[0] == 0

@@ -106,6 +106,7 @@ def test_a_held_output_leaves_only_after_its_release(modality, config, start_ser
         assert output.record_id == held.record_id
         entry = json.loads(client.proof(output.record_id).entry_json)["entry"]
     assert entry["review"]["decision"] == "released"
+    assert entry["review"]["reason_digest"].startswith("hmac-sha256:")  # a plain hash before: guessable
     assert entry["review"]["review_id"] == held.review_id
     logged = entries_of(server.data_dir)
     assert [e["event"] for e in logged if e.get("request_id") == request_id] == [

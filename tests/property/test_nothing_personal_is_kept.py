@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ from PIL import Image
 
 from gensafe.core.config import Config, GenerationConfig, SafetyConfig
 from gensafe.core.errors import GensafeError, InvalidRequest
-from gensafe.core.types import GenerationRequest, InputMedia, Modality
+from gensafe.core.types import GenerationRequest, InputMedia, Modality, RequestKey
 from gensafe.pipeline import CallControl, Released, open_chain, run
-from gensafe.pipeline.admit import writable_types
+from gensafe.pipeline.admit import _request_digest, writable_types
+from gensafe.pipeline.orders import carry_out_orders
+from gensafe.registry import OrderKind
 
 WHO = "Zoe-Quux-1979"  # stands in every hostile string, in one of the cases below
 POLICY = """
@@ -124,6 +127,40 @@ def test_an_inputs_type_carries_only_known_parameters(chain, kind):
 def test_a_request_id_is_a_plain_uuid(chain, text):
     with pytest.raises(InvalidRequest, match="request_id"):
         list(run(chain, GenerationRequest(text, "a garden", Modality.TEXT), CallControl()))
+
+
+def test_a_kept_digest_of_a_request_cannot_be_guessed(chain):
+    """Before: the registry kept a plain SHA-256 of the request, against which short prompts can be tried."""
+    first = ask(chain, request_id=(request := str(uuid.uuid4())), prompt="yes", seed=1)
+    key = RequestKey("local", request)
+    kept = chain.registry.intent(key)
+    assert kept.request_digest.startswith("hmac-sha256:")
+    wanted = GenerationRequest(request, "yes", Modality.TEXT, max_tokens=20, seed=1)
+    plain = _request_digest(wanted, ())
+    assert plain.startswith("sha256:") and plain.encode() not in registry_bytes(chain)
+    assert ask(chain, request_id=request, prompt="yes", seed=1).replayed
+    chain.registry.restore_intent(replace(kept, request_digest=plain))  # as an older version left it
+    again = ask(chain, request_id=request, prompt="yes", seed=1)
+    assert again.replayed and again.recorded.log_index == first.recorded.log_index
+    assert ask(chain, request_id=request, prompt="no", seed=1) is None  # another request
+
+
+def test_a_legal_holds_name_stays_out_of_the_log(chain, capsys):
+    """Before: the operator's own words, "jane-doe-v-acme", stood in ``hold.set`` for good."""
+    registry = chain.registry
+    registry.orders.place(OrderKind.HOLD, {"hold_id": f"{WHO} v. Acme", "scope": "tenant:other"})
+    registry.orders.place(OrderKind.LIFT, {"hold_id": f"{WHO} v. Acme"})
+    carry_out_orders(registry, chain.log, chain.keys)
+    placed, lifted = [e.entry for e in chain.log.entries() if e.entry["event"].startswith("hold.")][-2:]
+    assert placed["hold_id"] == lifted["hold_id"] == registry.hold_name(f"{WHO} v. Acme")
+    assert WHO.lower().encode() not in permanent(chain, None)
+    assert WHO.encode() not in registry_bytes(chain)  # lifted: the name is gone from the orders too
+
+
+def registry_bytes(chain) -> bytes:
+    folder = Path(chain.config.data_dir) / "registry"
+    chain.registry._db.truncate_journal()
+    return b"".join(p.read_bytes() for p in folder.glob("registry.db*"))
 
 
 def test_the_client_keeps_file_names_to_itself(tmp_path):

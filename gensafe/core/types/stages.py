@@ -72,7 +72,7 @@ class Review:
     review_id: str  # 16 hex digits
     decision: str  # released | rejected
     reviewer: str  # pseudonym
-    reason_digest: str  # "sha256:<hex>"
+    reason_digest: str  # "hmac-sha256:<hex>"; "sha256:<hex>" in entries of older versions
     decided_ms: int
 
 
