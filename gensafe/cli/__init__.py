@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": "everything on embedded defaults, end to end",
     "serve": "run the gRPC server",
     "generate": "generate one output, checked, marked, signed and logged",
+    "batch": "generate an output for each line of a file",
     "verify": "say what can be proved about files",
     "inspect": "show what is in a file's manifest, labels and container",
     "classify": "judge a file or a text under the policy",
@@ -34,6 +35,7 @@ COMMANDS = {
     "keys": "make, list, rotate and revoke keys",
     "plugins": "list plugins without loading them",
     "models": "list models of the configured backend",
+    "probe": "test the guard of a gateway from outside",
     "doctor": "look for gaps in this installation",
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -61,25 +63,48 @@ class AsyncClient:
         """Close the connection."""
         await self._channel.close()
 
-    def _call(self) -> dict[str, Any]:
-        return {"timeout": self.options.timeout_s, "metadata": channel.metadata(self.options)}
+    def _call(self, timeout_s: float | None = None) -> dict[str, Any]:
+        limit = self.options.timeout_s if timeout_s is None else timeout_s
+        return {"timeout": max(0.0, limit), "metadata": channel.metadata(self.options)}
+
+    def _end(self, timeout_s: float | None) -> float:
+        return time.monotonic() + (self.options.timeout_s if timeout_s is None else timeout_s)
+
+    def _pause(self, error: grpc.RpcError, attempt: int, end: float) -> float:
+        """Seconds until the next attempt.
+
+        Raises:
+            GensafeError: there is none.
+        """
+        wait_s = messages.pause(error, attempt, end - time.monotonic(), self.options.patience_s)
+        if wait_s is None:
+            raise self._error(error) from None
+        return wait_s
 
     def _error(self, error: grpc.RpcError) -> errors.GensafeError:
         return statuses.to_error(error, tls=channel.uses_tls(self.options))
 
-    async def events(self, request: generation_pb2.GenerateRequest) -> AsyncIterator[generation_pb2.GenerateResponse]:
-        """Stream the events of one generation; closing the iterator cancels the call."""
-        for wait_s in (*messages.BACKOFF_S, None):
+    async def events(
+        self, request: generation_pb2.GenerateRequest, *, timeout_s: float | None = None
+    ) -> AsyncIterator[generation_pb2.GenerateResponse]:
+        """Stream the events of one generation; closing the iterator cancels the call.
+
+        Raises:
+            GensafeError: whatever the server raised.
+        """
+        end = self._end(timeout_s)
+        for attempt in itertools.count():
             started = False
-            call = self.generation.Generate(request, **self._call())
+            call = self.generation.Generate(request, **self._call(end - time.monotonic()))
             try:
                 async for event in call:
                     started = True
                     yield event
                 return
             except grpc.RpcError as error:
-                if started or wait_s is None or not messages.may_retry(error):
+                if started:
                     raise self._error(error) from None
+                wait_s = self._pause(error, attempt, end)
             finally:
                 call.cancel()
             await asyncio.sleep(wait_s)
@@ -90,21 +115,79 @@ class AsyncClient:
         modality: str,
         *,
         on_event: OnEvent | None = None,
+        timeout_s: float | None = None,
         **options: Any,  # noqa: ANN401
     ) -> Output:
-        """Generate one output and return it whole; as ``Client.generate``."""
+        """Generate one output and return it whole; ``options`` as in ``messages.generate_request``.
+
+        Raises:
+            Blocked: policy stopped it.
+            HeldForReview: a person must see it first; repeat the request id to get the outcome.
+            GensafeError: whatever the server raised.
+        """
         assembler = Assembler()
-        async for event in self.events(messages.generate_request(prompt, modality, **options)):
+        async for event in self.events(messages.generate_request(prompt, modality, **options), timeout_s=timeout_s):
             assembler.take(event)
             if on_event is not None:
                 on_event(event)
         return assembler.output()
 
-    async def fetch(self, record_id: str, *, have: bytes = b"") -> bytes:
+    async def stream_text(self, prompt: str, *, timeout_s: float | None = None, **options: Any) -> AsyncIterator[str]:  # noqa: ANN401
+        """The pieces of a text as the gate lets them go; ``options`` as in ``messages.generate_request``.
+
+        Raises:
+            Blocked, HeldForReview: within the text: what was shown from ``retract_from`` on is to be taken back.
+            GensafeError: whatever the server raised.
+        """
+        assembler = Assembler()
+        async for event in self.events(messages.generate_request(prompt, "text", **options), timeout_s=timeout_s):
+            assembler.take(event)
+            if event.HasField("text_delta"):
+                yield event.text_delta.text
+        assembler.output()
+
+    # --- jobs: generations that outlive the connection -----------------------------------------------------------
+
+    async def start(self, prompt: str, modality: str, *, timeout_s: float | None = None, **options: Any) -> str:  # noqa: ANN401
+        """Start a job; returns its request id. ``options`` as in ``messages.generate_request``."""
+        request = generation_pb2.StartGenerationRequest(request=messages.generate_request(prompt, modality, **options))
+        return (await self.unary(self.generation.StartGeneration, request, timeout_s=timeout_s)).job.request_id
+
+    async def job(self, request_id: str, *, timeout_s: float | None = None) -> generation_pb2.Job:
+        """How a job stands."""
+        request = generation_pb2.GetGenerationRequest(request_id=request_id)
+        return (await self.unary(self.generation.GetGeneration, request, timeout_s=timeout_s)).job
+
+    async def wait(self, request_id: str, *, timeout_s: float | None = None) -> generation_pb2.Job:
+        """A job once it has ended, or as it stands when the time is over."""
+        end = self._end(timeout_s)
+        while True:
+            left = end - time.monotonic()
+            request = generation_pb2.WaitGenerationRequest(request_id=request_id)
+            limit = max(left, messages.LAST_LOOK_S)
+            job = (await self.unary(self.generation.WaitGeneration, request, timeout_s=limit)).job
+            if job.state in messages.ENDED_JOBS or end - time.monotonic() <= messages.LAST_LOOK_S:
+                return job
+
+    async def cancel(self, request_id: str, *, timeout_s: float | None = None) -> generation_pb2.Job:
+        """Stop a job and wait until it has stopped."""
+        request = generation_pb2.CancelGenerationRequest(request_id=request_id)
+        return (await self.unary(self.generation.CancelGeneration, request, timeout_s=timeout_s)).job
+
+    async def result(self, request_id: str, *, timeout_s: float | None = None) -> Output:
+        """Wait for a job and download its output.
+
+        Raises:
+            Blocked, HeldForReview, Cancelled, GensafeError: as ``messages.released_by``.
+        """
+        completed = messages.released_by(await self.wait(request_id, timeout_s=timeout_s))
+        return Output(await self.fetch(completed.record_id), completed)
+
+    async def fetch(self, record_id: str, *, have: bytes = b"", timeout_s: float | None = None) -> bytes:
         """Download a released output; as ``Client.fetch``."""
         download = Download(have)
         request = generation_pb2.FetchOutputRequest(record_id=record_id, offset=len(have))
-        call = self.generation.FetchOutput(request, **self._call())
+        call = self.generation.FetchOutput(request, **self._call(timeout_s))
         try:
             async for piece in call:
                 download.take(piece)
@@ -115,35 +198,45 @@ class AsyncClient:
         return download.data()
 
     async def verify(
-        self, data: bytes, *, name: str = "", sidecar: bytes = b"", crjson: bool = False
+        self,
+        data: bytes,
+        *,
+        name: str = "",
+        sidecar: bytes = b"",
+        crjson: bool = False,
+        timeout_s: float | None = None,
     ) -> provenance_pb2.VerifyResponse:
         """Verify a file with the server's keys, registry and log."""
         try:
             pieces = iter(messages.verify_requests(data, name, sidecar, crjson))
-            return await self.provenance.Verify(pieces, **self._call())
+            return await self.provenance.Verify(pieces, **self._call(timeout_s))
         except grpc.RpcError as error:
             raise self._error(error) from None
 
-    async def classify(self, *items: safety_pb2.ClassifyItem) -> safety_pb2.ClassifyResponse:
+    async def classify(
+        self, *items: safety_pb2.ClassifyItem, timeout_s: float | None = None
+    ) -> safety_pb2.ClassifyResponse:
         """Judge a batch of items."""
-        return await self.unary(self.safety.Classify, safety_pb2.ClassifyRequest(items=items))
+        return await self.unary(self.safety.Classify, safety_pb2.ClassifyRequest(items=items), timeout_s=timeout_s)
 
-    async def models(self) -> list[generation_pb2.Model]:
+    async def models(self, *, timeout_s: float | None = None) -> list[generation_pb2.Model]:
         """The models that the server offers, with the engine that serves each and what it takes and gives."""
-        answer = await self.unary(self.generation.ListModels, generation_pb2.ListModelsRequest())
+        answer = await self.unary(self.generation.ListModels, generation_pb2.ListModelsRequest(), timeout_s=timeout_s)
         return list(answer.models)
 
-    async def proof(self, record_id: str) -> audit_pb2.GetProofResponse:
+    async def proof(self, record_id: str, *, timeout_s: float | None = None) -> audit_pb2.GetProofResponse:
         """Fetch the offline proof of a record."""
-        return await self.unary(self.audit.GetProof, audit_pb2.GetProofRequest(record_id=record_id))
+        return await self.unary(
+            self.audit.GetProof, audit_pb2.GetProofRequest(record_id=record_id), timeout_s=timeout_s
+        )
 
-    async def unary(self, method: Callable[..., Awaitable[T]], request: object) -> T:
+    async def unary(self, method: Callable[..., Awaitable[T]], request: object, *, timeout_s: float | None = None) -> T:
         """Await any unary method of a stub with this client's deadline, credentials and error mapping."""
-        for wait_s in (*messages.BACKOFF_S, None):
+        end = self._end(timeout_s)
+        for attempt in itertools.count():
             try:
-                return await method(request, **self._call())
+                return await method(request, **self._call(end - time.monotonic()))
             except grpc.RpcError as error:
-                if wait_s is None or not messages.may_retry(error):
-                    raise self._error(error) from None
-                await asyncio.sleep(wait_s)
+                wait_s = self._pause(error, attempt, end)
+            await asyncio.sleep(wait_s)
         raise AssertionError("the last attempt returns or raises")

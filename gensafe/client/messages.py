@@ -38,7 +38,9 @@ class ClientOptions:
         root_certificates: PEM file of the server's CA; "" = the system's roots where TLS is used.
         certificate, key: PEM files for mutual TLS.
         api_key: Sent as ``authorization: Bearer``.
-        timeout_s: Deadline of each call.
+        timeout_s: Deadline of each call, all its attempts together; a call's own ``timeout_s`` goes before it.
+        patience_s: Longest wait that a server may ask for before it is called again (RetryInfo: a quota is spent, a
+            queue is full); where it asks for more, and with 0 always, ``Overloaded`` is raised with ``retry_after_s``.
         tls: None = TLS with any of the certificates above, and to every other machine; plain text is for this one.
     """
 
@@ -48,6 +50,7 @@ class ClientOptions:
     key: str = ""
     api_key: str = field(default="", repr=False)
     timeout_s: float = 300.0
+    patience_s: float = 0.0
     tls: bool | None = None
 
 
@@ -81,6 +84,63 @@ BACKOFF_S = (0.2, 0.5, 1.2)
 def may_retry(error: grpc.RpcError) -> bool:
     """Whether the call certainly had no effect, or is safe to repeat: all our calls are, under one request id."""
     return isinstance(error, grpc.Call | grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def pause(error: grpc.RpcError, attempt: int, left_s: float, patience_s: float) -> float | None:
+    """Seconds to wait before a call is tried again; None = it is not.
+
+    Args:
+        error: How the attempt ended.
+        attempt: 0 = the first.
+        left_s: Until the call's deadline.
+        patience_s: As in ``ClientOptions``.
+    """
+    if attempt >= len(BACKOFF_S):
+        return None
+    asked = statuses.asked_wait(error) if patience_s > 0 else None
+    if asked is not None:
+        wait_s = max(asked, BACKOFF_S[attempt])
+        return wait_s if wait_s <= min(patience_s, left_s) else None
+    wait_s = BACKOFF_S[attempt]
+    return wait_s if may_retry(error) and wait_s < left_s else None
+
+
+LAST_LOOK_S = 1.0  # a wait ends 0.5 s before its deadline on the server; above it, so that the answer arrives
+
+ENDED_JOBS = frozenset(
+    {
+        generation_pb2.JOB_STATE_COMPLETED,
+        generation_pb2.JOB_STATE_BLOCKED,
+        generation_pb2.JOB_STATE_HELD,
+        generation_pb2.JOB_STATE_FAILED,
+        generation_pb2.JOB_STATE_CANCELLED,
+    }
+)
+"""States in which a job no longer runs."""
+
+
+def released_by(job: generation_pb2.Job) -> generation_pb2.Completed:
+    """The receipt of a job that released an output.
+
+    Raises:
+        Blocked: policy stopped it.
+        HeldForReview: a person must see the output first.
+        Cancelled: somebody stopped it.
+        DeadlineExceeded: it still runs.
+        GensafeError: what it failed with.
+    """
+    state = generation_pb2.JobState
+    if job.state == state.JOB_STATE_COMPLETED:
+        return job.completed
+    if job.state == state.JOB_STATE_BLOCKED:
+        raise statuses.Blocked(job.blocked)
+    if job.state == state.JOB_STATE_HELD:
+        raise statuses.HeldForReview(job.held)
+    if job.state == state.JOB_STATE_CANCELLED:
+        raise errors.Cancelled(f"the job {job.request_id} was cancelled")
+    if job.state == state.JOB_STATE_FAILED:
+        raise statuses.of_reason(job.error_reason)(job.error_message)
+    raise errors.DeadlineExceeded(f"the job {job.request_id} still runs", fix="wait for it again")
 
 
 def generate_request(

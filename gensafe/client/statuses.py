@@ -104,13 +104,29 @@ def _hint(code: grpc.StatusCode, message: str, tls: bool | None) -> str | None:
     return None
 
 
+def of_reason(reason: str) -> type[errors.GensafeError]:
+    """The exception that a reason names; our own base where it is not one of those."""
+    return _BY_REASON.get(reason, errors.GensafeError)
+
+
+def asked_wait(error: grpc.RpcError) -> float | None:
+    """Seconds that the server asks to wait before the call is repeated (RetryInfo); None = it does not."""
+    status = rpc_status.from_call(error) if isinstance(error, grpc.Call | grpc.aio.AioRpcError) else None
+    return _retry_info(status)
+
+
 def _retry_after(status: object) -> float:
+    found = _retry_info(status)
+    return 1.0 if found is None else found
+
+
+def _retry_info(status: object) -> float | None:
     for detail in getattr(status, "details", ()):
         if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
             info = error_details_pb2.RetryInfo()
             detail.Unpack(info)
             return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
-    return 1.0
+    return None
 
 
-__all__ = ["Blocked", "HeldForReview", "to_error"]
+__all__ = ["Blocked", "HeldForReview", "asked_wait", "of_reason", "to_error"]

@@ -119,7 +119,8 @@ def _of_texts(runner: SafetyRunner, texts: tuple[str, ...], stage: Stage) -> tup
     each = {text: runner.judge(Text(text), stage) for text in texts}
     verdict = reduce(_joined, each.values())
     if len(texts) > 1:
-        verdict = _joined(verdict, runner.judge(Text(_JOINT.join(texts)), stage))
+        for joint in (_JOINT, ""):  # "": a word may be cut between two texts
+            verdict = _joined(verdict, runner.judge(Text(joint.join(texts)), stage))
     if verdict.action is not Action.REDACT or not verdict.releasable or verdict.monitor_only:
         return verdict, texts
     painted = tuple(redact(text, each[text]) for text in texts)

@@ -17,13 +17,12 @@ from pathlib import Path
 import grpc
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from gensafe.core.config import Config, check_config
 from gensafe.core.config_check import is_loopback, trusted_proxies
 from gensafe.core.errors import ConfigError
 from gensafe.pipeline import Chain
-from gensafe.server import ext_proc, watch
+from gensafe.server import ext_proc, reflect, watch
 from gensafe.server.access import AccessInterceptor
 from gensafe.server.api_keys import ApiKeys
 from gensafe.server.audit import AuditServicer
@@ -95,7 +94,7 @@ async def serve(
     healths = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healths, server)
     if config.server.reflection:
-        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        reflect.add_to_server((*SERVICES, health.SERVICE_NAME), server)
     port = _bind(server, config)
     await server.start()
     http, http_address = await _start_http(chain, verify_context, generation, keys, http_socket, limits, metrics)

@@ -38,20 +38,8 @@ class SafetyServicer(safety_pb2_grpc.SafetyServiceServicer):
             raise errors.InvalidRequest(f"send 1 to {MAX_ITEMS} items", field="items")
         tenant = caller().tenant
         self._limits.take("classifications", tenant, len(request.items))
-        results = [await offload(self._one, item, tenant) for item in request.items]
+        results = [await offload(classify_item, self._chain, item, tenant) for item in request.items]
         return pb.ClassifyResponse(results=results)
-
-    def _one(self, item: pb.ClassifyItem, tenant: str) -> pb.ClassifyResult:
-        safety = self._chain.safety(tenant)
-        try:
-            if item.WhichOneof("item") == "media":
-                parts = codecs.open_parts(item.media.data, item.media.media_type or None)
-                verdict = judge_parts(safety, parts, Stage.STANDALONE)
-            else:
-                verdict = safety.judge(Text(item.text), Stage.STANDALONE)
-        except errors.GensafeError as error:
-            return pb.ClassifyResult(error_reason=error.reason, error_message=str(error))
-        return pb.ClassifyResult(verdict=convert.verdict_to_pb(verdict))
 
     async def ClassifyStream(
         self, requests: AsyncIterator[pb.ClassifyStreamRequest], context: Context
@@ -74,3 +62,17 @@ class SafetyServicer(safety_pb2_grpc.SafetyServiceServicer):
             yield pb.ClassifyStreamResponse(
                 blocked=True, retract_from=error.offset or 0, verdict=convert.verdict_to_pb(error.verdict)
             )
+
+
+def classify_item(chain: Chain, item: pb.ClassifyItem, tenant: str) -> pb.ClassifyResult:
+    """Judge one text or file; what is wrong with it is its result."""
+    safety = chain.safety(tenant)
+    try:
+        if item.WhichOneof("item") == "media":
+            parts = codecs.open_parts(item.media.data, item.media.media_type or None)
+            verdict = judge_parts(safety, parts, Stage.STANDALONE)
+        else:
+            verdict = safety.judge(Text(item.text), Stage.STANDALONE)
+    except errors.GensafeError as error:
+        return pb.ClassifyResult(error_reason=error.reason, error_message=str(error))
+    return pb.ClassifyResult(verdict=convert.verdict_to_pb(verdict))

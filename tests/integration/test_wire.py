@@ -278,6 +278,29 @@ def test_consistency_proof_between_checkpoints(client):
     assert merkle.verify_consistency(old.size, old.root, new.size, new.root, proof)
 
 
+def test_reflection_v1_describes_every_service(simulated):
+    """Only v1alpha was answered: grpcurl and Postman ask v1 first."""
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto
+    from grpc_reflection.v1alpha import reflection_pb2 as reflected
+
+    asked = [
+        reflected.ServerReflectionRequest(list_services=""),
+        reflected.ServerReflectionRequest(file_containing_symbol="gensafe.v1.SafetyService"),
+    ]
+    with grpc.insecure_channel(simulated.address) as channel:
+        info = channel.stream_stream(
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflected.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflected.ServerReflectionResponse.FromString,
+        )
+        listed, described = info(iter(asked), timeout=30)
+    names = {service.name for service in listed.list_services_response.service}
+    assert {"grpc.reflection.v1.ServerReflection", "gensafe.v1.GenerationService"} <= names
+    file = FileDescriptorProto.FromString(described.file_descriptor_response.file_descriptor_proto[0])
+    assert file.name == "gensafe/v1/safety.proto" and file.options.java_package == "dev.gensafe.v1"
+    assert file.options.go_package and file.options.csharp_namespace
+
+
 def test_health_and_reflection(simulated):
     from google.protobuf.descriptor_pool import DescriptorPool
     from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase

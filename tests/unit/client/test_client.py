@@ -20,6 +20,7 @@ from grpc_status import rpc_status
 from gensafe.cli import main
 from gensafe.client import AsyncClient, Client, ClientOptions
 from gensafe.client.channel import channel_options, credentials, is_local, metadata
+from gensafe.client.statuses import Blocked, HeldForReview
 from gensafe.core import errors
 from gensafe.server import status
 from gensafe.v1 import (
@@ -317,3 +318,130 @@ def test_a_named_variable_that_is_not_set_is_named(address: str, capsys, tmp_pat
     assert "'NOSUCH' is not set" in capsys.readouterr().err
     assert main(command) != 0
     assert "the model failed" in capsys.readouterr().err
+
+
+# --- jobs, streams, deadlines, waits that a server asks for -----------------------------------------------------------
+
+
+class Jobs(generation_pb2_grpc.GenerationServiceServicer):
+    """Jobs by name of their prompt; refuses a call as often as it is told, and asks to wait."""
+
+    def __init__(self):
+        self.refusals: list[errors.GensafeError] = []
+        self.asked = 0
+        self.looks = 0
+        self.left = 0.0
+
+    def StartGeneration(self, request, context):
+        job = generation_pb2.Job(request_id=request.request.prompt, state=generation_pb2.JOB_STATE_RUNNING)
+        return generation_pb2.StartGenerationResponse(job=job)
+
+    def WaitGeneration(self, request, context):
+        self.looks += 1
+        state = generation_pb2.JOB_STATE_RUNNING if self.looks < 3 else STATES[request.request_id]
+        job = generation_pb2.Job(
+            request_id=request.request_id, state=state, error_reason="NOT_FOUND", error_message="x"
+        )
+        job.completed.record_id = "r"
+        return generation_pb2.WaitGenerationResponse(job=job)
+
+    def GetGeneration(self, request, context):
+        return generation_pb2.GetGenerationResponse(job=generation_pb2.Job(request_id=request.request_id))
+
+    def CancelGeneration(self, request, context):
+        job = generation_pb2.Job(request_id=request.request_id, state=generation_pb2.JOB_STATE_CANCELLED)
+        return generation_pb2.CancelGenerationResponse(job=job)
+
+    FetchOutput = Generation.FetchOutput
+
+    def Generate(self, request, context):
+        for word in request.prompt.split():
+            yield generation_pb2.GenerateResponse(text_delta=generation_pb2.TextDelta(text=word))
+        yield generation_pb2.GenerateResponse(media_chunk=generation_pb2.MediaChunk(data=b"ab"))
+        digest = "sha256:" + hashlib.sha256(b"ab").hexdigest()
+        yield generation_pb2.GenerateResponse(completed=generation_pb2.Completed(digest=digest))
+
+    def ListModels(self, request, context):
+        self.asked += 1
+        self.left = context.time_remaining()
+        if self.refusals:
+            context.abort_with_status(rpc_status.to_status(status.to_status(self.refusals.pop())))
+        return generation_pb2.ListModelsResponse()
+
+
+STATES = {
+    "done": generation_pb2.JOB_STATE_COMPLETED,
+    "blocked": generation_pb2.JOB_STATE_BLOCKED,
+    "held": generation_pb2.JOB_STATE_HELD,
+    "failed": generation_pb2.JOB_STATE_FAILED,
+    "cancelled": generation_pb2.JOB_STATE_CANCELLED,
+    "running": generation_pb2.JOB_STATE_RUNNING,
+}
+
+
+@pytest.fixture
+def jobs():
+    server, service = grpc.server(ThreadPoolExecutor(4)), Jobs()
+    generation_pb2_grpc.add_GenerationServiceServicer_to_server(service, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    service.address = f"127.0.0.1:{port}"
+    yield service
+    server.stop(None)
+
+
+def test_a_job_from_start_to_result(ask, jobs):
+    assert ask(jobs.address, "start", "done", "video") == "done"
+    output = ask(jobs.address, "result", "done")
+    assert jobs.looks == 3 and output.data == DATA and output.record_id == "r"
+    assert ask(jobs.address, "job", "done").request_id == "done"
+    assert ask(jobs.address, "cancel", "done").state == generation_pb2.JOB_STATE_CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        ("blocked", Blocked),
+        ("held", HeldForReview),
+        ("failed", errors.NotFound),
+        ("cancelled", errors.Cancelled),
+        ("running", errors.DeadlineExceeded),
+    ],
+)
+def test_a_job_without_output_says_why(ask, jobs, state, kind):
+    jobs.looks = 3
+    with pytest.raises(kind):
+        ask(jobs.address, "result", state, timeout_s=0.2 if state == "running" else None)
+
+
+def test_a_text_arrives_in_pieces(jobs):
+    with Client(jobs.address) as client:
+        assert list(client.stream_text("one two three")) == ["one", "two", "three"]
+
+    async def read():
+        async with AsyncClient(jobs.address) as client:
+            return [piece async for piece in client.stream_text("one two three")]
+
+    assert asyncio.run(read()) == ["one", "two", "three"]
+
+
+def test_a_call_may_have_its_own_deadline(ask, jobs):
+    ask(ClientOptions(jobs.address, timeout_s=100), "models", timeout_s=5.0)
+    assert 0 < jobs.left <= 5
+    ask(ClientOptions(jobs.address, timeout_s=100), "models")
+    assert jobs.left > 50
+
+
+def test_a_wait_that_the_server_asks_for_is_kept_within_patience(ask, jobs):
+    spent = errors.Overloaded("the quota is spent", retry_after_s=0.05, subject="acme")
+    jobs.refusals = [spent, spent]
+    assert ask(ClientOptions(jobs.address, patience_s=5.0), "models") == [] and jobs.asked == 3
+
+
+@pytest.mark.parametrize(("asked", "patience"), [(60.0, 5.0), (0.05, 0.0), (60.0, 1000.0)])
+def test_a_longer_wait_is_raised_at_once(ask, jobs, asked, patience):
+    """Also where the call's deadline comes first."""
+    jobs.refusals = [errors.Overloaded("the quota is spent", retry_after_s=asked, subject="acme")]
+    with pytest.raises(errors.Overloaded) as caught:
+        ask(ClientOptions(jobs.address, patience_s=patience, timeout_s=30), "models")
+    assert jobs.asked == 1 and caught.value.retry_after_s == pytest.approx(asked)
