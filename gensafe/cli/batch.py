@@ -134,7 +134,13 @@ def _wishes(line: bytes, modality: str) -> dict[str, Any]:
         wishes["messages"] = [(str(m["role"]), str(m["text"])) for m in value.get("messages", [])]
     except (TypeError, KeyError):
         raise InvalidRequest("is a list of objects with role and text", field="messages") from None
-    kinds = {"modality": str, "inputs": list, "model": str, "media_type": str, "label_profile": str}
+    kinds: dict[str, type[Any]] = {
+        "modality": str,
+        "inputs": list,
+        "model": str,
+        "media_type": str,
+        "label_profile": str,
+    }
     kinds |= {"max_tokens": int, "seed": int, "visible_label": bool, "parameters": dict}
     for name, kind in kinds.items():
         if name in value and type(value[name]) is not kind:
