@@ -17,6 +17,7 @@ from typing import Any, Final
 from gensafe.core.errors import ConfigError
 
 UP, DOWN, SILENT = "up", "down", "silent"
+# by the last part of the path: the least that each API answers for "let it pass"; 0 is an index of its shape
 _PASSES: Final[dict[str, dict[str, Any]]] = {
     "litellm_basic_guardrail_api": {"action": "NONE"},
     "kong": {"block": False, "block_message": ""},
