@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 MANIFEST: Final = "manifest.json"
 MAX_PROMPTS: Final = 1 << 30  # bytes of the file of prompts, which is kept in memory. A round number, not measured
 _MEMBERS: Final = frozenset(
-    "prompt modality inputs model seed media_type max_tokens visible_label label_profile messages parameters".split()
+    "prompt modality inputs model seed media_type max_tokens visible_label label_profile messages parameters "
+    "subject".split()
 )
 _FATAL: Final = (LogUnavailable, RegistryError, OutputFailed)  # the next row would not get further
 
@@ -41,7 +42,7 @@ def add_parser(commands: Commands) -> None:
         help="generate an output for each line of a file",
         description="Generate one output for each line of a JSON Lines file, in this process: checked, marked, signed "
         "and logged like any other. A line is an object with prompt and, as needed, modality, inputs, model, seed, "
-        "media_type, max_tokens, visible_label, label_profile, messages, parameters. Run it again after an "
+        "media_type, max_tokens, visible_label, label_profile, messages, parameters, subject. Run it again after an "
         "interruption: rows that are done stay, and no row is made twice. "
         "Exit codes: 0 every row written, 1 a row failed, 2 none failed, but policy blocked or holds some, 64 usage "
         "error.",
