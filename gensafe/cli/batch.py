@@ -154,7 +154,7 @@ def _done(journal: Journal, row: int, out: Path) -> bool:
     found = journal.rows.get(row, {})
     if found.get("state") not in ENDED:
         return False
-    return found["state"] != "written" or (out / str(found["file"])).is_file()
+    return bool(found["state"] != "written" or (out / str(found["file"])).is_file())
 
 
 def _finish(args: argparse.Namespace, journal: Journal, rows: list[int]) -> int:

@@ -129,16 +129,15 @@ def released_by(job: generation_pb2.Job) -> generation_pb2.Completed:
         DeadlineExceeded: it still runs.
         GensafeError: what it failed with.
     """
-    state = generation_pb2.JobState
-    if job.state == state.JOB_STATE_COMPLETED:
+    if job.state == generation_pb2.JOB_STATE_COMPLETED:
         return job.completed
-    if job.state == state.JOB_STATE_BLOCKED:
+    if job.state == generation_pb2.JOB_STATE_BLOCKED:
         raise statuses.Blocked(job.blocked)
-    if job.state == state.JOB_STATE_HELD:
+    if job.state == generation_pb2.JOB_STATE_HELD:
         raise statuses.HeldForReview(job.held)
-    if job.state == state.JOB_STATE_CANCELLED:
+    if job.state == generation_pb2.JOB_STATE_CANCELLED:
         raise errors.Cancelled(f"the job {job.request_id} was cancelled")
-    if job.state == state.JOB_STATE_FAILED:
+    if job.state == generation_pb2.JOB_STATE_FAILED:
         raise statuses.of_reason(job.error_reason)(job.error_message)
     raise errors.DeadlineExceeded(f"the job {job.request_id} still runs", fix="wait for it again")
 
