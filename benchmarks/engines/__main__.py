@@ -7,6 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, Final
 
 from benchmarks.common.places import RESULTS
@@ -34,9 +35,9 @@ def main() -> None:
             **SECTIONS[name](args.count or COUNTS[name]),
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end",
         }
-        print(json.dumps({name: found[name]}, indent=2))
+        print(json.dumps({name: found[name]}, indent=2, default=asdict))
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", "utf-8")
+        target.write_text(json.dumps(found, indent=2, sort_keys=True, default=asdict) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
