@@ -85,40 +85,17 @@ def judge(
     successes, informational = statuses(active, "success"), statuses(active, "informational")
     failures = list(statuses(active, "failure"))
 
-    # text: the library cannot bless a wrapper it did not find itself; our strict checks can (C2PA 2.4 annex A.8)
-    state = reading.state
-    if wrapper is not None:
-        held = _text_binding_holds(reading, label, wrapper, successes, failures)
-        failures = [f for f in failures if not (held and _TEXT_COMPLAINT in f.explanation)]
-        if held and not breaking(failures):
-            state = "Trusted" if any(s.code == "signingCredential.trusted" for s in successes) else "Valid"
-        elif not breaking(failures):
-            failures.append(Status("assertion.dataHash.mismatch", "", "the text wrapper is not where the claim says"))
-
-    if claim_only:
-        failures = [f for f in failures if f.code not in _UNBOUND]
-        if not breaking(failures):
-            state = "Trusted" if any(s.code == "signingCredential.trusted" for s in successes) else "Valid"
-
-    own: list[Status] = []  # what breaks a manifest by our rules, whatever the library says
-    # the certificate: what we see must be what the library names
+    state, failures = _state_with_our_binding(reading, label, wrapper, successes, failures, claim_only=claim_only)
     cose = _cose(store, label)
     signer, mismatch = _signer(manifest, _crjson_signature(reading.crjson, label), cose)
-    if mismatch:
-        own.append(Status("gensafe.container.ambiguous", "", "two readers find two different manifests"))
-    own += [s for s in informational if s.code in _BROKEN_STAMP]
-    if cose is not None and not _padding_is_plain(cose):
-        own.append(Status("gensafe.padding.used", "", "something is hidden in the signature's unsigned padding"))
-    if signer is not None and signer.fingerprint in trust.revoked:
-        own.append(Status(REVOKED, "", "the signer's certificate was revoked"))
     time_stamp = _time_stamp(manifest, successes, cose)
-    if time_stamp is None and cose is not None and cose.has_time_stamp:
-        informational += (Status("timeStamp.malformed", "", "there is a time-stamp, but it is not of this signature"),)
     answers = _revocation(cose, trust, time_stamp, now_ms)
-    own += [Status(REVOKED, "", f"{a.source} says: {a.note}") for a in answers if a.revoked]
+    own = _broken_rules(mismatch, informational, cose, signer, trust, answers)
     successes = _without_ocsp(successes)  # ``answers`` says it, and more: the library passes over some
     successes += tuple(Status(NOT_REVOKED, "", f"{a.source} says: {a.note}") for a in answers if a.revoked is False)
     informational = _without_ocsp(informational)
+    if time_stamp is None and cose is not None and cose.has_time_stamp:
+        informational += (Status("timeStamp.malformed", "", "there is a time-stamp, but it is not of this signature"),)
     informational += tuple(
         Status(UNKNOWN_REVOCATION, "", f"{a.source}: {a.note}") for a in answers if a.revoked is None
     )
@@ -164,6 +141,58 @@ def judge(
         raw=report,
         crjson=reading.crjson,
     )
+
+
+def _state_with_our_binding(
+    reading: LibraryReading,
+    label: str,
+    wrapper: A8Wrapper | None,
+    successes: tuple[Status, ...],
+    failures: list[Status],
+    *,
+    claim_only: bool,
+) -> tuple[str, list[Status]]:
+    """The library's state and failures, with the hard binding as we judge it.
+
+    Text: the library cannot bless a wrapper it did not find itself; our strict checks can (C2PA 2.4 annex A.8).
+    Without an asset (``claim_only``) there is nothing to be bound to.
+    """
+    state, able = reading.state, "Valid"
+    if any(s.code == "signingCredential.trusted" for s in successes):
+        able = "Trusted"
+    if wrapper is not None:
+        held = _text_binding_holds(reading, label, wrapper, successes, failures)
+        failures = [f for f in failures if not (held and _TEXT_COMPLAINT in f.explanation)]
+        if not breaking(failures):
+            if held:
+                state = able
+            else:
+                said = "the text wrapper is not where the claim says"
+                failures = [*failures, Status("assertion.dataHash.mismatch", "", said)]
+    if claim_only:
+        failures = [f for f in failures if f.code not in _UNBOUND]
+        state = able if not breaking(failures) else state
+    return state, failures
+
+
+def _broken_rules(
+    mismatch: bool,
+    informational: tuple[Status, ...],
+    cose: CoseSign1 | None,
+    signer: SignerReading | None,
+    trust: TrustStore,
+    answers: tuple[RevocationAnswer, ...],
+) -> list[Status]:
+    """What breaks a manifest by our rules, whatever the library says."""
+    own: list[Status] = []
+    if mismatch:  # what we see must be what the library names
+        own.append(Status("gensafe.container.ambiguous", "", "two readers find two different manifests"))
+    own += [s for s in informational if s.code in _BROKEN_STAMP]
+    if cose is not None and not _padding_is_plain(cose):
+        own.append(Status("gensafe.padding.used", "", "something is hidden in the signature's unsigned padding"))
+    if signer is not None and signer.fingerprint in trust.revoked:
+        own.append(Status(REVOKED, "", "the signer's certificate was revoked"))
+    return own + [Status(REVOKED, "", f"{a.source} says: {a.note}") for a in answers if a.revoked]
 
 
 def _text_binding_holds(
