@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
-from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.ports import Card
-from gensafe.core.types import Assessment, Audio, ClassifierId, Coverage, Finding, Media, Modality, Stage, TimeRange
-from gensafe.safety.cards import read_card
+from gensafe.core.types import Assessment, Audio, Coverage, Finding, Stage, TimeRange
 from gensafe.safety.classifiers.audio_text import distinct_views
+from gensafe.safety.classifiers.one_kind import OneKind, with_listed
 from gensafe.safety.signals.audio_print import PrintIndex, audio_print
 from gensafe.safety.signals.print_lists import read_audio_lists
 
@@ -18,37 +16,24 @@ NAME: Final = "audio_hashlist"
 VERSION: Final = "1"
 
 
-class AudioHashlist:
+class AudioHashlist(OneKind[Audio]):
     """Looks a sound up in block lists.
 
     Args:
         index: The listed recordings.
     """
 
-    name = NAME
-    modality = Modality.AUDIO
+    name, version, reads = NAME, VERSION, Audio
 
     def __init__(self, index: PrintIndex) -> None:
         self._index = index
 
-    def identity(self) -> ClassifierId:
-        """No weights; which lists are loaded is the policy's options and thereby in its digest."""
-        return ClassifierId(NAME, VERSION)
-
     def card(self) -> Card:
-        """The card in docs/cards, with the categories of the lists that are loaded."""
-        own = read_card(NAME)
-        listed = {entry.category for entry in self._index.entries}
-        return replace(own, categories=tuple(sorted({*own.categories, *listed})))
+        """With the categories of the lists that are loaded."""
+        return with_listed(super().card(), self._index.entries)
 
-    def assess(self, item: Media, stage: Stage) -> Assessment:
-        """Compare with every listed recording.
-
-        Raises:
-            SafetyUnavailable: not a sound.
-        """
-        if not isinstance(item, Audio):
-            raise SafetyUnavailable("audio_hashlist reads audio")
+    def judge(self, item: Audio, stage: Stage) -> Assessment:
+        """Compare with every listed recording."""
         count = len(self._index.entries)
         return Assessment(self.look_up(item), (Coverage(NAME, "listed recordings", count, count),))
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gensafe.core.errors import SafetyUnavailable
-from gensafe.core.ports import Card
-from gensafe.core.types import Assessment, Audio, ClassifierId, Coverage, Finding, Media, Modality, Stage, TimeRange
-from gensafe.safety.cards import read_card
+from gensafe.core.types import Assessment, Audio, Coverage, Finding, Stage, TimeRange
 from gensafe.safety.classifiers.audio_text import distinct_views
+from gensafe.safety.classifiers.one_kind import OneKind
 from gensafe.safety.signals.voice import speech_seconds
 
 NAME: Final = "audio_likeness"
@@ -21,28 +19,13 @@ LEAST: Final = 0.5  # one second that sounds like speech, among many that do not
 MOST: Final = 0.9  # all of them: the shape of speech is no proof of a voice
 
 
-class AudioLikeness:
+class AudioLikeness(OneKind[Audio]):
     """Voice presence as a Classifier."""
 
-    name = NAME
-    modality = Modality.AUDIO
+    name, version, reads = NAME, VERSION, Audio
 
-    def identity(self) -> ClassifierId:
-        """Rules have no weights."""
-        return ClassifierId(NAME, VERSION)
-
-    def card(self) -> Card:
-        """The card in docs/cards."""
-        return read_card(NAME)
-
-    def assess(self, item: Media, stage: Stage) -> Assessment:
-        """Listen for a voice in one sound.
-
-        Raises:
-            SafetyUnavailable: not a sound.
-        """
-        if not isinstance(item, Audio):
-            raise SafetyUnavailable("audio_likeness reads audio")
+    def judge(self, item: Audio, stage: Stage) -> Assessment:
+        """Listen for a voice in one sound."""
         count = item.samples.shape[0] * item.samples.shape[1]
         return Assessment(self.find(item), (Coverage(NAME, "samples", count, count),))
 

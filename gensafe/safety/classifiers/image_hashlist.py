@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.ports import Card
-from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Image, Media, Modality, Stage
-from gensafe.safety.cards import read_card
+from gensafe.core.types import Assessment, Coverage, Finding, Image, Stage
+from gensafe.safety.classifiers.one_kind import OneKind, with_listed
 from gensafe.safety.signals.hashlist import read_lists
 from gensafe.safety.signals.pdq_index import MATCH_BITS, QUALITY_MIN, PdqIndex
 from gensafe.safety.signals.pdq_views import CROP_BITS, crop_hashes, dihedral_hashes
@@ -22,37 +20,24 @@ VERSION: Final = "2"
 CROP_SCORE: Final = 0.8  # a likely crop is for a person to look at; within 31 bits it is a match like any other
 
 
-class ImageHashlist:
+class ImageHashlist(OneKind[Image]):
     """Looks a picture up in block lists.
 
     Args:
         index: The listed hashes.
     """
 
-    name = NAME
-    modality = Modality.IMAGE
+    name, version, reads = NAME, VERSION, Image
 
     def __init__(self, index: PdqIndex) -> None:
         self._index = index
 
-    def identity(self) -> ClassifierId:
-        """No weights; which lists are loaded is the policy's options and thereby in its digest."""
-        return ClassifierId(NAME, VERSION)
-
     def card(self) -> Card:
-        """The card in docs/cards, with the categories of the lists that are loaded."""
-        own = read_card(NAME)
-        listed = {entry.category for entry in self._index.entries}
-        return replace(own, categories=tuple(sorted({*own.categories, *listed})))
+        """With the categories of the lists that are loaded."""
+        return with_listed(super().card(), self._index.entries)
 
-    def assess(self, item: Media, stage: Stage) -> Assessment:
-        """Compare with every listed hash.
-
-        Raises:
-            SafetyUnavailable: not a picture.
-        """
-        if not isinstance(item, Image):
-            raise SafetyUnavailable("image_hashlist reads images")
+    def judge(self, item: Image, stage: Stage) -> Assessment:
+        """Compare with every listed hash."""
         count = len(self._index.entries)
         return Assessment(self.look_up(item.pixels), (Coverage(NAME, "listed hashes", count, count),))
 

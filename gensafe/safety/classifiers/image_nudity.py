@@ -11,10 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gensafe.core.errors import SafetyUnavailable
-from gensafe.core.ports import Card
-from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Image, Media, Modality, Stage
-from gensafe.safety.cards import read_card
+from gensafe.core.types import Assessment, Coverage, Finding, Image, Stage
+from gensafe.safety.classifiers.one_kind import OneKind
 from gensafe.safety.nudity import shared_engine, weights_digest
 
 NAME: Final = "image_nudity"
@@ -28,31 +26,20 @@ SUGGESTIVE: Final = 0.5  # Sexy from here is noted
 SUGGESTIVE_SCORE: Final = 0.25  # below the default threshold: swimwear is no reason to hold a picture
 
 
-class ImageNudity:
+class ImageNudity(OneKind[Image]):
     """The nudity network as a Classifier."""
 
-    name = NAME
-    modality = Modality.IMAGE
+    name, version, reads = NAME, VERSION, Image
 
     def __init__(self) -> None:
         self._engine = shared_engine()
 
-    def identity(self) -> ClassifierId:
+    def weights(self) -> str:
         """The digest is the network's."""
-        return ClassifierId(NAME, VERSION, weights_digest())
+        return weights_digest()
 
-    def card(self) -> Card:
-        """The card in docs/cards."""
-        return read_card(NAME)
-
-    def assess(self, item: Media, stage: Stage) -> Assessment:
-        """Judge one picture.
-
-        Raises:
-            SafetyUnavailable: not a picture.
-        """
-        if not isinstance(item, Image):
-            raise SafetyUnavailable("image_nudity reads images")
+    def judge(self, item: Image, stage: Stage) -> Assessment:
+        """Judge one picture."""
         area = item.pixels.shape[0] * item.pixels.shape[1]
         return Assessment(self.find(item.pixels), (Coverage(NAME, "pixels", area, area),))
 

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gensafe.core.errors import SafetyUnavailable
-from gensafe.core.ports import Card
-from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Image, Media, Modality, Stage
+from gensafe.core.types import Assessment, Coverage, Finding, Image, Stage
 from gensafe.media.shrink import shrink
-from gensafe.safety.cards import read_card
+from gensafe.safety.classifiers.one_kind import OneKind
 from gensafe.safety.signals.still import is_blank, is_noise
 
 NAME: Final = "image_signal"
@@ -24,28 +23,17 @@ NOISE_SCORE: Final = 0.6  # held for review under the default policy, since nois
 ELSEWHERE_SCORE: Final = 0.2  # a blank picture somebody hands in is no failure of ours
 
 
-class ImageSignal:
+class ImageSignal(OneKind[Image]):
     """Signal checks as a Classifier."""
 
-    name = NAME
-    modality = Modality.IMAGE
+    name, version, reads = NAME, VERSION, Image
 
-    def identity(self) -> ClassifierId:
-        """Rules have no weights."""
-        return ClassifierId(NAME, VERSION)
-
-    def card(self) -> Card:
-        """The card in docs/cards."""
-        return read_card(NAME)
-
-    def assess(self, item: Media, stage: Stage) -> Assessment:
+    def judge(self, item: Image, stage: Stage) -> Assessment:
         """Check one picture.
 
         Raises:
-            SafetyUnavailable: not a picture of uint8 (H, W, 3).
+            SafetyUnavailable: not uint8 (H, W, 3).
         """
-        if not isinstance(item, Image):
-            raise SafetyUnavailable("image_signal reads images")
         pixels = item.pixels
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
             raise SafetyUnavailable("an image is uint8 (H, W, 3)")

@@ -12,10 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gensafe.core.errors import SafetyUnavailable
-from gensafe.core.ports import Card
-from gensafe.core.types import Assessment, Box, ClassifierId, Coverage, Finding, Image, Media, Modality, Stage
-from gensafe.safety.cards import read_card
+from gensafe.core.types import Assessment, Box, Coverage, Finding, Image, Stage
+from gensafe.safety.classifiers.one_kind import OneKind
 from gensafe.safety.symbols import shared_engine, weights_digest
 
 NAME: Final = "image_symbols"
@@ -23,31 +21,20 @@ VERSION: Final = "1"
 SCORE: Final = 0.48  # in the default policy between "review" and "block" of hte: no find blocks by itself
 
 
-class ImageSymbols:
+class ImageSymbols(OneKind[Image]):
     """The symbol detector as a Classifier."""
 
-    name = NAME
-    modality = Modality.IMAGE
+    name, version, reads = NAME, VERSION, Image
 
     def __init__(self) -> None:
         self._engine = shared_engine()
 
-    def identity(self) -> ClassifierId:
+    def weights(self) -> str:
         """The digest is the detector's."""
-        return ClassifierId(NAME, VERSION, weights_digest())
+        return weights_digest()
 
-    def card(self) -> Card:
-        """The card in docs/cards."""
-        return read_card(NAME)
-
-    def assess(self, item: Media, stage: Stage) -> Assessment:
-        """Look for the symbols in one picture.
-
-        Raises:
-            SafetyUnavailable: not a picture.
-        """
-        if not isinstance(item, Image):
-            raise SafetyUnavailable("image_symbols reads images")
+    def judge(self, item: Image, stage: Stage) -> Assessment:
+        """Look for the symbols in one picture."""
         area = item.pixels.shape[0] * item.pixels.shape[1]
         return Assessment(self.find(item.pixels), (Coverage(NAME, "pixels", area, area),))
 
