@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from gensafe.core.errors import Cancelled
-from gensafe_backends.symphony.grammar import AnswerGrammar
+from gensafe_backends.symphony.grammar import AnswerGrammar, Step
 from gensafe_backends.symphony.model.engine import Feeder
 from gensafe_backends.symphony.sampler import Sampler, SamplingParams
 from gensafe_backends.symphony.vocab import EOS, ModalityId, vocabulary
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gensafe.core.ports import CancelCheck, SamplingMark
-    from gensafe_backends.symphony.model.engine import Engine
+    from gensafe_backends.symphony.model.engine import Cache, Engine
     from gensafe_backends.symphony.prefix import PrefixStore
 
 PREFILL_CHUNK: Final = 64  # tokens between two looks at ``cancelled`` while reading the prompt
@@ -90,30 +90,50 @@ def decode(
         if step.forced is not None:
             token = step.forced
         else:
-            while len(pending) > PREFILL_CHUNK:
-                engine.forward(feeder.push(pending[:PREFILL_CHUNK]), cache, live=step.live)
-                del pending[:PREFILL_CHUNK]
-                if cancelled():
-                    raise Cancelled("the request was cancelled while reading the prompt")
-            logits = engine.forward(feeder.push(pending), cache, live=step.live)[0]
-            pending.clear()
+            logits = _read(engine, feeder, pending, cache, step.live, cancelled)
             if prefixes and tally.drawn == 0:
                 prefixes.keep(prompt, cache)
-            how = params.of(step.modality)
-            tally.drawn += 1
-            if step.modality is ModalityId.TEXT:
-                wide = _widen(logits, step.live, size)
-                allowed = None if step.allowed is None else _widen_mask(step.allowed, step.live, size)
-                token, chosen = sampler.choose_marked(wide, mark, tally.ids, allowed=allowed, params=how)
-                tally.text_drawn += 1
-                tally.marked += chosen
-            else:
-                token = step.live.start + sampler.choose(logits, allowed=step.allowed, params=how)
+            token = _draw(step, logits, sampler, params.of(step.modality), mark, tally, size)
         grammar.accept(token)
         pending.append(token)
         if token != EOS:
             tally.ids.append(token)
         yield token
+
+
+def _read(
+    engine: Engine, feeder: Feeder, pending: list[int], cache: Cache, live: range, cancelled: CancelCheck
+) -> NDArray[np.float32]:
+    """Read all that is pending, in chunks; the scores of the live ids after it. ``pending`` is empty then."""
+    while len(pending) > PREFILL_CHUNK:
+        engine.forward(feeder.push(pending[:PREFILL_CHUNK]), cache, live=live)
+        del pending[:PREFILL_CHUNK]
+        if cancelled():
+            raise Cancelled("the request was cancelled while reading the prompt")
+    logits: NDArray[np.float32] = engine.forward(feeder.push(pending), cache, live=live)[0]
+    pending.clear()
+    return logits
+
+
+def _draw(
+    step: Step,
+    logits: NDArray[np.float32],
+    sampler: Sampler,
+    how: SamplingParams,
+    mark: SamplingMark | None,
+    tally: Tally,
+    size: int,
+) -> int:
+    """The next token; the mark chooses among text tokens, over the whole vocabulary of ``size`` ids."""
+    tally.drawn += 1
+    if step.modality is not ModalityId.TEXT:
+        return step.live.start + sampler.choose(logits, allowed=step.allowed, params=how)
+    wide = _widen(logits, step.live, size)
+    allowed = None if step.allowed is None else _widen_mask(step.allowed, step.live, size)
+    token, chosen = sampler.choose_marked(wide, mark, tally.ids, allowed=allowed, params=how)
+    tally.text_drawn += 1
+    tally.marked += chosen
+    return token
 
 
 def _widen(logits: NDArray[np.float32], live: range, size: int) -> NDArray[np.float64]:
