@@ -31,7 +31,7 @@ MODALITIES = {
 
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
-    """How to reach a server. Nothing is sent to another machine in the clear.
+    """How to reach a server. Nothing is sent to another machine unencrypted.
 
     Args:
         address: HOST:PORT, or another gRPC target.
