@@ -31,6 +31,7 @@ from gensafe.core.types import (
     Video,
     VideoStream,
 )
+from gensafe.media.limits import LIMITS
 from gensafe.media.streams import ArrayAudio, ArrayVideo, whole_video
 from gensafe.safety.films import OVERLAP_S, WINDOW_S, WholeFilm, assess_sound, examine, says_silent
 
@@ -289,7 +290,11 @@ class _SoundCall(_Growing):
     def run(self) -> None:
         """Assess; whatever happens, set an outcome."""
         try:
-            found = assess_sound(self._classifier, self._sound, self._stage, says_silent, self.advance)
+            if getattr(self._classifier, "needs_whole", False):
+                LIMITS.check("max_duration_s", self._sound.seconds)
+                found = self._classifier.assess(_whole_sound(list(self._sound.chunks())), self._stage)
+            else:
+                found = assess_sound(self._classifier, self._sound, self._stage, says_silent, self.advance)
             self._outcome = (self._classifier.identity(), checked(found))
         except BaseException as error:
             self._outcome = reason_of(error)

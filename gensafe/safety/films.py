@@ -1,7 +1,7 @@
 """Classifiers on films and long sounds: one pass over the chunks for all of them.
 
 1. frames: every chunk goes to every exam; it ends early when what was found blocks
-2. the sound track, in windows of a minute
+2. the sound track, in windows of half a minute
 3. the answers
 """
 
@@ -31,10 +31,10 @@ from gensafe.core.types import (
 )
 from gensafe.media.streams import ArrayVideo, whole_video
 
-# A sound is judged by the minute: 46 MB of stereo at 48 kHz as the loudness test works on it. The overlap keeps a bang
-# or a word at a border whole in one of two windows. Chosen for memory
-WINDOW_S: Final = 60.0
-OVERLAP_S: Final = 2.0  # seconds, as said above
+# A sound is judged by the half minute: 23 MB of stereo at 48 kHz as the loudness test works on it. The overlap keeps a
+# bang, a word or three seconds of a listed recording whole in one of two windows. Chosen for memory
+WINDOW_S: Final = 30.0
+OVERLAP_S: Final = 4.0  # seconds, as said above
 SILENT_SOUND: Final = "the audio is silent"  # a finding's detail that holds only of a whole sound
 _NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
@@ -196,7 +196,7 @@ def assess_sound(
     """A sound of any length through a classifier of sounds, window by window.
 
     Args:
-        classifier: Gets an ``Audio`` of about a minute at a time.
+        classifier: Gets an ``Audio`` of about half a minute at a time.
         sound: What to read.
         stage: As for ``Classifier.assess``.
         of_the_whole: Findings that hold only if every window has them.

@@ -116,7 +116,7 @@ class SafetyRunner:
         """Examine ``item`` and decide. Never raises: what goes wrong is in ``errors`` and makes the action BLOCK.
 
         Args:
-            item: Text, Image, Audio, Video or a stream. A film and a sound of more than a minute may take longer than
+            item: Text, Image, Audio, Video or a stream. A film and a sound of over 34 s may take longer than
                 ``timeout_s``: what they are given more follows from what was examined (``gensafe.safety.film_calls``).
             stage: Where in the request this is.
             streaming: The item is a window of a stream: use the thresholds calibrated for that.

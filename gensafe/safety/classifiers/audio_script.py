@@ -34,6 +34,7 @@ class AudioScript:
 
     name = NAME
     modality = Modality.AUDIO
+    needs_whole = True  # a window of a recording never says the whole script
 
     def __init__(self, matcher: ScriptMatcher, script: str) -> None:
         self._matcher, self._script = matcher, script
