@@ -130,7 +130,8 @@ def measured(shared: Path, stack: Stack, policy: Policy, systems: Mapping[str, S
 
 def presets(shared: Path, stack: Stack, limit: int) -> dict[str, Any]:
     """What each preset costs and catches: English texts of the sets kept aside, and the contrastive test split."""
-    harmless, harmful = [], []
+    harmless: list[str] = []
+    harmful: list[str] = []
     for rows in ranked_sets(shared).values():
         for row in drawn(rows, limit // 2):
             (harmful if row.harmful else harmless).append(row.text)

@@ -22,6 +22,7 @@ from gensafe.core.observer import ClassifierRan
 from gensafe.core.ports import Classifier
 from gensafe.core.types import (
     Action,
+    AudioStream,
     ClassifierId,
     Coverage,
     Decision,
@@ -31,6 +32,7 @@ from gensafe.core.types import (
     Modality,
     Stage,
     Verdict,
+    VideoStream,
 )
 from gensafe.safety.cards import CategoryCoverage, category_coverage
 from gensafe.safety.film_calls import Call, Job, Outcome, checked, film_of, reason_of, start_film, whole_of
@@ -182,9 +184,10 @@ class SafetyRunner:
             elapsed_ms=round((time.monotonic() - begin) * 1000),
         )
         # 5. classifiers on trial; nobody waits for them
-        for classifier in self._shadow.of(modality):
-            look = partial(self._shadow.look, classifier, item, stage, verdict, streaming=streaming)
-            self._shadow_workers.offer(look)
+        if not isinstance(item, VideoStream | AudioStream):  # a film that is read as it comes cannot be read again
+            for classifier in self._shadow.of(modality):
+                look = partial(self._shadow.look, classifier, item, stage, verdict, streaming=streaming)
+                self._shadow_workers.offer(look)
         return verdict
 
     def _blocks(self, findings: Sequence[Finding], *, modality: Modality, stage: Stage) -> bool:
