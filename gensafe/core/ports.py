@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gensafe.core.types import (
     Assessment,
@@ -155,6 +155,20 @@ class FilmClassifier(Classifier, Protocol):
 
     def examine(self, film: VideoStream, stage: Stage) -> FilmExam:
         """Begin with one film; frames are given to the exam, not read from ``film``."""
+
+
+class StreamClassifier(Protocol):
+    """What a classifier of text may also offer, so that a stream does not pay for its end again at every step."""
+
+    def assess_unfinished(self, item: Media, stage: Stage) -> Assessment:
+        """As ``Classifier.assess``, for a window of a text that goes on.
+
+        The last ``UNREAD`` characters may be left to a later window, or to ``assess`` on the whole text: the gate holds
+        more than that back.
+        """
+
+
+UNREAD: Final = 250  # characters; below ``safety.streaming.RULE_CHARS``, which never leave
 
 
 class Watermarker(Protocol):

@@ -22,6 +22,7 @@ from gensafe.core.observer import ClassifierRan
 from gensafe.core.ports import Classifier
 from gensafe.core.types import (
     Action,
+    Assessment,
     AudioStream,
     ClassifierId,
     Coverage,
@@ -121,7 +122,8 @@ class SafetyRunner:
             item: Text, Image, Audio, Video or a stream. A film and a sound of over 34 s may take longer than
                 ``timeout_s``: what they are given more follows from what was examined (``gensafe.safety.film_calls``).
             stage: Where in the request this is.
-            streaming: The item is a window of a stream: use the thresholds calibrated for that.
+            streaming: The item is a window of a stream: use the thresholds calibrated for that, and let classifiers
+                that can (``StreamClassifier``) leave its end to later windows.
         """
         begin = time.monotonic()
         modality = item.modality
@@ -136,7 +138,7 @@ class SafetyRunner:
             stop = partial(self._blocks, modality=modality, stage=stage)
             jobs = start_film(classifiers, film, stage, self._workers.submit, self.timeout_s, stop)
         else:
-            calls = [_Call(c, item, stage) for c in classifiers]  # type: ignore[arg-type] # no stream: film_of
+            calls = [_Call(c, item, stage, unfinished=streaming) for c in classifiers]  # type: ignore[arg-type] # no stream: film_of
             for call in calls:
                 self._workers.submit(call)
             jobs = list(zip(classifiers, calls, strict=True))
@@ -283,8 +285,11 @@ def _gaps(coverage: Sequence[Coverage]) -> list[str]:
 class _Call:
     """One classifier on one item; its outcome is an assessment or the reason why there is none."""
 
-    def __init__(self, classifier: Classifier, item: Media, stage: Stage) -> None:
+    def __init__(self, classifier: Classifier, item: Media, stage: Stage, *, unfinished: bool = False) -> None:
         self._classifier, self._item, self._stage = classifier, item, stage
+        self._assess: Callable[[Media, Stage], Assessment] = classifier.assess
+        if unfinished:
+            self._assess = getattr(classifier, "assess_unfinished", classifier.assess)
         self._done = threading.Event()
         self._outcome: Outcome = "not run"
         self._begin = self._end = time.perf_counter()
@@ -292,7 +297,7 @@ class _Call:
     def run(self) -> None:
         """Assess; whatever happens, set an outcome."""
         try:
-            assessment = self._classifier.assess(self._item, self._stage)
+            assessment = self._assess(self._item, self._stage)
             self._outcome = (self._classifier.identity(), checked(assessment))
         except BaseException as error:
             self._outcome = reason_of(error)

@@ -6,9 +6,13 @@ bound, tested as a property: **no character leaves that was not inside at least 
 released one. Evidence that needs more context than a window can only be seen by the judgement of the whole text in
 ``finish``, before anything is signed.
 
-A window begins where the one before began until it would be longer than ``window_words``; then its beginning moves on
-by a quarter. So most of what a window shows to a classifier that remembers pieces was scored before, and benign
-streams are scored in fewer windows than under a sliding window (each scored window can raise a false alarm).
+A window begins where the one before began until it would be longer than ``window_words``; then its beginning moves on,
+where that can be to a place where the classifiers of text cut the whole text too (``cuts``), else by a quarter. So most
+of what a window shows to a classifier that remembers pieces was scored before, and benign streams are scored in fewer
+windows than under a sliding window (each scored window can raise a false alarm).
+
+A classifier may leave the end of a window to a later one (``assess_unfinished``), never what may leave: the gate holds
+back more than that (``RULE_CHARS``) behind the last window.
 
 A rule's match may straddle pushes: an unbroken run of characters and an open PEM block are never cut, up to
 ``RUN_LIMIT`` characters, and at least ``RULE_CHARS`` characters (the longest ordinary rule match) are held back.
@@ -17,12 +21,13 @@ A rule's match may straddle pushes: an unbroken run of characters and an open PE
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import replace
 from typing import Final
 
 from gensafe.core.errors import SafetyBlocked
 from gensafe.core.types import Action, Decision, Span, Stage, Text, Verdict
+from gensafe.safety.cuts import Cuts
 from gensafe.safety.rule import StreamParameters
 from gensafe.safety.runner import SafetyRunner
 from gensafe.safety.text import REDACTED
@@ -60,6 +65,7 @@ class StreamGate:
         self._out: list[str] = []
         self._ends: list[int] = []  # in words, ends of the windows scored so far
         self._start = 0  # in words, beginning of the next window
+        self._cuts = Cuts()
         self._stops: list[int] = []  # in words, ends of the sentences so far
         self._windows: list[Span] = []
         self._closed = False
@@ -148,13 +154,24 @@ class StreamGate:
 
     def _score(self, end: int) -> None:
         if end - self._start > self._parameters.window_words:
-            self._start = end - self._parameters.shortest_window
+            self._start = self._moved_on(end)
         start = self._start
         window = Span(self._with_pem(self._units[start][0] if start else 0), self._units[end - 1][1])
         verdict = self._runner.judge(Text(self._text[window.start : window.end]), self._stage, streaming=True)
         verdict = _shifted(verdict, window.start)
         self._accept(verdict, window)
         self._windows.append(window)
+
+    def _moved_on(self, end: int) -> int:
+        """In words: where the next window begins."""
+        p = self._parameters
+        first, last = end - p.window_words, end - p.hold_back_words - p.step_words
+        if first <= last:
+            for place in self._cuts.within(self._text, self._units[first][0], self._units[last][0]):
+                word = bisect_left(self._units, (place, 0))
+                if self._units[word][0] == place:
+                    return word
+        return end - p.shortest_window
 
     def _accept(self, verdict: Verdict, window: Span) -> None:
         if not verdict.releasable:
@@ -179,7 +196,8 @@ class StreamGate:
         word = min(self._ends[-1] - self._parameters.hold_back_words, self._ends[-2], self._sentence_bound())
         if word <= 0:
             return 0
-        offset = min(self._units[word - 1][1], max(0, len(self._text) - RULE_CHARS))
+        scored = self._units[self._ends[-1] - 1][1]
+        offset = min(self._units[word - 1][1], max(0, scored - RULE_CHARS))
         offset = self._before_run(offset)
         offset = self._before_pem(offset)
         for span in self._painted:  # never cut a redaction

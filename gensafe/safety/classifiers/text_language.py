@@ -32,6 +32,7 @@ NAME: Final = "text_language"
 VERSION: Final = "2"
 COVERED: Final = frozenset({"en"})
 PASSAGE: Final = 240  # characters, about 40 English words: a short paragraph; chosen by eye, not measured
+MEMORY: Final = 4096  # passages whose answer is kept: a stream shows the same passage to many windows
 MIN_WORDS: Final = 4  # fewer say too little about a language for n-grams; chosen by eye, not measured
 MIN_LETTERS: Final = 16  # likewise, of about four short words; chosen by eye, not measured
 MIN_HAN: Final = 6  # one Han, kana or Hangul character says as much as a few letters
@@ -75,6 +76,7 @@ class TextLanguage:
         self._scripts = {"latin", *(k for k, (_, codes) in SCRIPTS.items() if self._covered & set(codes.split()))}
         self._english_only = covered == COVERED  # the words are known of no other language
         self._identifier = _identifier()
+        self._remembered = lru_cache(maxsize=MEMORY)(self._uncovered)
 
     def identity(self) -> ClassifierId:
         """The model is py3langid's; its digest is taken from the installed file."""
@@ -107,12 +109,12 @@ class TextLanguage:
         """(where, language code, confidence) of the passages that are surely in a language that is not covered."""
         alone = len(text) <= PASSAGE  # inside a longer text a few odd words are names, terms or code
         for start, end in passages(text):
-            language, confidence = self._uncovered(text[start:end], alone=alone)
+            language, confidence = self._remembered(text[start:end], alone=alone)
             if language:
                 yield Span(start, end), language, confidence
                 continue
             for first, last in _sentences(text, start, end):
-                language, confidence = self._uncovered(text[first:last])
+                language, confidence = self._remembered(text[first:last])
                 if language:
                     yield Span(first, last), language, confidence
 
@@ -236,4 +238,9 @@ def create(options: Mapping[str, str]) -> TextLanguage:
     codes = frozenset(options["covered"].split()) if "covered" in options else COVERED
     if not codes:
         raise ConfigError("at least one language", field="covered")
-    return TextLanguage(codes)
+    return _shared(codes)
+
+
+@lru_cache(maxsize=8)  # text_encoder asks about the same passages
+def _shared(covered: frozenset[str]) -> TextLanguage:
+    return TextLanguage(covered)

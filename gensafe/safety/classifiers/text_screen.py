@@ -17,6 +17,7 @@ from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.ports import Card
 from gensafe.core.types import Assessment, ClassifierId, Coverage, Finding, Media, Modality, Span, Stage, Text
 from gensafe.safety.cards import WEIGHTS, read_card
+from gensafe.safety.cuts import next_start
 from gensafe.safety.ensemble import Calibration, weigh
 from gensafe.safety.linear import LinearScreen
 from gensafe.safety.minors import explicit, mentions_minor
@@ -85,9 +86,7 @@ def windows(text: str, size: int = WINDOW) -> Iterator[tuple[int, int]]:
         yield start, end
         if end == len(text):
             return
-        middle = start + size // 2
-        space = text.find(" ", middle, middle + size // 4)
-        start = space + 1 if space >= 0 else middle
+        start = next_start(text, start, size)
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
