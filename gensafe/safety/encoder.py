@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gensafe.core.errors import SafetyUnavailable
+from gensafe.safety.onnx_session import Network
 from gensafe.safety.wordpiece import WordPiece
 
 MAX_TOKENS: Final = 128  # with [CLS] and [SEP]; longer texts are scored in windows by the caller
@@ -28,14 +29,9 @@ class Encoder:
 
     def __init__(self, model: bytes, vocabulary: Sequence[str]) -> None:
         try:
-            import onnxruntime
-
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = options.inter_op_num_threads = 1
-            options.log_severity_level = 3
-            self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = Network(model)
             self._pieces = WordPiece(vocabulary)
-            self.width = int(self._session.get_outputs()[0].shape[1])
+            self.width = int(self._session.outputs[0].shape[1])
         except Exception as error:
             raise SafetyUnavailable(f"the encoder cannot be loaded: {type(error).__name__}") from error
 

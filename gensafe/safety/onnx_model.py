@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,7 @@ from gensafe.core.errors import ConfigError, SafetyUnavailable
 from gensafe.core.hazards import CATEGORIES
 from gensafe.core.textfile import read_text
 from gensafe.media.shrink import resize
-
-if TYPE_CHECKING:
-    import onnxruntime
+from gensafe.safety.onnx_session import Network
 
 RESIZES: Final = ("stretch", "crop", "pad")
 # pixels a side of a model's input; bounds memory, above what published classifiers take. A round number
@@ -117,7 +115,7 @@ def read_categories(table: object, field: str, custom: Mapping[str, Any]) -> dic
     return {str(name): str(category) for name, category in table.items()}
 
 
-def open_model(folder: Path, data: Mapping[str, Any], key: str, field: str) -> tuple[onnxruntime.InferenceSession, str]:
+def open_model(folder: Path, data: Mapping[str, Any], key: str, field: str) -> tuple[Network, str]:
     """Open the ONNX file that ``data[key]`` names, relative to the description.
 
     The file's SHA-256 must be ``data[key + "_sha256"]`` where that is given. External data files are not followed: the
@@ -134,33 +132,26 @@ def open_model(folder: Path, data: Mapping[str, Any], key: str, field: str) -> t
     if not isinstance(name, str) or not name:
         raise ConfigError("is missing", field=f"{field}.{key}")
     try:
-        import onnxruntime
-
         raw = (folder / name).read_bytes()
-    except (ImportError, OSError) as error:
+    except OSError as error:
         raise SafetyUnavailable(f"{field}.{key}: {name} cannot be read: {type(error).__name__}") from error
     digest = hashlib.sha256(raw).hexdigest()
     if data.get(f"{key}_sha256", digest) != digest:
         raise ConfigError(f"{name} has the SHA-256 {digest}", field=f"{field}.{key}_sha256")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # classifiers run side by side; each takes one core
-    options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
+        session = Network(raw, severity=4)
     except Exception as error:
         raise SafetyUnavailable(f"{field}.{key}: {name} is no usable ONNX model: {type(error).__name__}") from error
     return session, "sha256:" + digest
 
 
-def run_model(
-    session: onnxruntime.InferenceSession, feeds: Mapping[str, NDArray[Any]], output: str
-) -> NDArray[np.float64]:
+def run_model(session: Network, feeds: Mapping[str, NDArray[Any]], output: str) -> NDArray[np.float64]:
     """Run a model and return its output ``output`` ("" = the first) as float64.
 
     Raises:
         SafetyUnavailable: it fails, has no such output, or answers with values that are not numbers.
     """
-    names = [o.name for o in session.get_outputs()]
+    names = [o.name for o in session.outputs]
     if output and output not in names:
         raise SafetyUnavailable(f"the model has no output {output!r}; it has {', '.join(names)}")
     try:

@@ -103,7 +103,7 @@ async def serve(
     host = config.server.listen.rpartition(":")[0]
     stop = _on_signal(chain)
     on_ready(Addresses(f"{host}:{port}", http_address))
-    watchers = watch.start(chain, limits.health, healths, stop)
+    watchers = watch.start(chain, limits, healths, stop)
     await stop.wait()
     limits.health.draining = True
     log.info("draining")

@@ -61,6 +61,12 @@ class Limits:
         """All of them."""
         return (self.generate, self.verify, self.classify, self.read)
 
+    @property
+    def busy(self) -> bool:
+        """Whether any of them works, or anything is being handed in or out."""
+        moving = self.uploads.used + self.deliveries.used
+        return moving > 0 or any(pool.slots.running for pool in self.pools)
+
     def take(self, what: str, tenant: str, cost: int = 1) -> None:
         """Spend from a tenant's quota.
 

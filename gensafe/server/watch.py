@@ -13,6 +13,8 @@ from gensafe.audit.retention import expire
 from gensafe.core.errors import GensafeError
 from gensafe.pipeline import Chain, carry_out_decisions
 from gensafe.server.health import NEEDS_EVERYTHING, NEEDS_THE_LOG, Health, probe
+from gensafe.server.limits import Limits
+from gensafe.server.memory import give_back
 from gensafe.server.slots import FairSlots
 from gensafe.server.work import WorkPool
 
@@ -21,11 +23,14 @@ log = logging.getLogger("gensafe.server")
 WATCH_S = 2.0  # how soon a changed policy or a decision is taken up; each look costs some stat calls. Chosen
 DAY_S = 86_400.0  # retention is counted in days
 RETRY_S = 60.0  # a daily step that failed
+TRIM_STEPS = (
+    15  # of WATCH_S: giving back 300 MiB took 0.2 s on a busy machine, so under load not more than twice a minute
+)
 STEP_S = 3600.0  # a step that takes longer hangs; its thread is left behind
 
 
 def start(
-    chain: Chain, state: Health, told: health.aio.HealthServicer, stop: asyncio.Event
+    chain: Chain, limits: Limits, told: health.aio.HealthServicer, stop: asyncio.Event
 ) -> list[asyncio.Task[None]]:
     """Start all watchers; they end after ``stop``."""
     pool = WorkPool("watching", FairSlots(5, 5), STEP_S)
@@ -34,9 +39,10 @@ def start(
         ("keys", WATCH_S, WATCH_S, chain.refresh_keys),
         ("reviews", WATCH_S, WATCH_S, lambda: _reviews(chain)),
         ("retention", DAY_S, RETRY_S, lambda: _retention(chain)),
+        ("memory", WATCH_S, WATCH_S, Trimmer(limits).step),
     ]
     tasks = [asyncio.create_task(_watch(pool, stop, *step)) for step in steps]
-    return [*tasks, asyncio.create_task(_watch_health(pool, stop, chain, state, told))]
+    return [*tasks, asyncio.create_task(_watch_health(pool, stop, chain, limits.health, told))]
 
 
 async def _watch(
@@ -56,6 +62,22 @@ async def _watch(
                 log.warning("watching %s failed and is tried again: %s", name, error, exc_info=None if known else error)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause)
+
+
+class Trimmer:
+    """Gives memory back once the work that took it is over, and now and then while it goes on."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._steps = 1  # with work, since the last time; starting takes memory too
+
+    def step(self) -> None:
+        """Look whether there is work, or was."""
+        busy = self._limits.busy
+        if self._steps >= TRIM_STEPS or (self._steps and not busy):
+            give_back()
+            self._steps = 0
+        self._steps += busy
 
 
 def _policy(chain: Chain) -> None:

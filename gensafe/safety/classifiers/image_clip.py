@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,7 @@ from gensafe.safety.onnx_model import (
     read_preprocessing,
     run_model,
 )
-
-if TYPE_CHECKING:
-    import onnxruntime
+from gensafe.safety.onnx_session import Network
 
 NAME: Final = "image_clip"
 VERSION: Final = "1"
@@ -61,7 +59,7 @@ class ImageClip:
 
     def __init__(
         self,
-        session: onnxruntime.InferenceSession,
+        session: Network,
         digest: str,
         preprocessing: Preprocessing,
         sentences: NDArray[np.float64],
@@ -74,7 +72,7 @@ class ImageClip:
         self._session, self._digest, self._prepare, self._output = session, digest, preprocessing, output
         self._sentences = sentences / np.linalg.norm(sentences, axis=1, keepdims=True)
         self._categories, self._family, self._scale, self._bias = categories, family, scale, bias
-        self._input = session.get_inputs()[0].name
+        self._input = session.inputs[0].name
 
     def identity(self) -> ClassifierId:
         """The digest covers the encoder and the sentences."""
@@ -157,7 +155,7 @@ def _embedded(data: Mapping[str, Any], folder: Path, sentences: tuple[str, ...])
         session, _ = open_model(folder, data, "text_model", NAME)
         ids = np.array([tokens.encode(s, CONTEXT) for s in sentences], np.int64)
         feeds: dict[str, NDArray[Any]] = {}
-        for wanted in session.get_inputs():
+        for wanted in session.inputs:
             kind = np.int32 if "int32" in wanted.type else np.int64
             feeds[wanted.name] = np.ones_like(ids, kind) if "mask" in wanted.name else ids.astype(kind)
         vectors = run_model(session, feeds, str(data.get("text_output", "")))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gensafe.core.errors import ConfigError, SafetyUnavailable
 from gensafe.core.ports import Card
@@ -23,9 +23,7 @@ from gensafe.safety.onnx_model import (
     read_preprocessing,
     run_model,
 )
-
-if TYPE_CHECKING:
-    import onnxruntime
+from gensafe.safety.onnx_session import Network
 
 NAME: Final = "image_onnx"
 VERSION: Final = "1"
@@ -49,7 +47,7 @@ class ImageOnnx:
 
     def __init__(
         self,
-        session: onnxruntime.InferenceSession,
+        session: Network,
         digest: str,
         preprocessing: Preprocessing,
         labels: Mapping[str, str],
@@ -58,7 +56,7 @@ class ImageOnnx:
     ) -> None:
         self._session, self._digest, self._prepare = session, digest, preprocessing
         self._labels, self._activation, self._output = dict(labels), activation, output
-        self._input = session.get_inputs()[0].name
+        self._input = session.inputs[0].name
 
     def identity(self) -> ClassifierId:
         """The digest is the model file's."""

@@ -10,7 +10,7 @@ import hashlib
 import threading
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.types import Box
 from gensafe.media.shrink import resize
-
-if TYPE_CHECKING:
-    import onnxruntime
+from gensafe.safety.onnx_session import Network
 
 WEIGHTS: Final = "aba7aad34929f9aa6acbe027a596e492d96d471d293100be6c96c60d0d41ee7a"
 SIZES: Final = (
@@ -91,19 +89,14 @@ def weights_digest() -> str:
     return "sha256:" + WEIGHTS
 
 
-def _session() -> onnxruntime.InferenceSession:
+def _session() -> Network:
     try:
-        import onnxruntime
-
         data = (files("gensafe.safety.faces") / "weights" / "faces.onnx").read_bytes()
-    except (ImportError, OSError) as error:
+    except OSError as error:
         raise SafetyUnavailable(f"the face detector cannot be loaded: {type(error).__name__}") from error
     if hashlib.sha256(data).hexdigest() != WEIGHTS:
         raise SafetyUnavailable("the face detector is not the pinned one", fix="reinstall gensafe")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # classifiers run side by side; each takes one core
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return Network(data)
 
 
 def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,16 +9,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gensafe.core.errors import SafetyUnavailable
 from gensafe.media.shrink import resize
-
-if TYPE_CHECKING:
-    import onnxruntime
+from gensafe.safety.onnx_session import Network
 
 WEIGHTS: Final = "640f44663d45307627a8db4330990e057461662888ad200d52b7d62f4b8056b2"
 CLASSES: Final = ("drawing", "hentai", "neutral", "porn", "sexy")  # order of the outputs: nsfw_classes.js
@@ -71,19 +69,14 @@ def weights_digest() -> str:
     return "sha256:" + WEIGHTS
 
 
-def _session() -> onnxruntime.InferenceSession:
+def _session() -> Network:
     try:
-        import onnxruntime
-
         data = (files("gensafe.safety.nudity") / "weights" / "nudity.onnx").read_bytes()
-    except (ImportError, OSError) as error:
+    except OSError as error:
         raise SafetyUnavailable(f"the nudity network cannot be loaded: {type(error).__name__}") from error
     if hashlib.sha256(data).hexdigest() != WEIGHTS:
         raise SafetyUnavailable("the nudity network is not the pinned one", fix="reinstall gensafe")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # classifiers run side by side; each takes one core
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return Network(data)
 
 
 _lock = threading.Lock()

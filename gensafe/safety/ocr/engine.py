@@ -6,7 +6,7 @@ import hashlib
 import threading
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,7 @@ from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.types import Box
 from gensafe.media.shrink import cut_quad, resize
 from gensafe.safety.ocr.geometry import boxes_from_map
-
-if TYPE_CHECKING:
-    import onnxruntime
+from gensafe.safety.onnx_session import Network
 
 WEIGHTS: Final = {
     "detect": "22c646c3c7dd0c8e66f78af10a36f52ab8739648c104851919605fe7b4aa4004",
@@ -54,7 +52,7 @@ class OcrEngine:
     def __init__(self) -> None:
         self._detect = _session("detect")
         self._read = _session("read")
-        characters = self._read.get_modelmeta().custom_metadata_map["character"].splitlines()
+        characters = self._read.metadata["character"].splitlines()
         self._alphabet = ["", *characters, " "]
 
     def read(self, pixels: NDArray[np.uint8]) -> list[TextLine]:
@@ -128,19 +126,14 @@ def weights_digest() -> str:
     return "sha256:" + hashlib.sha256(joined.encode()).hexdigest()
 
 
-def _session(name: str) -> onnxruntime.InferenceSession:
+def _session(name: str) -> Network:
     try:
-        import onnxruntime
-
         data = (files("gensafe.safety.ocr") / "weights" / f"{name}.onnx").read_bytes()
-    except (ImportError, OSError) as error:
+    except OSError as error:
         raise SafetyUnavailable(f"the OCR model {name} cannot be loaded: {type(error).__name__}") from error
     if hashlib.sha256(data).hexdigest() != WEIGHTS[name]:
         raise SafetyUnavailable(f"the OCR model {name} is not the pinned one", fix="reinstall gensafe")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # classifiers run side by side; each takes one core
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return Network(data)
 
 
 def _normalise(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

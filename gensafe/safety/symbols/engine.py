@@ -14,7 +14,7 @@ import hashlib
 import threading
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,7 @@ from numpy.typing import NDArray
 from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.types import Box
 from gensafe.media.shrink import brightness, shrink, shrink_grey
-
-if TYPE_CHECKING:
-    import onnxruntime
+from gensafe.safety.onnx_session import Network
 
 WEIGHTS: Final = "766691f0a6f3b2721dce29ba75e0bd030659e9a71f8d1357e016e14f9a70cf84"
 SYMBOLS: Final = ("hooked cross", "double sig rune", "sun wheel")
@@ -154,19 +152,14 @@ def weights_digest() -> str:
     return "sha256:" + WEIGHTS
 
 
-def _session() -> onnxruntime.InferenceSession:
+def _session() -> Network:
     try:
-        import onnxruntime
-
         data = (files("gensafe.safety.symbols") / "weights" / "symbols.onnx").read_bytes()
-    except (ImportError, OSError) as error:
+    except OSError as error:
         raise SafetyUnavailable(f"the symbol detector cannot be loaded: {type(error).__name__}") from error
     if hashlib.sha256(data).hexdigest() != WEIGHTS:
         raise SafetyUnavailable("the symbol detector is not the pinned one", fix="reinstall gensafe")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # classifiers run side by side; each takes one core
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return Network(data)
 
 
 def _overlap(one: Box, two: Box) -> float:
