@@ -31,6 +31,7 @@ from gensafe.core.types import (
     Text,
     WatermarkReceipt,
 )
+from gensafe.media.content import content_digest
 from gensafe.media.fingerprint import fingerprint
 from gensafe.media.labels import apply_visible
 
@@ -91,12 +92,13 @@ class Marker:
             detection = watermarker.detect(seen, key)  # 6.
             if detection.level is MarkLevel.RECORD and detection.payload == payload:
                 receipt = _receipt(detection, epoch)
-                return Marked(judged, data, media_type, receipt, fingerprint(seen), visible)  # 8.
+                return Marked(judged, data, media_type, receipt, fingerprint(seen), visible, content_digest(seen))  # 8.
         if not refusal:  # 7.
             raise WatermarkNotDetected(f"the {media.modality} mark did not survive encoding as {media_type}")
         data = self.label(judged, codecs.encode(media, media_type), media_type)
         receipt = WatermarkReceipt("", payload, ids.watermark_key_id(epoch), MarkLevel.NONE, 1.0, note=refusal)
-        return Marked(judged, data, media_type, receipt, fingerprint(codecs.decode(data, media_type)), visible)
+        seen = codecs.decode(data, media_type)
+        return Marked(judged, data, media_type, receipt, fingerprint(seen), visible, content_digest(seen))
 
     def _mark_text(self, judged: Judged, media: Text, tokenizer: TextTokenizer | None) -> Marked:
         """Text was marked, if at all, while it was sampled; here the mark is looked for again in the final text.

@@ -111,6 +111,11 @@ def decode_frames(
     return frames, times, transparent
 
 
+PNG_LEVEL: Final = 4
+"""Of zlib's 1 to 9. A generated image of 1024 x 1024 took 172 ms of processor time and 1,211 KiB, at level 6 520 ms and
+1,115 KiB; two of 256 x 256 from docs/gallery 11 ms and 56 KiB, at level 6 28 ms and 54 KiB."""
+
+
 def encode_image(media: Image, media_type: str, quality: int | None) -> bytes:
     """Encode to PNG (lossless), JPEG or WebP; the same pixels and settings give the same bytes.
 
@@ -127,7 +132,7 @@ def encode_image(media: Image, media_type: str, quality: int | None) -> bytes:
         raise UnsupportedMedia(f"pixels must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
     options: dict[str, Any] = {}
     if media_type == "image/png":
-        options = {"compress_level": 6}
+        options = {"compress_level": PNG_LEVEL}
     else:
         q = DEFAULT_QUALITY[media_type] if quality is None else quality
         options = {"quality": q, "method": 4} if media_type == "image/webp" else {"quality": q}

@@ -7,6 +7,7 @@ the suffix of NFC text, and reads nothing else: a second wrapper, or text after 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ CORRUPTED: Final = "manifest.text.corruptedWrapper"
 MULTIPLE: Final = "manifest.text.multipleWrappers"
 
 _SELECTORS: Final = [chr(0xFE00 + b) if b < 16 else chr(0xE0100 + b - 16) for b in range(256)]  # see above
+_SHORT: Final = bytes(range(16))  # their selectors take 3 bytes of UTF-8, the others 4
+_RUN: Final = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]*")
 _BYTES: Final = {character: byte for byte, character in enumerate(_SELECTORS)}
 
 
@@ -48,13 +51,17 @@ class A8Wrapper:
 
 def wrap_a8(store: bytes) -> str:
     """The wrapper of ``store``, to be put at the end of NFC text."""
-    header = _MAGIC + bytes([_VERSION]) + len(store).to_bytes(4, "big")
-    return MARK + "".join(_SELECTORS[b] for b in header + store)
+    return MARK + "".join(map(_SELECTORS.__getitem__, _header(store) + store))
 
 
 def wrapper_length(store: bytes) -> int:
     """UTF-8 bytes that ``wrap_a8(store)`` takes."""
-    return len(wrap_a8(store).encode())
+    data = _header(store) + store
+    return len(MARK.encode()) + 3 * len(data) + len(data.translate(None, _SHORT))
+
+
+def _header(store: bytes) -> bytes:
+    return _MAGIC + bytes([_VERSION]) + len(store).to_bytes(4, "big")
 
 
 def parse_a8(text: str) -> A8Wrapper | None:
@@ -134,11 +141,9 @@ def _runs(text: str) -> Iterator[tuple[int, int, bytes]]:
     """Every U+FEFF whose selector run begins with the magic: (start, end, decoded bytes)."""
     at = text.find(MARK)
     while at != -1:
-        end = at + 1
-        content = bytearray()
-        while end < len(text) and (byte := _BYTES.get(text[end])) is not None:
-            content.append(byte)
-            end += 1
+        run = _RUN.match(text, at + 1)
+        end = run.end() if run else at + 1
+        content = bytes(map(_BYTES.__getitem__, text[at + 1 : end]))
         if content.startswith(_MAGIC):
-            yield at, end, bytes(content)
+            yield at, end, content
         at = text.find(MARK, max(end, at + 1))

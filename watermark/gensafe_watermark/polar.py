@@ -108,6 +108,7 @@ class _Run:
         self.paths = list_size
         self.metric = np.full((batch, list_size), _UNREACHED, np.float32)
         self.metric[:, 0] = 0
+        self._words = np.arange(batch)[:, None]  # plain indexing is several times as fast as ``np.take_along_axis``
 
     def node(self, llr: NDArray[np.float32], first: int) -> tuple[NDArray[np.uint8], NDArray[np.intp] | None]:
         width = llr.shape[-1]
@@ -123,12 +124,12 @@ class _Run:
         check = np.where((upper < 0) ^ (lower < 0), -check, check)
         left, origin = self.node(check, first)
         if origin is not None:
-            llr = np.take_along_axis(llr, origin[..., None], axis=1)
+            llr = llr[self._words, origin]
             upper, lower = llr[..., :half], llr[..., half:]
         right, later = self.node(lower + np.where(left == 1, -upper, upper), first + half)
         if later is not None:
-            left = np.take_along_axis(left, later[..., None], axis=1)
-            origin = later if origin is None else np.take_along_axis(origin, later, axis=1)
+            left = left[self._words, later]
+            origin = later if origin is None else origin[self._words, later]
         return np.concatenate([left ^ right, right], axis=-1), origin
 
     def _fork(self, llr: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
@@ -136,6 +137,6 @@ class _Run:
         one = self.metric + np.maximum(llr, 0).sum(-1)
         both = np.concatenate([zero, one], axis=1)
         keep = np.argsort(both, axis=1, kind="stable")[:, : self.paths]
-        self.metric = np.take_along_axis(both, keep, axis=1)
+        self.metric = both[self._words, keep]
         value = (keep >= self.paths).astype(np.uint8)
         return np.repeat(value[..., None], llr.shape[-1], axis=-1), keep % self.paths

@@ -96,6 +96,7 @@ class Marked:
     receipt: WatermarkReceipt
     fingerprint: Mapping[str, str]  # algorithm -> hex
     visible_label: Mapping[str, object] = field(default_factory=dict)  # what was drawn or sounded, as measured
+    content: str = ""  # digest of what a reader of ``data`` decodes; "" for text
 
 
 NOT_STAMPED = "not time-stamped by an outside authority"
