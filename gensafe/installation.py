@@ -22,6 +22,7 @@ from gensafe.audit.signatures import FILE as SIGNATURES
 from gensafe.core.config import Config
 from gensafe.core.errors import GensafeError, LogUnavailable
 from gensafe.core.ports import Clock, TextTokenizer
+from gensafe.core.postgres import SQLITE
 from gensafe.core.storage import make_private_folder
 from gensafe.engines import open_engines
 from gensafe.keys import KeyRing
@@ -73,14 +74,19 @@ class Installation:
         return (self.keys_dir / "keyring.json").is_file()
 
     @property
+    def log_place(self) -> Path | str:
+        """Where the log lives: its folder, or the address of its database."""
+        return self.log_dir if self.config.store.log == SQLITE else self.config.store.log
+
+    @property
     def has_log(self) -> bool:
-        """Whether there is a log."""
-        return self.log_dir.is_dir()
+        """Whether there is a log; one in a database counts as there, and opening it says what is wrong."""
+        return self.config.store.log != SQLITE or self.log_dir.is_dir()
 
     @property
     def has_registry(self) -> bool:
-        """Whether there is a registry."""
-        return self.registry_dir.is_dir()
+        """Whether there is a registry; one in a database counts as there, and opening it says what is wrong."""
+        return self.config.store.registry != SQLITE or self.registry_dir.is_dir()
 
     def open_keys(self) -> KeyRing:
         """The key ring, making what the environment allows to make.
@@ -125,7 +131,7 @@ class Installation:
             LogCorrupt, LogUnavailable: as ``AuditLog.open``; another writer has it, for one.
         """
         return AuditLog.open(
-            self.log_dir,
+            self.log_place,
             origin=keys.origin,
             key=keys.checkpoint_private_key(),
             clock=clock,
@@ -147,7 +153,7 @@ class Installation:
         Raises:
             LogUnavailable: there is none.
         """
-        return AuditLog.open_readonly(self.log_dir)
+        return AuditLog.open_readonly(self.log_place)
 
     def open_registry(self, keys: KeyRing | None = None, *, readonly: bool = False) -> Registry:
         """The registry, made if there is none unless ``readonly``; without ``keys`` what is sealed stays sealed.
@@ -155,7 +161,8 @@ class Installation:
         Raises:
             RegistryError: it cannot be opened.
         """
-        return Registry.open(self.registry_dir, kek=keys.kek() if keys else None, readonly=readonly)
+        url = "" if self.config.store.registry == SQLITE else self.config.store.registry
+        return Registry.open(self.registry_dir, kek=keys.kek() if keys else None, readonly=readonly, url=url)
 
     def trust_lists(self) -> Lists:
         """The trust and revocation lists as they are now.

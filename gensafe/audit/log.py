@@ -162,6 +162,14 @@ class AuditLog(LogReader):
             raise AuditError("the checkpoint is not one of this log")
         self._store.keep_checkpoint(parsed.size, note)
 
+    def ask(self) -> None:
+        """Ask the store for the head, to see that it answers.
+
+        Raises:
+            LogUnavailable: it does not.
+        """
+        self._store.state()
+
     def latest_plausible_ms(self, now_ms: int) -> int:
         """``now_ms`` without a jump ahead (see ``ClockWatch``): the time to go by for what cannot be undone."""
         return self._watch.latest_plausible_ms(now_ms)

@@ -27,6 +27,7 @@ from sqlalchemy.pool import QueuePool
 
 from gensafe.audit.store_lock import AdvisoryLock, FileLock, Lock, unavailable
 from gensafe.core.errors import LogCorrupt, LogUnavailable
+from gensafe.core.postgres import is_postgres, parse_postgres
 from gensafe.core.storage import make_private_file, make_private_folder
 
 FORMAT: Final = 1  # of the database; raised when older programs could misread it
@@ -266,7 +267,7 @@ def open_store(target: Path | str, *, writer: bool) -> LogStore:
     Raises:
         LogUnavailable: it cannot be opened, there is no log to read, or another writer holds it.
     """
-    if isinstance(target, str) and target.startswith("postgresql"):
+    if isinstance(target, str) and is_postgres(target):
         return _open_postgres(target, writer=writer)
     folder = Path(target)
     path = folder / DATABASE
@@ -317,11 +318,19 @@ def _pg_arrays(rows: Sequence[tuple[int, int, bytes]]) -> dict[str, list[Any]]:
 
 
 def _open_postgres(url: str, *, writer: bool) -> LogStore:
+    address = parse_postgres(url, "store.log")
     try:
-        engine = sa.create_engine(url, pool_pre_ping=True)
+        engine = sa.create_engine(address.driver_url, connect_args=dict(address.connect), pool_pre_ping=True)
     except (ImportError, SQLAlchemyError) as error:
         raise LogUnavailable(f"no driver for PostgreSQL: {error}", fix="pip install 'gensafe[postgres]'") from error
     if not writer:
+        try:
+            with unavailable("open the log"), engine.connect() as connection:
+                if not sa.inspect(connection).has_table(_state.name):
+                    raise LogUnavailable("there is no log in this database yet", fix="the first gensafe serve makes it")
+        except BaseException:
+            engine.dispose()
+            raise
         return LogStore(engine)
     try:
         lock = AdvisoryLock(engine)

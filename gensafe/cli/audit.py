@@ -221,7 +221,7 @@ def _fsck(args: argparse.Namespace) -> int:
     home = _home(args)
     ring = home.keys_if_readable()
     keys = ring.checkpoint_public_keys() if ring else ()
-    report = fsck(home.log_dir, keys=keys, progress=progress("fsck"))
+    report = fsck(home.log_place, keys=keys, progress=progress("fsck"))
     report = replace(report, findings=(*report.findings, *_against_registry(home)))
     data = {"ok": report.ok, "origin": report.origin, "size": report.size, "pruned": report.pruned}
     data |= {"root": report.root, "signed": report.signed, "findings": list(report.findings)}
@@ -266,7 +266,7 @@ def _report(args: argparse.Namespace) -> int:
     ring = home.keys_if_readable()
     with home.read_log() as log:
         keys = ring.checkpoint_public_keys() if ring else ()
-        integrity = fsck(home.log_dir, keys=keys, progress=progress("fsck"))
+        integrity = fsck(home.log_place, keys=keys, progress=progress("fsck"))
         report = make_report(
             log, args.regime, start_ms=parse_time(args.start), end_ms=parse_time(args.end), as_of=args.as_of,
             scope=scope_of(args.tenant), integrity=integrity,

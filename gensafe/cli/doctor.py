@@ -15,6 +15,7 @@ from gensafe.core.clock import SystemClock, iso
 from gensafe.core.config import Config, check_config
 from gensafe.core.errors import GensafeError
 from gensafe.core.hazards import CATEGORIES, in_words
+from gensafe.core.postgres import SQLITE, parse_postgres
 from gensafe.core.types import Modality
 from gensafe.core.types.stages import NOT_STAMPED
 from gensafe.installation import Installation
@@ -172,6 +173,9 @@ def _stores(config: Config) -> Iterator[Finding]:
         yield Finding("gap", "clock", said)
     if not wrong:
         yield Finding("ok", "stores", f"log ({size} entries) and registry agree")
+    for part, address in (("log", config.store.log), ("registry", config.store.registry)):
+        if address != SQLITE:
+            yield Finding("ok", "stores", f"{part}: {parse_postgres(address, f'store.{part}').shown} answers")
 
 
 def _reviews(config: Config) -> Iterator[Finding]:

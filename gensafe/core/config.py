@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from gensafe.core.config_check import check_config, in_range, is_loopback
 from gensafe.core.errors import ConfigError
+from gensafe.core.postgres import without_password
 from gensafe.core.textfile import read_text
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "SafetyConfig",
     "ServerConfig",
     "SigningConfig",
+    "StoreConfig",
     "WatermarkConfig",
     "check_config",
     "is_loopback",
@@ -164,6 +166,14 @@ class WatermarkConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """Where log and registry live. docs/stores.md."""
+
+    log: str = "sqlite"  # in data_dir; or postgresql://USER@HOST/DATABASE
+    registry: str = "sqlite"  # likewise; blobs stay in data_dir
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything a deployment can choose."""
 
@@ -175,6 +185,7 @@ class Config:
     engines: tuple[EngineConfig, ...] = ()  # () = those in the box: smollm2, hibari, symphony
     safety: SafetyConfig = field(default_factory=SafetyConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
     signing: SigningConfig = field(default_factory=SigningConfig)
     labels: LabelConfig = field(default_factory=LabelConfig)
     watermark: WatermarkConfig = field(default_factory=WatermarkConfig)
@@ -232,6 +243,8 @@ def redacted(config: Config) -> dict[str, Any]:
         secret = any(word in name.lower() for word in ("secret", "password", "token", "pin")) or name.lower().endswith(
             "api_key"
         )
+        if isinstance(value, str):
+            value = without_password(value)
         return "[redacted]" if secret and value else value
 
     result: dict[str, Any] = plain(config, "")
@@ -240,7 +253,7 @@ def redacted(config: Config) -> dict[str, Any]:
 
 def _override(document: dict[str, Any], name: str, value: str) -> None:
     key = name.removeprefix("GENSAFE_").lower()
-    for section in ("server", "generation", "safety", "audit", "signing", "labels"):
+    for section in ("server", "generation", "safety", "audit", "store", "signing", "labels"):
         if key.startswith(section + "_"):
             document.setdefault(section, {})[key.removeprefix(section + "_")] = value
             return

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from gensafe.core.errors import ConfigError
+from gensafe.core.postgres import SQLITE, parse_postgres
 
 if TYPE_CHECKING:
     from gensafe.core.config import Config, ServerConfig
@@ -44,6 +45,10 @@ def check_config(config: Config) -> None:
         )
     _check_engines(config)
     _check_signing(config)
+    for key in ("log", "registry"):
+        address = getattr(config.store, key)
+        if address != SQLITE:
+            parse_postgres(address, f"store.{key}")
     server = config.server
     if bool(server.tls_certificate) != bool(server.tls_key):
         raise ConfigError("certificate and key go together", field="server.tls_certificate", fix="set both tls_* files")

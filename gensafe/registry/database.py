@@ -24,8 +24,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from gensafe.core.errors import RegistryError, RegistryUnavailable
+from gensafe.core.postgres import parse_postgres
 from gensafe.core.storage import cause_of, make_private_file, make_private_folder
 from gensafe.registry.migrate import bring_forward, is_current
+from gensafe.registry.tables import records
 
 DATABASE: Final = "registry.db"
 BUSY_WAIT_MS = 5000  # longer than any write of our own commands, shorter than a caller's patience
@@ -177,11 +179,29 @@ def open_database(directory: Path, *, url: str, readonly: bool) -> Database:
 
 
 def _postgres(url: str, *, readonly: bool) -> Database:
+    address = parse_postgres(url, "store.registry")
     try:
-        engine = sa.create_engine(url, pool_pre_ping=True, pool_size=_READERS, max_overflow=-1)
+        engine = sa.create_engine(
+            address.driver_url,
+            connect_args=dict(address.connect),
+            pool_pre_ping=True,
+            pool_size=_READERS,
+            max_overflow=-1,
+        )
     except (ImportError, SQLAlchemyError) as error:
         raise RegistryError(f"no driver for {url.partition(':')[0]}", fix="pip install 'gensafe[postgres]'") from error
-    return Database(engine, None if readonly else engine, None)
+    database = Database(engine, None if readonly else engine, None)
+    if readonly:
+        try:
+            with database.reading("open the registry") as connection:
+                if not sa.inspect(connection).has_table(records.name):
+                    raise RegistryError(
+                        "there is no registry in this database yet", fix="the first gensafe serve makes it"
+                    )
+        except BaseException:
+            database.close()
+            raise
+    return database
 
 
 def _sqlite(directory: Path, *, readonly: bool) -> Database:

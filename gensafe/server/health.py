@@ -73,15 +73,21 @@ NEEDED: Final = (*STORES, "signing", "engines")  # without one of these nothing 
 def probe(chain: Chain) -> dict[str, str]:
     """Part -> what is wrong with it, of those that do not work.
 
-    Writes and removes a small file where the log lives, asks the registry, and looks what the last use of signer,
-    time-stamp authorities and engines said. A signer that failed is tried again here: callers who are sent elsewhere
-    would never show that it works again.
+    Writes and removes a small file where the log lives, or asks its database; asks the registry; and looks what the
+    last use of signer, time-stamp authorities and engines said. A signer that failed is tried again here: callers who
+    are sent elsewhere would never show that it works again.
     """
     found: dict[str, str] = {}
+    place = Installation(chain.config).log_place
     try:
-        _write(Installation(chain.config).log_dir)
+        if isinstance(place, Path):
+            _write(place)
+        else:
+            chain.log.ask()
     except OSError as error:
         found["log"] = LogUnavailable(f"its folder cannot be written: {error.strerror}").message
+    except GensafeError as error:
+        found["log"] = error.message
     try:
         chain.registry.holds()
     except GensafeError as error:

@@ -15,11 +15,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gensafe.audit import AuditLog, fsck, merkle
 from gensafe.audit.checkpoint import parse_tlog_proof
 from gensafe.audit.note import NoteKey
+from gensafe.cli import main
+from gensafe.core import ids
 from gensafe.core.clock import FixedClock
+from gensafe.core.config import load_config, redacted
 from gensafe.core.errors import AuditError, InvalidRequest, LogUnavailable, RegistryError
-from gensafe.core.types import Modality, RequestKey
+from gensafe.core.types import GenerationRequest, Modality, RequestKey
+from gensafe.installation import Installation
 from gensafe.keys import KeyEncryptionKey
+from gensafe.pipeline import CallControl, Released, run
+from gensafe.pipeline.assemble import open_chain
 from gensafe.registry import IntentState, Record, Registry
+from gensafe.server.health import probe
 
 ORIGIN = "example.com/contract"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -62,18 +69,24 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(root, ignore_errors=True)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
-    if request.param == "sqlite":
-        return tmp_path / "log"
+@pytest.fixture
+def database(postgres: str) -> str:
+    """Its address, empty."""
     import sqlalchemy as sa
 
-    url: str = request.getfixturevalue("postgres")
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(postgres)
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP SCHEMA public CASCADE")
         connection.exec_driver_sql("CREATE SCHEMA public")
     engine.dispose()
+    return postgres
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    if request.param == "sqlite":
+        return tmp_path / "log"
+    url: str = request.getfixturevalue("database")
     return url
 
 
@@ -135,16 +148,7 @@ def test_there_is_no_log_to_read_before_one_is_made(target: Path | str):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
-    url = ""
-    if request.param == "postgresql":
-        import sqlalchemy as sa
-
-        url = request.getfixturevalue("postgres")
-        engine = sa.create_engine(url)
-        with engine.begin() as connection:
-            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-            connection.exec_driver_sql("CREATE SCHEMA public")
-        engine.dispose()
+    url = request.getfixturevalue("database") if request.param == "postgresql" else ""
     with Registry.open(tmp_path / "registry", kek=KEK, url=url, clock=FixedClock(5)) as opened:
         yield opened
 
@@ -209,3 +213,34 @@ def test_a_database_keyed_by_request_id_alone_is_brought_forward(target: Path | 
             registry.open_intent(RequestKey("acme", "r"), "of acme", 1)
             registry.open_intent(RequestKey("beta", "r"), "of beta", 2)
             assert [intent.record_id for intent in registry.intents_named("r")] == [1, 2]
+
+
+def test_an_installation_lives_in_the_database_that_its_configuration_names(database: str, tmp_path: Path, capsys):
+    """Seen before: [store] was an unknown key, and nothing but these tests reached PostgreSQL."""
+    data, config_file = tmp_path / "data", tmp_path / "config.toml"
+    socket = f"{database.partition('unix_sock=')[2].rpartition('/')[0]}"
+    address = f"postgresql://gensafe:wordy@/postgres?host={socket}"
+    config_file.write_text(
+        f'data_dir = "{data}"\n[generation]\nbackend = "simulator"\n[generation.options]\ntext = "spring is here"\n'
+        f'[store]\nlog = "{address}"\nregistry = "{address}"\n'
+    )
+    config = load_config(config_file)
+    assert "wordy" not in str(redacted(config))
+    assert main(["doctor", "--config", str(config_file)]) == 1  # nothing has been served yet
+    assert "there is no registry in this database yet" in capsys.readouterr().out
+    request = GenerationRequest(ids.new_request_id(), "a calm morning", Modality.TEXT)
+    with open_chain(config) as chain:
+        last = list(run(chain, request, CallControl(None)))[-1]
+        assert isinstance(last, Released)
+        assert not {"log", "registry"} & probe(chain).keys()
+        with pytest.raises(LogUnavailable, match="another process"):
+            open_chain(config)
+    assert [path.name for path in data.rglob("*.db")] == []
+    home = Installation(config)
+    with home.read_log() as log, home.open_registry(readonly=True) as registry:
+        assert [record.request_id for record in registry.records()] == [request.request_id]
+        assert last.recorded.log_index < log.size
+    main(["doctor", "--config", str(config_file)])
+    said = capsys.readouterr().out
+    assert f"log: postgresql://gensafe@/postgres?host={socket} answers" in said and "wordy" not in said
+    assert main(["audit", "fsck", "--config", str(config_file)]) == 0
