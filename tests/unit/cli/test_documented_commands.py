@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 GENERATED = {"cli.md"}
 PAGES = sorted({ROOT / "README.md", ROOT / "RELEASE.md", *(ROOT / "docs").rglob("*.md")})
 CUT_SHORT = ("required", "expected", "too few")
+PLACEHOLDER = re.compile(r"'[A-Z][A-Z_]*'")  # DATE, NAME, N: stands for a value that the parser would check
 
 
 def commands_in(text: str) -> list[tuple[str, bool]]:
@@ -56,7 +57,8 @@ def complaint(command: str, whole: bool) -> str:
         except SystemExit as stop:
             last = said.getvalue().strip().split("\n")[-1]
             cut = not whole and any(word in last for word in CUT_SHORT)
-            return "" if stop.code == 0 or cut else last
+            placeholder = PLACEHOLDER.search(last.split("(choose")[0])
+            return "" if stop.code == 0 or cut or placeholder else last
     return ""
 
 
