@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gensafe.core.errors import BackendError, InvalidRequest, MediaError
-from gensafe.core.types import Answer, Audio, GenerationJob, Image, Media, Modality, Text
+from gensafe.core.types import Answer, Audio, GenerationJob, Image, Media, Modality, Text, Video
 from gensafe.media.codecs import encode
 from gensafe.media.parts import read_parts_untrusted
 from gensafe_backends.openai_http.chat import prompt_text
@@ -115,7 +115,7 @@ def medium(data: bytes, modality: Modality) -> Media:
     except MediaError as error:
         raise BackendError(f"the engine's {modality} cannot be read: {error.message}") from error
     found = parts[0].media
-    if found is None or found.modality is not modality:
+    if not isinstance(found, Text | Image | Audio | Video) or found.modality is not modality:
         raise BackendError(f"the engine's answer is not {modality}")
     further = [p for p in parts[1:] if not p.view]  # transparency is laid on white: no other look goes on
     if further:  # one was asked for and one is judged: nothing is dropped unseen
