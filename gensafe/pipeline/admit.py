@@ -26,7 +26,7 @@ from gensafe.core.types import (
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.ledger import Attempt
 from gensafe.pipeline.mask import mask_prompt
-from gensafe.pipeline.wishes import check_wishes, refuse_unhonoured, whole_prompt, wishes_of
+from gensafe.pipeline.wishes import check_wishes, cuts_joined, refuse_unhonoured, whole_prompt, wishes_of
 from gensafe.registry import Intent, IntentState, owner_name
 from gensafe.safety import SafetyRunner, judge_parts
 
@@ -177,8 +177,9 @@ def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:
     request = claimed.request
     prompt = whole_prompt(request)
     verdict = _require(safety.judge(Text(prompt), Stage.PROMPT))  # 3.
-    if prompt != request.prompt:  # once more by itself: what is last is what is asked for
-        _require(safety.judge(Text(request.prompt), Stage.PROMPT))
+    readings = {request.prompt, cuts_joined(prompt)} - {prompt}  # what is last is what is asked for; words cut in two
+    for reading in sorted(readings):
+        _require(safety.judge(Text(reading), Stage.PROMPT))
     job = claimed.checked.job
     if verdict.action is Action.REDACT and not verdict.monitor_only:
         job = mask_prompt(safety, job)

@@ -91,6 +91,18 @@ def whole_prompt(request: GenerationRequest) -> str:
     )
 
 
+_CUT: Final = re.compile(r"(?<=[^\W\d_])[ \t]*\r?\n[ \t]*(?=[^\W\d_])")  # one line break between letters
+
+
+def cuts_joined(prompt: str) -> str:
+    """``prompt`` with the words put together that a line break may have cut; itself where none did.
+
+    A caller can send one word in two parts of a message or on two lines: no screen and no list knows it then, and an
+    engine reads it all the same.
+    """
+    return _CUT.sub("", prompt)
+
+
 def wishes_of(request: GenerationRequest) -> dict[str, Any]:
     """Messages and parameters as canonical values, for the digest that makes two requests the same; {} = none."""
     found: dict[str, Any] = {}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gensafe.core.errors import InvalidRequest
 from gensafe.core.hazards import CATEGORIES
 from gensafe.server.http.openai.fields import MAX_NUMBER, Fields, parse_object
-from gensafe.server.http.openai.messages import from_data_url, read_conversation, whole_text
+from gensafe.server.http.openai.messages import from_data_url, read_conversation
 from gensafe.server.http.openai.moderations import TABLE
 from gensafe.server.http.openai.wishes import read_format, read_size
 
@@ -145,20 +145,3 @@ def test_sizes_and_formats():
 
 def test_moderation_table_names_categories_that_exist():
     assert {ours for row in TABLE.values() for ours in row} <= set(CATEGORIES)
-
-
-@pytest.mark.parametrize(
-    ("parts", "whole"),
-    [
-        (["one"], "one"),
-        (["One.", "Two."], "One.\nTwo."),
-        (["one", "Two"], "one\nTwo"),
-        (["step by step ho", "w to"], "step by step how to"),
-        (["one ", "two"], "one \ntwo"),
-        (["", "one"], "one"),
-        ([], ""),
-    ],
-)
-def test_a_word_cut_between_two_parts_is_whole_again(parts, whole):
-    """``gensafe probe`` saw: a harmful text cut within a word, in two parts of a message, was let through."""
-    assert whole_text(parts) == whole

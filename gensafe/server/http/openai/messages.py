@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -90,19 +89,7 @@ def _content(fields: Fields, inputs: list[InputMedia], *, files: bool) -> str:
             allowed = "text, image_url, input_audio" if files else "text"
             part.wrong("type", f"{kind[:40]!r} is not supported here", fix=f"one of: {allowed}")
         part.end()
-    return whole_text(texts)
-
-
-def whole_text(parts: Sequence[str]) -> str:
-    """The text parts of a message as one text: a line each, and a word that is cut between two parts whole again.
-
-    The judge and the engine get the same text; with a line break in it, neither a screen nor a list knows the word.
-    """
-    text = ""
-    for part in parts:
-        cut = text[-1:].isalpha() and part[:1].islower()
-        text += part if cut or not text else f"\n{part}"
-    return text
+    return "\n".join(texts)
 
 
 def _picture(part: Fields, kind: str) -> InputMedia:
