@@ -47,11 +47,3 @@ def is_noise(pixels: NDArray[np.uint8]) -> bool:
     """Whether a picture is white noise: strong, and no pixel says anything about its neighbour."""
     strong = float(pixels.std()) >= NOISE_DEVIATION
     return strong and min(pixels.shape[:2]) >= 8 and neighbour_correlation(pixels) < NOISE_CORRELATION
-
-
-def frozen_share(small: NDArray[np.uint8]) -> float:
-    """Share of frame changes, 0..1, in which nothing moved (mean difference at most 0.5 levels); 0 for one frame."""
-    if len(small) < 2:
-        return 0.0
-    moves = np.abs(np.diff(small.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
-    return float((moves <= FROZEN_LEVELS).mean())
