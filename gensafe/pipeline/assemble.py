@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from gensafe.core import plugins
@@ -36,23 +37,45 @@ def open_chain(
     Raises:
         GensafeError: whatever part cannot be opened; nothing is served without all of them.
     """
+    with ExitStack() as opened:  # closed again, last first, where a later part cannot be opened
+        chain = _opened(config, opened, fault_point, observe)
+        opened.pop_all()
+    try:
+        check_agreement(chain.log, chain.registry)
+        restored = restore_lost_intents(chain.log, chain.registry)
+        if restored:
+            logger.warning("the registry was older than the log: %d requests restored from the log", restored)
+        recover(chain)
+        log_start(chain)
+        carry_out_decisions(chain)
+    except BaseException:
+        chain.close()
+        raise
+    return chain
+
+
+def _opened(config: Config, opened: ExitStack, fault_point: Callable[[str], None], observe: Observer) -> Chain:
+    """The parts, each noted in ``opened`` as it is opened."""
     clock = SystemClock()
     home = Installation(config)
     keys = home.open_keys()
     engines = open_engines(config)
+    opened.callback(engines.close)
     policy_path = Path(config.safety.policy) if config.safety.policy else None
     policy = PolicyFile(policy_path, config.safety.timeout_s, environment=config.environment)
     policy.health.observe = observe
     signing = Signing(config, keys, clock)
     registry = home.open_registry(keys)
+    opened.callback(registry.close)
     log = home.open_log(keys, clock)
+    opened.callback(log.close)
     watermarkers: dict[Modality, Watermarker] = {
         Modality.IMAGE: plugins.load("gensafe.watermarks", "image", config.watermark.image),
         Modality.AUDIO: plugins.load("gensafe.watermarks", "audio", config.watermark.audio),
         Modality.VIDEO: plugins.load("gensafe.watermarks", "video", config.watermark.video),
     }
     text_scheme: SamplingWatermark = plugins.load("gensafe.watermarks", "text", config.watermark.text)
-    chain = Chain(
+    return Chain(
         config=config,
         clock=clock,
         keys=keys,
@@ -72,15 +95,3 @@ def open_chain(
         fault_point=fault_point,
         observe=observe,
     )
-    try:
-        check_agreement(log, registry)
-        restored = restore_lost_intents(log, registry)
-        if restored:
-            logger.warning("the registry was older than the log: %d requests restored from the log", restored)
-        recover(chain)
-        log_start(chain)
-        carry_out_decisions(chain)
-    except BaseException:
-        chain.close()
-        raise
-    return chain

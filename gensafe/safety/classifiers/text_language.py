@@ -4,8 +4,8 @@ Identification by py3langid (n-gram naive Bayes, BSD-3-Clause, weights in its wh
 of about ``PASSAGE`` characters, so that one foreign paragraph in a long text is seen. Links, mail addresses, code and
 digits carry no language and are masked first. Letters of a script that no covered language uses decide by themselves,
 however short the text; a few words in Latin letters are looked up in ``language_words``. Where that does not tell
-either, a text of which most words are no English words is not covered: nothing is scored as English that was not seen
-to be English.
+either, a text is not covered of which most words are no English words and whose letters the identifier takes for no
+English.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
 NAME: Final = "text_language"
-VERSION: Final = "2"
+VERSION: Final = "3"
 COVERED: Final = frozenset({"en"})
 PASSAGE: Final = 240  # characters, about 40 English words: a short paragraph; chosen by eye, not measured
 MEMORY: Final = 4096  # passages whose answer is kept: a stream shows the same passage to many windows
@@ -37,7 +37,8 @@ MIN_WORDS: Final = 4  # fewer say too little about a language for n-grams; chose
 MIN_LETTERS: Final = 16  # likewise, of about four short words; chosen by eye, not measured
 MIN_HAN: Final = 6  # one Han, kana or Hangul character says as much as a few letters
 CONFIDENT: Final = 0.50  # probability: the language found is likelier than all others together
-COVERED_AT_MOST: Final = 0.03  # of the probability, by all covered languages together
+COVERED_AT_MOST: Final = 0.03  # of the probability, by all covered languages together; of the first two and three words
+# of 159 foreign sentences 104 are unlike English, 95 % of them below this, and 1 of 19 English prompts of rare words
 
 # languages so close to a covered one that the identifier mixes them up; reading them as covered loses nothing
 _NEIGHBOURS: Final[Mapping[str, frozenset[str]]] = {
@@ -159,9 +160,14 @@ class TextLanguage:
 
     def _by_words(self, words: list[str], alone: bool) -> tuple[str, float]:
         code = language_by_words([w.lower() for w in words])
-        if not code and alone and self._english_only and unlike_english(words):
+        if not code and alone and self._english_only and unlike_english(words) and self._surely_foreign(words):
             code = UNSURE
         return (code, WORDS_CONFIDENCE) if code and code not in self._covered else ("", 0.0)
+
+    def _surely_foreign(self, words: list[str]) -> bool:
+        """Whether the letters are those of no covered language: rare English words ("marigolds") are not."""
+        ranked = self._identifier.rank(" ".join(words))
+        return bool(sum(p for code, p in ranked if code in self._covered) <= COVERED_AT_MOST)
 
 
 def _script(char: str) -> str:

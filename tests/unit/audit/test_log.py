@@ -153,7 +153,7 @@ def test_another_origin_or_key_does_not_open_the_log(tmp_path: Path):
     with pytest.raises(LogCorrupt, match="not 'example"):
         AuditLog.open(tmp_path, origin="example.com/other", key=KEY)
     new = Ed25519PrivateKey.generate()
-    with pytest.raises(LogCorrupt, match="not signed by this key"):
+    with pytest.raises(LogCorrupt, match="not signed by any key of this key ring"):
         AuditLog.open(tmp_path, origin=ORIGIN, key=new)
     with AuditLog.open(tmp_path, origin=ORIGIN, key=new, previous_keys=(KEY.public_key(),)) as log:
         log.append({"event": "key.rotated"})

@@ -73,3 +73,23 @@ def test_a_few_latin_words_that_are_not_english_are_not_covered(runner, text):
     """Seen failing: "dann passiert nix" and "te mato hijo" were scored as English and allowed."""
     verdict = runner.judge(Text(text), Stage.PROMPT)
     assert verdict.action is Action.REVIEW and "unc" in verdict.categories
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a garden of unmistakable marigolds",
+        "watercolor hydrangeas and chrysanthemums",
+        "Kubernetes ingress misconfiguration troubleshooting",
+        "photorealistic macro dragonfly dewdrops",
+        "thistles and foxgloves",
+        "wistful saxophone melody",
+        "osteoporosis physiotherapy exercises",
+        "a dachshund wearing lederhosen",
+        "Schrodinger equation derivation",
+        "plz halp wiht hmwrk",
+    ],
+)
+def test_rare_english_words_are_english(runner, text):
+    """Seen failing: a list of 20,000 words knew too few of them, and 19 of 50 such prompts were refused."""
+    assert runner.judge(Text(text), Stage.PROMPT).action is Action.ALLOW

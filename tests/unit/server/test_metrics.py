@@ -18,7 +18,8 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from gensafe.core.config import ServerConfig
+from gensafe.audit.signatures import SignatureJournal
+from gensafe.core.config import Config, ServerConfig
 from gensafe.core.errors import BackendUnavailable, Cancelled, SigningFailed
 from gensafe.core.observer import (
     OUTCOMES,
@@ -50,13 +51,16 @@ class Chain:
 
     def __init__(self, tmp_path: Path) -> None:
         (tmp_path / "log").mkdir(exist_ok=True)
-        self.config = SimpleNamespace(data_dir=str(tmp_path))
+        self.config = Config(data_dir=str(tmp_path))
         self.registry = SimpleNamespace(holds=tuple)
         self.engines = [
             SimpleNamespace(name=name, health=SimpleNamespace(ok=True, reason="", since=0.0)) for name in ("a", "b")
         ]
-        self.signing = SimpleNamespace(down=False, outside=False, problems=tuple, try_again=lambda: None)
-        self.log = SimpleNamespace(size=7, checkpoint_ms=1_000)
+        journal = SignatureJournal(tmp_path / "signatures.journal")
+        self.signing = SimpleNamespace(
+            down=False, outside=False, problems=tuple, try_again=lambda: None, journal=journal
+        )
+        self.log = SimpleNamespace(size=7, checkpoint_ms=1_000, append=lambda entry: None)
         self.clock = SimpleNamespace(now_ms=lambda: 3_000)
         self.ledger = SimpleNamespace(owing=2)
 
@@ -180,7 +184,11 @@ def test_what_cannot_sign_is_not_ready_and_still_verifies(tmp_path):
     health.probed(probe(chain))
     assert health.ready and health.can_log
     chain.signing = SimpleNamespace(
-        down=True, outside=False, problems=lambda: ("signing: no token",), try_again=lambda: tried.append(1)
+        down=True,
+        outside=False,
+        problems=lambda: ("signing: no token",),
+        try_again=lambda: tried.append(1),
+        journal=chain.signing.journal,
     )
     health.probed(probe(chain))
     assert not health.ready and health.can_log and tried
