@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import grpc
@@ -99,6 +100,9 @@ class AsyncClient:
             try:
                 async for event in call:
                     started = True
+                    if messages.is_final(event):
+                        with suppress(grpc.RpcError):
+                            await call.code()  # its end: to leave before it is a cancellation to the server
                     yield event
                 return
             except grpc.RpcError as error:

@@ -229,6 +229,11 @@ def verify_requests(data: bytes, name: str, sidecar: bytes, crjson: bool) -> lis
     return [first, *(provenance_pb2.VerifyRequest(data=piece) for piece in pieces[1:])]
 
 
+def is_final(event: generation_pb2.GenerateResponse) -> bool:
+    """Whether nothing comes after ``event`` in its stream."""
+    return event.WhichOneof("event") in ("completed", "blocked", "held")
+
+
 @dataclass(slots=True)
 class Assembler:
     """Collects the events of one Generate call into an Output, checking offsets and the digest."""

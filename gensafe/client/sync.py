@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import grpc
@@ -91,8 +92,12 @@ class Client:
         for attempt in itertools.count():
             started = False
             try:
-                for event in self.generation.Generate(request, **self._call(end - time.monotonic())):
+                call = self.generation.Generate(request, **self._call(end - time.monotonic()))
+                for event in call:
                     started = True
+                    if messages.is_final(event):
+                        with suppress(grpc.RpcError):
+                            list(call)  # its end: to leave before it is a cancellation to the server
                     yield event
             except grpc.RpcError as error:
                 if started:
