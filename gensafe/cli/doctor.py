@@ -14,7 +14,7 @@ from gensafe.core import plugins
 from gensafe.core.clock import SystemClock, iso
 from gensafe.core.config import Config, check_config
 from gensafe.core.errors import GensafeError
-from gensafe.core.hazards import CATEGORIES, in_words
+from gensafe.core.hazards import CATEGORIES, NOT_IN, in_words
 from gensafe.core.postgres import SQLITE, parse_postgres
 from gensafe.core.types import Modality
 from gensafe.core.types.stages import NOT_STAMPED
@@ -216,7 +216,8 @@ def _policy(config: Config) -> Iterator[Finding]:
     for modality in Modality:
         loaded = runner.classifiers(modality)
         yield Finding("ok", "policy", f"{modality}: {', '.join(classifier.name for classifier in loaded)}")
-        wanted = (set(policy.categories) & set(CATEGORIES)) | set(policy.require.get(modality, ()))
+        named = (set(policy.categories) & set(CATEGORIES)) - NOT_IN.get(modality.value, frozenset())
+        wanted = named | set(policy.require.get(modality, ()))
         covered = category_coverage((classifier.card() for classifier in loaded), wanted)
         missing = [in_words(c) for c in covered.missing]
         if missing:

@@ -38,6 +38,12 @@ ADDED: Final[dict[str, str]] = {
 
 CATEGORIES: Final[dict[str, str]] = {**AILUMINATE, **ADDED}
 
+NOT_IN: Final[dict[str, frozenset[str]]] = {
+    "text": frozenset({"phy", "bad", "lik"}),  # a text has no light, no sound, no frames, no face and no voice
+    "image": frozenset({"phy"}),  # what leaves is one still picture
+}
+"""Medium -> categories that cannot occur in it, so that their absence there is no gap."""
+
 
 def in_words(category: str) -> str:
     """A category as a person reads it, "violent crimes (vcr)"; one of the policy's own by the operator's name."""

@@ -6,8 +6,6 @@ revoked key until it was restarted.
 
 import importlib.util
 import os
-import subprocess
-import sys
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from gensafe.compliance.report import make_report
-from gensafe.core.clock import SystemClock
-from gensafe.core.config import Config, GenerationConfig, SigningConfig
+from gensafe.core.config import Config, GenerationConfig
 from gensafe.core.errors import ConfigError, SigningFailed
 from gensafe.core.types import Conclusion, GenerationRequest, Modality
 from gensafe.core.types.stages import NOT_STAMPED
@@ -28,36 +25,17 @@ from gensafe.server.health import Health, probe
 from gensafe.verify import open_context, verify_bytes
 
 ASSETS = Path(__file__).parents[2] / "assets"
-_spec = importlib.util.spec_from_file_location("soft_token", ASSETS / "soft_token.py")
-module = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(module)
-NOW = SystemClock().now_ms()
-PASSPHRASE = "correct horse"
 
 
-class Production:
-    """A data directory with everything that production needs, made by the same means as an operator has."""
+def _asset(name):
+    spec = importlib.util.spec_from_file_location(name, ASSETS / f"{name}.py")
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.data = folder, folder / "data"
-        self.root = pki.make_ca("operator root", NOW)
-        middle = pki.make_ca("operator issuer", NOW, self.root, path_length=0)
-        self.leaf = pki.make_claim_leaf("operator signer", NOW, middle)
-        self.chain = self.leaf.certificate_pem() + middle.certificate_pem()
-        self.ring = KeyRing.open(self.data / "keys", environment="production", passphrase=PASSPHRASE.encode())
-        stamp_root = pki.make_ca("outside time root", NOW)
-        stamps = pki.make_tsa_leaf("outside time-stamp authority", NOW, stamp_root)
-        (folder / "tsa.key").write_bytes(stamps.key_pem())
-        (folder / "tsa.pem").write_bytes(stamps.certificate_pem())
-        store_trust_list(self.data, TIME_STAMPS, "outside", stamp_root.certificate_pem())
 
-    def config(self, **signing) -> Config:
-        return Config(
-            environment="production",
-            data_dir=str(self.data),
-            generation=GenerationConfig(backend="simulator"),  # refused by serve in production, not by the parts
-            signing=SigningConfig(**signing),
-        )
+soft_token, assets = _asset("soft_token"), _asset("production")
+NOW, PASSPHRASE = assets.NOW, assets.PASSPHRASE
 
 
 def make(chain):
@@ -75,29 +53,21 @@ def verify(chain, released):
 @pytest.fixture
 def production(tmp_path, monkeypatch):
     monkeypatch.setenv(PASSPHRASE_VARIABLE, PASSPHRASE)
-    return Production(tmp_path)
+    return assets.Production(tmp_path)
 
 
 @pytest.fixture
 def authority(production):
     """The address of an authority in another process, and the process."""
-    command = [
-        sys.executable,
-        str(ASSETS / "time_authority.py"),
-        *(str(production.folder / n) for n in ("tsa.key", "tsa.pem")),
-    ]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    yield process.stdout.readline().strip(), process
-    process.stdin.close()
-    process.wait(10)
-    process.stdout.close()
+    with production.authority() as running:
+        yield running
 
 
-@pytest.mark.skipif(not os.path.exists(module.MODULE), reason="SoftHSM2 is not installed")
+@pytest.mark.skipif(not os.path.exists(soft_token.MODULE), reason="SoftHSM2 is not installed")
 def test_token_outside_stamp_and_own_chain_are_proved_and_a_removed_token_releases_nothing(
     production, authority, monkeypatch
 ):
-    token = module.SoftToken(production.folder / "hsm", production.leaf.key_pem())
+    token = soft_token.SoftToken(production.folder / "hsm", production.leaf.key_pem())
     monkeypatch.setenv("SOFTHSM2_CONF", token.environment["SOFTHSM2_CONF"])
     production.ring.import_claim(None, production.chain, production.root.certificate_pem())
     url, process = authority
