@@ -56,6 +56,9 @@ def run(args: argparse.Namespace) -> int:
             note(f"gensafe: {args.file}: {error}")
             return Exit.UNREADABLE
     main = parts[0].media
+    if args.text is None and isinstance(main, Text) and (problem := media.name_contradicts(args.file, "text/plain")):
+        note(f"gensafe: {args.file}: {problem}")
+        return Exit.UNREADABLE
     if args.picture and (main is None or isinstance(main, Text)):
         raise InvalidRequest("a verdict on a text cannot be drawn", field="--picture")
     if args.script is not None and not isinstance(main, Audio | AudioStream):

@@ -8,6 +8,7 @@
 
 from gensafe.media.codecs import decode, encode
 from gensafe.media.limits import LIMITS, Limits
+from gensafe.media.names import name_contradicts
 from gensafe.media.oddities import oddities
 from gensafe.media.parts import Part, read_parts, read_parts_untrusted, unread_parts
 from gensafe.media.sandbox import decode_untrusted
@@ -26,6 +27,7 @@ __all__ = [
     "decode_untrusted",
     "encode",
     "modality_of",
+    "name_contradicts",
     "oddities",
     "open_file",
     "open_parts",

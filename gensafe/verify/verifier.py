@@ -21,6 +21,7 @@ from gensafe.core.ids import record_id_text
 from gensafe.core.observer import Verified
 from gensafe.core.types import Conclusion, Outcome, VerificationReport
 from gensafe.core.types.caller import Everything, Scope
+from gensafe.media import name_contradicts
 from gensafe.provenance import ManifestState
 from gensafe.verify import checks, marks
 from gensafe.verify.binding import manifest_fact, soft_binding
@@ -65,7 +66,8 @@ def verify_bytes(
 
     Args:
         data: The file's bytes, untrusted.
-        name: Shown in the report only.
+        name: Shown in the report. It decides nothing about how the bytes are read; a text under the name of a picture,
+            sound or film is reported as not examined.
         context: Trust lists, keys, registry and log to use.
         sidecar: A detached manifest store handed in with the file.
         scope: Who asks. The default is the owner of the data directory.
@@ -86,7 +88,7 @@ def _verify(
         return _unreadable(name, data, error)
     budget = Budget(seconds)
     reading, of_manifest = found.reading, manifest_fact(found)
-    found = _whole_if_signed(found, of_manifest)
+    found = _as_named(_whole_if_signed(found, of_manifest), name)
     # 2.
     mark = marks.search(found.content, context, budget, marks.promised_epoch(reading))
     binding = soft_binding(mark, reading, keys=context.key_for is not None)
@@ -154,6 +156,14 @@ def _whole_if_signed(found: Inspection, manifest: ManifestFact) -> Inspection:
     if found.content is None:
         return replace(found, container=Container.DAMAGED)
     return replace(found, container=Container.OK, problem="")
+
+
+def _as_named(found: Inspection, name: str) -> Inspection:
+    """A text under the name of a picture, sound or film says nothing about that; a manifest in it still counts."""
+    problem = name_contradicts(name, found.media_type)
+    if not problem or found.manifest_seen:
+        return found
+    return replace(found, container=Container.UNSUPPORTED, problem=problem)
 
 
 def _remarks(

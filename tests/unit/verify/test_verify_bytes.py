@@ -347,3 +347,20 @@ def test_a_broken_ingredient_is_said_beside_the_proof(samples, deployment, outpu
     report = verify_bytes(data, name="x", context=bare)
     assert report.conclusion is Conclusion.PROVED and outcome(report, "ingredients") is Outcome.FAIL
     assert "made from carries credentials that are not valid" in report.explanation
+
+
+@pytest.mark.parametrize("name", ["photo.png", "voice.mp3", "clip.mp4"])
+@pytest.mark.parametrize("data", [b"x", b"<html><body>404 Not Found</body></html>"])
+def test_a_text_under_the_name_of_a_medium_is_not_examined_as_that(name, data, deployment):
+    """What is left of a failed download is text: "nothing found" in it would be read as an answer about the picture."""
+    report = verify_bytes(data, name=name, context=deployment.context)
+    assert report.conclusion is Conclusion.UNEXAMINED
+    assert "the content is text" in report.explanation
+    assert EXIT_CODES[report.conclusion] == 3
+    as_text = verify_bytes(data, name="page.txt", context=deployment.context)
+    assert as_text.conclusion is Conclusion.NOTHING_FOUND
+
+
+def test_a_signed_text_is_proved_under_any_name(outputs, deployment):
+    report = verify_bytes(outputs["text"].data, name="x.png", context=deployment.context)
+    assert report.conclusion is Conclusion.PROVED
