@@ -32,6 +32,10 @@ generate:
 release-check:
     scripts/release_check.sh
 
+# Client and verifier: build, install each alone, weigh, use.
+roles:
+    {{bin}}python scripts/check_roles.py
+
 # Train the model from nothing on one CPU core (about an hour); the bundle lands in build/nano/symphony-nano.
 train-nano minutes="75":
     python -m gensafe_backends.symphony.train --config nano --minutes {{minutes}} --out build/nano --resume

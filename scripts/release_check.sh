@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Build wheel and source distribution, install the wheel into a clean environment, and use it: version, one sealed
-# sample, its verdict, the verdict on a changed copy. Usage: scripts/release_check.sh [PYTHON]   (needs network or a cache)
+# sample, its verdict, the verdict on a changed copy; client and verifier alone likewise. Usage: scripts/release_check.sh [PYTHON]   (needs network or a cache)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-python3}
@@ -17,11 +17,15 @@ rm -rf dist
 "$python" -m venv "$work/build"
 "$work/build/bin/pip" install -q build
 "$work/build/bin/python" -m build --outdir dist . >"$work/build.log" 2>&1 || { tail -20 "$work/build.log"; exit 1; }
+
+step "the client and the verifier, each alone"
+"$work/build/bin/python" scripts/check_roles.py
+for part in client verifier; do "$work/build/bin/pip" wheel -q --no-deps -w dist "packages/$part"; done
 (cd dist && sha256sum ./*.whl ./*.tar.gz >SHA256SUMS && cat SHA256SUMS)
 
 step "the wheel in a clean environment"
 "$python" -m venv "$work/clean"
-"$work/clean/bin/pip" install -q -c constraints.txt dist/*.whl
+"$work/clean/bin/pip" install -q -c constraints.txt "dist/gensafe-$version"-*.whl
 cd "$work"  # nothing of the checkout may be found by chance
 gensafe="$work/clean/bin/gensafe"
 said=$("$gensafe" --version)

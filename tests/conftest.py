@@ -16,9 +16,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, with the reason, what this machine cannot run."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip, with the reason, what this machine cannot run, and what nobody asked for."""
     for item in items:
+        if item.get_closest_marker("slow") and "slow" not in (config.option.markexpr or ""):
+            item.add_marker(pytest.mark.skip(reason="slow: run with -m slow"))
         if item.get_closest_marker("shared") and not SHARED.is_dir():
             item.add_marker(pytest.mark.skip(reason="the shared data folder is not beside this checkout"))
         for extra in ("torch", "mlx"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import NoReturn
 from gensafe import __version__
 from gensafe.cli.common import Parser
 from gensafe.cli.ending import close_streams, guarded, prepare_streams
+from gensafe.core.roles import need
 
 COMMANDS = {
     "demo": "everything on embedded defaults, end to end",
@@ -52,9 +54,11 @@ def _run(arguments: list[str], chosen: str) -> int:
     parser.add_argument("--version", action="version", version=f"gensafe {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
+        module = f"gensafe.cli.{name}"
         if name == chosen:
-            importlib.import_module(f"gensafe.cli.{name}").add_parser(commands)
-        else:
+            need(module, f"gensafe {name}")
+            importlib.import_module(module).add_parser(commands)
+        elif importlib.util.find_spec(module) is not None:  # the verifier alone has five of them
             commands.add_parser(name, help=summary)
     args = parser.parse_args(arguments)
     return int(importlib.import_module(f"gensafe.cli.{args.command}").run(args))

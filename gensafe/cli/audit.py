@@ -235,10 +235,10 @@ def _fsck(args: argparse.Namespace) -> int:
 
 def _against_registry(home: Installation) -> list[str]:
     """What the registry of the same data folder says about the log, and the log does not confirm."""
-    from gensafe.pipeline.agreement import disagreements
-
     if not home.has_registry:  # a log alone is checked alone
         return []
+    from gensafe.pipeline.agreement import disagreements
+
     with (
         home.open_registry(readonly=True) as registry,
         home.read_log() as log,

@@ -16,6 +16,7 @@ from gensafe.core.config import Config, check_config
 from gensafe.core.errors import GensafeError
 from gensafe.core.hazards import CATEGORIES, NOT_IN, in_words
 from gensafe.core.postgres import SQLITE, parse_postgres
+from gensafe.core.roles import installed
 from gensafe.core.types import Modality
 from gensafe.core.types.stages import NOT_STAMPED
 from gensafe.installation import Installation
@@ -60,6 +61,14 @@ def run(args: argparse.Namespace) -> int:
         for finding in findings:
             say(f"{finding.level:4} {finding.about:12} {finding.text}")
     return Exit.FAILED if any(f.level == "gap" for f in findings) else Exit.OK
+
+
+def _roles(_config: Config) -> Iterator[Finding]:
+    """The whole, the verifier and the client share files: two in one environment break each other when one goes."""
+    here = installed()
+    if len(here) > 1:
+        said = f"{', '.join(here)} share files: uninstall all of them, then install one"
+        yield Finding("gap", "install", said)
 
 
 def _keys(config: Config) -> Iterator[Finding]:
@@ -250,6 +259,7 @@ def _sandbox(config: Config) -> Iterator[Finding]:
 _TAKES_OVER = "a running server takes a rotation over within seconds, else the next start does"
 
 EXAMINATIONS: tuple[tuple[str, Callable[[Config], Iterator[Finding]]], ...] = (
+    ("install", _roles),
     ("keys", _keys),
     ("keys", rotations),
     ("signing", _signing),

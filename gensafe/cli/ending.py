@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Final, TextIO
 
 from gensafe.cli.common import Exit, Leave, note, report_error
-from gensafe.core import errors
+from gensafe.core import errors, roles
 
 DEBUG: Final = "GENSAFE_DEBUG"
 _GONE: Final = (errno.EPIPE, errno.ESHUTDOWN)  # the reader closed its end: it knows, so nothing is said
@@ -66,6 +66,12 @@ def guarded(run: Callable[[], int], command: str = "") -> int:
         return code_of(error, command)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+    except ModuleNotFoundError as error:  # a smaller part than the whole is installed here
+        lacking = roles.lacking(error, f"gensafe {command}".strip())
+        if lacking is None:
+            return _fault(type(error).__name__, str(error))
+        report_error(lacking)
+        return code_of(lacking, command)
     except SystemExit as end:
         return _fault("SystemExit", f"a library ended the program with status {end.code!r}")
     except OSError as error:

@@ -17,6 +17,7 @@ from gensafe.cli.remote import add_server_arguments, client_options
 from gensafe.cli.verify_demands import Demands, add_demands
 from gensafe.core.errors import GensafeError, InvalidRequest, MediaError, MediaLimitExceeded, UnreadableMedia
 from gensafe.core.outfile import write_file
+from gensafe.core.roles import need
 from gensafe.core.types import Conclusion, VerificationReport
 
 if TYPE_CHECKING:
@@ -210,6 +211,7 @@ def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
         lists = replace(lists, signers=(*lists.signers, import_trust_list(args.trust_anchors, pem)))
     keys = registry = log = None
     if home.has_keys:
+        need("pdqhash", "reading a data directory")  # its marks and fingerprints are not in the verifier alone
         keys = home.read_keys()
         if home.has_registry:
             registry = stack.enter_context(home.open_registry(keys, readonly=True))
@@ -230,6 +232,7 @@ def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
 
 
 def _remote(args: argparse.Namespace, stack: ExitStack) -> Verifier:
+    need("grpc", "--server")
     from gensafe.client import Client
     from gensafe.client.reports import report_from_pb
 

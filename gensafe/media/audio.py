@@ -18,7 +18,7 @@ from gensafe.core.types import Audio
 from gensafe.media.leading import after_tags, mp3_frame_length, mp3_start
 from gensafe.media.limits import Limits
 from gensafe.media.tracks import iso_end, segment_end
-from gensafe.media.wav import decode_wav, encode_wav, to_int16
+from gensafe.media.wav import encode_wav, to_int16
 from gensafe.media.words import plain
 
 DEMUXER: Final = {
@@ -69,14 +69,12 @@ _CODERS: Final[dict[str, tuple[str, str, str, tuple[int, ...], int]]] = {  # enc
 def decode_audio(data: bytes, media_type: str, limits: Limits) -> Audio:
     """Decode the first sound track to float32 (channels, n) in [-1, 1] at its own rate (Opus: 48 kHz).
 
+    Plain WAVE is read by ``wav.decode_wav`` before.
+
     Raises:
         UnreadableMedia: damaged, cut short, without a single sample, or holding values that are not numbers.
         MediaLimitExceeded: outside ``limits``.
     """
-    if media_type == "audio/wav":
-        uncoded = decode_wav(data, limits)
-        if uncoded is not None:
-            return uncoded
     check_whole(data, media_type)
     try:
         container: Any

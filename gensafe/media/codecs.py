@@ -5,11 +5,13 @@ The libraries behind them are imported at the first call, so that importing ``ge
 
 from __future__ import annotations
 
+from gensafe.core import roles
 from gensafe.core.errors import UnreadableMedia, UnsupportedMedia
 from gensafe.core.types import Audio, Image, Media, Modality, Text, Video
 from gensafe.media.limits import LIMITS, Limits
 from gensafe.media.sniff import ENCODABLE, canonical_type, modality_of, sniff
 from gensafe.media.text import decode_text, encode_text
+from gensafe.media.wav import decode_wav
 
 
 def decode(data: bytes, media_type: str | None = None, limits: Limits = LIMITS) -> Media:
@@ -44,13 +46,27 @@ def decode(data: bytes, media_type: str | None = None, limits: Limits = LIMITS) 
         from gensafe.media.images import decode_image
 
         return decode_image(data, actual, limits)
-    if modality is Modality.AUDIO:
+    try:
+        return _decode_coded(data, actual, limits)
+    except ModuleNotFoundError as error:
+        lacking = roles.lacking(error, f"decoding {actual}")
+        if lacking is None:
+            raise
+        raise UnsupportedMedia(lacking.message, fix=lacking.fix) from None
+
+
+def _decode_coded(data: bytes, media_type: str, limits: Limits) -> Media:
+    """Sound and films: plain WAVE is read here, all else by PyAV, which the verifier alone may lack."""
+    if modality_of(media_type) is Modality.AUDIO:
+        uncoded = decode_wav(data, limits) if media_type == "audio/wav" else None
+        if uncoded is not None:
+            return uncoded
         from gensafe.media.audio import decode_audio
 
-        return decode_audio(data, actual, limits)
+        return decode_audio(data, media_type, limits)
     from gensafe.media.video import decode_video
 
-    return decode_video(data, actual, limits)
+    return decode_video(data, media_type, limits)
 
 
 def encode(media: Media, media_type: str, *, quality: int | None = None) -> bytes:
