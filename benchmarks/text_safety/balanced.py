@@ -6,7 +6,9 @@ the encoding.
 
 from __future__ import annotations
 
+import json
 import random
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,19 +18,22 @@ from typing import Final
 from benchmarks.text_safety.corpus import FOREIGN, HEADS, Example, example, read_all, read_contrastive
 from benchmarks.text_safety.data import CONTRASTIVE
 from benchmarks.text_safety.sets import objects
+from gensafe.core.digest import sha256
 
 CAP: Final = 1000
 CAPS: Final[Mapping[str, int]] = MappingProxyType(
     {"books": 400, "gsm8k": 400, "mixture": 0, **dict.fromkeys(FOREIGN, 0)}
 )
 MIXTURES: Final = 400  # of each kind
+RED_TEAM: Final = CONTRASTIVE.parent.parent / "red_team.toml"
+DIGITS: Final = 10  # of a digest that red_team.toml keeps
 JADE_WEIGHT: Final = 0.4  # its English part asks for trade secrets and lotteries as well as for crimes
 
 
 def balanced(folder: Path, cap: int = CAP) -> list[Example]:
     """The English examples in a fixed order, at most ``cap`` rows a source; a smaller cap takes the first of them."""
     sources: dict[str, list[Example]] = {}
-    for e in [*read_all(folder), *_jade(folder / "train")]:
+    for e in [*read_all(folder), *further(folder)]:
         sources.setdefault(e.source, []).append(e)
     found = list(read_contrastive(CONTRASTIVE))
     for name, rows in sorted(sources.items()):
@@ -36,6 +41,12 @@ def balanced(folder: Path, cap: int = CAP) -> list[Example]:
         random.Random("s" + name).shuffle(distinct)
         found += distinct[: min(cap, CAPS.get(name, CAP))]
     return found
+
+
+def further(folder: Path) -> Iterator[Example]:
+    """Sources that the first version did not have."""
+    yield from _jade(folder / "train")
+    yield from _red_team(folder / "train")
 
 
 def mixtures(examples: Sequence[Example], count: int = MIXTURES) -> Iterator[Example]:
@@ -58,3 +69,18 @@ def _jade(train: Path) -> Iterator[Example]:
     unknown = [h for h in HEADS if h not in ("jbk", "any")]
     for row in objects(train / "jade" / "jade_benchmark_en.csv"):
         yield example(row["问题"], "jade", JADE_WEIGHT, unknown=unknown, labels={"any": 1.0})
+
+
+def _red_team(train: Path) -> Iterator[Example]:
+    """Opening turns of people who tried to get harm out of a model, with the labels of red_team.toml."""
+    tables = tomllib.loads(RED_TEAM.read_text(encoding="utf-8"))
+    label = {digest: name for name, digests in tables.items() for digest in digests.split()}
+    for line in (train / "hh_red_team" / "human_turns.jsonl").read_text(encoding="utf-8").splitlines():
+        text = str(json.loads(line)["turns"][0]).strip()
+        name = label.get(sha256(text.encode()).removeprefix("sha256:")[:DIGITS])
+        if name == "harmless":
+            yield example(text, "hh_red_team")
+        elif name:
+            unknown = [h for h in HEADS if h not in ("jbk", name)]
+            known = {} if name == "other" else {name: 1.0}
+            yield example(text, "hh_red_team", unknown=unknown, labels={"any": 1.0, **known})

@@ -1,8 +1,8 @@
 """Train the heads without a source, test on it: what the recipe is worth on texts that nobody collected for it.
 
 Two recipes in the same run: ``before`` (the sources as large as they come, the contrastive set's first two parts, the
-encoder's features alone) and ``after`` (``balanced``, ``source_weights``, all of the contrastive set, the cues). The
-score is the ``any`` head's; the linear screen and the calibration are left out, so the figures are of the heads alone.
+encoder's features alone) and ``after`` (``balanced``, ``fit_mean``, all of the contrastive set, the cues). The score is
+the ``any`` head's; the linear screen and the calibration are left out, so the figures are of the heads alone.
 
 A source with harmful texts only is tested against calm texts that no fold trains on; for a source with benign texts
 only the share above the score that 5 % of those calm texts reach is reported. The headline is the mean over sources,
@@ -24,7 +24,7 @@ from benchmarks.text_safety.accuracy import figures
 from benchmarks.text_safety.balanced import balanced
 from benchmarks.text_safety.corpus import HEADS, Example, held_out
 from benchmarks.text_safety.data import CONTRASTIVE
-from benchmarks.text_safety.fitting import features, fit_heads, source_weights
+from benchmarks.text_safety.fitting import features, fit_heads, fit_mean
 from benchmarks.text_safety.systems import KeptEncoder, System, any_score
 from gensafe.safety.cards import WEIGHTS
 from gensafe.safety.cues import WIDTH
@@ -96,14 +96,16 @@ def _first_parts() -> frozenset[str]:
 
 
 def _old(example: Example, kinds: frozenset[str]) -> bool:
-    return example.source not in ("contrastive", "jade") or example.group.split("/")[0] in kinds
+    if example.source in ("jade", "hh_red_team"):
+        return False
+    return example.source != "contrastive" or example.group.split("/")[0] in kinds
 
 
 def _scores(
     recipe: str, used: Sequence[Example], x: NDArray[np.float32], labels: NDArray[np.float32], use: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     if recipe == "after":
-        heads = fit_heads(x[use], labels[use], source_weights(used), epochs=EPOCHS)
+        heads = fit_mean(x[use], labels[use], used, epochs=EPOCHS)
         return np.asarray(heads.logits(x)[:, ANY], np.float64)
     weight = np.array([e.weight * (2.0 if e.source == "contrastive" else 1.0) for e in used], np.float32)
     plain = np.ascontiguousarray(x[:, :-WIDTH])

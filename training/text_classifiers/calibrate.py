@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from benchmarks.text_safety.balanced import balanced
 from benchmarks.text_safety.corpus import HEADS, Example, _json, example, held_out, passages
-from benchmarks.text_safety.fitting import features, source_weights
+from benchmarks.text_safety.fitting import OWN, features, source_weights
 from benchmarks.text_safety.systems import KeptEncoder
 from gensafe.core.digest import sha256
 from gensafe.safety.cues import WIDTH
@@ -38,7 +38,6 @@ NAMES: Final = (*HEADS, TEACHER)
 PER_SOURCE: Final = 200
 TECHNICAL: Final = 200
 OWN_WEIGHT: Final = 6.0
-OWN: Final = "contrastive"  # the only source with twins that differ in meaning alone: kept whole
 FITTED: Final = ("calibration", "calibration_bias", "calibration_ceiling")
 
 # about two hundred prompts each, all of one kind: outside that kind a high score means little

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.text_safety.balanced import balanced, mixtures
 from benchmarks.text_safety.corpus import Example, example, held_out
-from benchmarks.text_safety.fitting import features, fit_heads, source_weights
+from benchmarks.text_safety.fitting import features, fit_mean
 from benchmarks.text_safety.systems import KeptEncoder
 from training.text_classifiers.screen import teacher_scores
 from training.text_classifiers.technical import technical_texts
@@ -51,7 +51,7 @@ def main() -> int:
             print(f"{i} of {len(rows)} encoded, {time.time() - begin:.0f} s", flush=True)
     labels = np.array([e.labels for e in rows], np.float32)
     labels = np.concatenate([labels, teacher_scores([e.text for e in rows])[:, None]], 1)
-    heads = fit_heads(np.stack(x), labels, source_weights(rows), epochs=EPOCHS)
+    heads = fit_mean(np.stack(x), labels, rows, epochs=EPOCHS)
     tensors = {"w1": heads.w1, "b1": heads.b1, "w2": heads.w2, "b2": heads.b2}
     save_file({k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items()}, target / "heads.safetensors")
     print(f"{time.time() - begin:.0f} s")

@@ -1,4 +1,4 @@
-"""Write contrastive.jsonl from families.toml, sentences.toml and functions.toml.
+"""Write contrastive.jsonl from families.toml, sentences.toml, functions.toml and ordinary.toml.
 
 usage: python -m benchmarks.text_safety.contrastive.generate [OUT]
 
@@ -92,9 +92,14 @@ def _all(draw: random.Random) -> Iterator[dict[str, Any]]:
                 for form in draw.sample(FORMS, PER_ITEM):
                     yield _row(form.format(do=item), labels, group, f"verb/{family['id']}")
     yield from _sentences(tomllib.loads((FOLDER / "sentences.toml").read_text(encoding="utf-8"))["text"], draw)
-    functions = tomllib.loads((FOLDER / "functions.toml").read_text(encoding="utf-8"))
-    yield from _sentences(functions["text"], draw)
-    for family in functions["ask"]:
+    for part in ("functions", "ordinary"):
+        tables = tomllib.loads((FOLDER / f"{part}.toml").read_text(encoding="utf-8"))
+        yield from _sentences(tables["text"], draw)
+        yield from _asks(tables["ask"], draw)
+
+
+def _asks(families: list[dict[str, Any]], draw: random.Random) -> Iterator[dict[str, Any]]:
+    for family in families:
         labels = [family["label"]] if family.get("label") else []
         for item in family["items"]:
             for form in draw.sample(ASKS, PER_ITEM):
