@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from benchmarks.text_safety import compare
 from benchmarks.text_safety.cards import interval
 from benchmarks.text_safety.data import RESULT
+from gensafe.safety.policy import load_policy
 
 BEFORE: Final = RESULT.with_name("kept_aside_before.json")
 AFTER: Final = RESULT.with_name("kept_aside.json")
@@ -20,6 +22,8 @@ def lines() -> Iterator[str]:
     """Markdown lines of every file that exists."""
     if LEFT_OUT.exists():
         yield from _left_out(json.loads(LEFT_OUT.read_text(encoding="utf-8")))
+    if compare.TARGET.exists():
+        yield from compare.lines(json.loads(compare.TARGET.read_text(encoding="utf-8")))
     if BEFORE.exists() and AFTER.exists():
         before, after = (json.loads(p.read_text(encoding="utf-8")) for p in (BEFORE, AFTER))
         yield from _sets(after)
@@ -50,7 +54,8 @@ def _left_out(out: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _sets(out: Mapping[str, Any]) -> Iterator[str]:
-    yield from ("Every set kept aside, the default policy:", "")
+    whose = "" if out["policy"] == load_policy().digest else " and weights of the version before"
+    yield from (f"Every set kept aside, the default policy{whose}:", "")
     yield from ("| AUPRC, any category | texts | default stack | " + " | ".join(LISTS) + " |", "|---" * 5 + "|")
     for name, entry in out["sets"].items():
         cells = [interval(e["auprc"]) if "auprc" in (e := entry.get(s, {})) else "" for s in (DEFAULT, *LISTS)]

@@ -77,9 +77,10 @@ def compared(sets: Mapping[str, list[Row]], calm: Sequence[str], stacks: Mapping
     edges = {n: float(np.quantile(_top(s, calm), 1 - EVERYDAY_ALARMS)) for n, s in stacks.items()}
     for name, rows in sets.items():
         harmful = np.array([bool(r.harmful) for r in rows])
-        out["sets"][name] = entry = {"n": len(rows), "harmful": int(harmful.sum())}
+        entry: dict[str, Any] = {"n": len(rows), "harmful": int(harmful.sum())}
         for system, stack in stacks.items():
             entry[system] = _figures(harmful, _top(stack, [r.text for r in rows]), edges[system])
+        out["sets"][name] = entry
         print(f"  {name:44} " + "  ".join(f"{n}: {entry[n]}" for n in stacks), flush=True)
     return out
 

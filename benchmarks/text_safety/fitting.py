@@ -58,7 +58,7 @@ def fit_mean(x: Array, labels: Array, examples: Sequence[Example], *, epochs: in
     return Heads(
         np.concatenate([h.w1 for h in found], 1),
         np.concatenate([h.b1 for h in found]),
-        np.concatenate([h.w2 for h in found]) / np.float32(len(found)),
+        np.asarray(np.concatenate([h.w2 for h in found]) / len(found), np.float32),
         np.mean([h.b2 for h in found], 0, np.float32),
     )
 

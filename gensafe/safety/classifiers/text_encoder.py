@@ -1,8 +1,7 @@
 """``text_encoder``: the linear screen and a compact sentence encoder, calibrated together.
 
-The encoder is all-MiniLM-L6-v2 (Apache-2.0) as int8 ONNX, frozen; the heads over its layers were trained on the sources
-of the screen. Heads may also read cues of the wording (``gensafe.safety.cues``); those that ship do not. See
-docs/safety-text.md for what it adds.
+The encoder is all-MiniLM-L6-v2 (Apache-2.0) as int8 ONNX, frozen; the heads over its layers and over cues of the
+wording (``gensafe.safety.cues``) were trained on the sources of the screen. See docs/safety-text.md for what it adds.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ from gensafe.safety.unfinished import sentence_due, windows_due
 from gensafe.safety.variants import readings
 
 NAME: Final = "text_encoder"
-VERSION: Final = "3"
+VERSION: Final = "4"
 ALWAYS: Final = "always"
 WHEN_UNSURE: Final = "when unsure"
 MEMORY: Final = 4096  # pieces whose logits are kept: a stream shows the same sentence to many windows

@@ -25,7 +25,7 @@ from gensafe.safety.normalize import Normalized
 from gensafe.safety.variants import readings
 
 NAME: Final = "text_screen"
-VERSION: Final = "3"
+VERSION: Final = "4"
 FILE: Final = "text_screen.safetensors"
 WINDOW: Final = 700  # characters, about 120 words: longer texts are scored in windows that overlap by half
 REPORT: Final = 0.05  # scores below this are not reported
