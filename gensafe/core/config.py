@@ -51,6 +51,7 @@ class ServerConfig:
     tls_key: str = ""
     tls_client_ca: str = ""  # set = mutual TLS, the identity is the client certificate's SAN or CN
     http_hosts: str = ""  # names, separated by spaces, besides loopback ones; "" with TLS off loopback = any
+    http_origins: str = ""  # sites, separated by spaces, whose pages may call from a browser: https://app.example.org
     api_keys: str = ""  # file of "sha256:<hex of key> <tenant> [roles]" lines; set = a key is required
     max_request_bytes: int = in_range(64 << 20, 1 << 10, 2**31 - 1)  # one message or upload; gRPC counts in 32 bits
     # --- work at a time, and who gets it ---

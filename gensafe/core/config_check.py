@@ -21,6 +21,8 @@ NO_TIME_STAMP: Final = "none"  # written in signing.time_stamp: nobody outside s
 LOG_FORMATS: Final = ("text", "json")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 _OID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
+# RFC 6454, section 6.2; "*" would be every page, and a page without TLS is whose network it came through
+_ORIGIN: Final = re.compile(r"(https://[a-z0-9.-]+|http://(localhost|127\.0\.0\.1|\[::1\]))(:[0-9]{1,5})?")
 _OLD_IPV4: Final = re.compile(r"[0-9a-fx.]+")  # "127.1", "0x7f.1", "0": what system resolvers read as IPv4 too
 
 
@@ -69,6 +71,11 @@ def check_config(config: Config) -> None:
     if server.http_classify:
         _check_http_classify(server)
     trusted_proxies(server)
+    for origin in server.http_origins.split():
+        if not _ORIGIN.fullmatch(origin):
+            raise ConfigError(
+                f"{origin!r} is not an origin", field="server.http_origins", fix="https://NAME[:PORT], no path"
+            )
     for key, choices in (("log_format", LOG_FORMATS), ("log_level", LOG_LEVELS)):
         if getattr(server, key) not in choices:
             raise ConfigError(

@@ -20,13 +20,14 @@ from gensafe.server.handlers import rebuild, refusing
 from gensafe.server.identity import LOCAL, ROLES, Identity, establish_caller
 from gensafe.server.tenant_names import tenant_of
 
-_ROLE_OF_SERVICE: Final = {
+ROLE_OF_SERVICE: Final = {
     "gensafe.v1.GenerationService": "generate",
     "gensafe.v1.SafetyService": "classify",
     "gensafe.v1.ProvenanceService": "verify",
     "gensafe.v1.AuditService": "audit",
     "envoy.service.ext_proc.v3.ExternalProcessor": "classify",
 }
+"""The role that a caller needs, by service; over gRPC and over Connect."""
 
 
 _NO_CREDENTIAL: Final = "send 'authorization: Bearer KEY' or a client certificate"
@@ -53,7 +54,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         """Wrap the handler of a GenSafe method with the access check."""
         handler = await continuation(details)
         service = details.method.rpartition("/")[0].lstrip("/")
-        role = _ROLE_OF_SERVICE.get(service)
+        role = ROLE_OF_SERVICE.get(service)
         if handler is None or role is None:
             return handler
         headers = [value for name, value in details.invocation_metadata or () if name == "authorization"]

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import uvicorn
@@ -30,6 +31,8 @@ from gensafe.server.calls import Calls, CallsInterceptor
 from gensafe.server.classify import SafetyServicer
 from gensafe.server.drain import end_by, end_now
 from gensafe.server.generation import GenerationServicer
+from gensafe.server.http import Front
+from gensafe.server.inside import Methods
 from gensafe.server.limits import Limits, LimitsInterceptor
 from gensafe.server.metrics import Metrics
 from gensafe.server.provenance import ProvenanceServicer
@@ -81,15 +84,21 @@ async def serve(
         metrics.watch(chain, limits)
     calls = Calls(chain.observe, tenants=config.server.metrics_tenants)
     generation = GenerationServicer(chain, limits)
+    holding = (AccessInterceptor(config.server, keys), LimitsInterceptor(limits))
     server = grpc.aio.server(
-        interceptors=(CallsInterceptor(calls), AccessInterceptor(config.server, keys), LimitsInterceptor(limits)),
+        interceptors=(CallsInterceptor(calls), *holding),
         maximum_concurrent_rpcs=config.server.max_calls,
         options=channel_options(config),
     )
-    generation_pb2_grpc.add_GenerationServiceServicer_to_server(generation, server)
-    safety_pb2_grpc.add_SafetyServiceServicer_to_server(SafetyServicer(chain, limits), server)
-    provenance_pb2_grpc.add_ProvenanceServiceServicer_to_server(ProvenanceServicer(chain, verify_context), server)
-    audit_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(chain), server)
+    methods = Methods(holding)
+    safety, provenance = SafetyServicer(chain, limits), ProvenanceServicer(chain, verify_context)
+    audit = AuditServicer(chain)
+    doors: tuple[Any, ...] = (server, methods)  # the generated code is typed for the first
+    for door in doors:
+        generation_pb2_grpc.add_GenerationServiceServicer_to_server(generation, door)
+        safety_pb2_grpc.add_SafetyServiceServicer_to_server(safety, door)
+        provenance_pb2_grpc.add_ProvenanceServiceServicer_to_server(provenance, door)
+        audit_pb2_grpc.add_AuditServiceServicer_to_server(audit, door)
     ext_proc.add_to_server(ext_proc.ExternalProcessor(chain, limits), server)
     healths = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healths, server)
@@ -97,7 +106,8 @@ async def serve(
         reflect.add_to_server((*SERVICES, health.SERVICE_NAME), server)
     port = _bind(server, config)
     await server.start()
-    http, http_address = await _start_http(chain, verify_context, generation, keys, http_socket, limits, metrics)
+    front = Front(chain, generation, methods, keys, limits, config.server.max_request_bytes)
+    http, http_address = await _start_http(front, verify_context, http_socket, metrics)
     for name in ("", *SERVICES, ext_proc.SERVICE):
         await healths.set(name, health_pb2.HealthCheckResponse.SERVING)
     host = config.server.listen.rpartition(":")[0]
@@ -164,18 +174,12 @@ def _bind(server: grpc.aio.Server, config: Config) -> int:
 
 
 async def _start_http(
-    chain: Chain,
-    verify_context: VerifyContext,
-    generation: GenerationServicer,
-    keys: ApiKeys | None,
-    listening: socket.socket | None,
-    limits: Limits,
-    metrics: Metrics | None,
+    front: Front, verify_context: VerifyContext, listening: socket.socket | None, metrics: Metrics | None
 ) -> tuple[tuple[uvicorn.Server, asyncio.Task[None]] | None, str]:
-    config = chain.config.server
+    chain, keys, config = front.chain, front.keys, front.chain.config.server
     if listening is None:
         return None, ""
-    from gensafe.server.http import MAX_BODY, Classifying, Front, create_app
+    from gensafe.server.http import Classifying, create_app
     from gensafe.server.http.connection import bounded_protocol
 
     classifying = None
@@ -190,8 +194,8 @@ async def _start_http(
             classifying=classifying,
             keys=keys,
             hosts=hosts,
-            front=Front(chain, generation, keys, limits, MAX_BODY),
-            limits=limits,
+            front=front,
+            limits=front.limits,
             max_bytes=config.max_request_bytes,
             metrics=metrics,
         ),

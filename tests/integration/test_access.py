@@ -170,6 +170,18 @@ def expected(caller: str, role: str, for_b: str) -> str:
 
 
 @pytest.mark.parametrize("rpc", RPCS)
+def test_every_rpc_for_every_caller_by_connect(rpc: str, site: Site, connect_channel):
+    """The same table through the browsers' door; what takes a stream of requests is left to gRPC."""
+    opened = connect_channel(f"http://{site.http}")
+    role, for_b, call = calls(site, opened)[rpc]
+    streamed = rpc in ("Verify", "ClassifyStream")
+    got = {caller: outcome(call, metadata=metadata(caller)) for caller in CALLERS}
+    wanted = {caller: expected(caller, role, for_b) for caller in CALLERS}
+    opened.close()
+    assert got == {c: "UNIMPLEMENTED" if streamed and code == "OK" else code for c, code in wanted.items()}
+
+
+@pytest.mark.parametrize("rpc", RPCS)
 def test_every_rpc_for_every_caller(rpc: str, site: Site, channel: grpc.Channel):
     role, for_b, call = calls(site, channel)[rpc]
     got = {caller: outcome(call, metadata=metadata(caller)) for caller in CALLERS}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -19,7 +20,7 @@ from gensafe.core.observer import unobserved
 from gensafe.core.types.caller import Everything, Scope
 from gensafe.server.api_keys import ApiKeys
 from gensafe.server.calls import Calls
-from gensafe.server.http import classify, openai, operator, page, sbr
+from gensafe.server.http import classify, connect, openai, operator, page, sbr
 from gensafe.server.http.calls import CountCalls
 from gensafe.server.http.guard import Guard
 from gensafe.server.http.hosts import KnownHosts
@@ -118,19 +119,28 @@ def create_app(
         sbr.well_known_route(),
         Mount(PREFIX, routes=sbr.routes(context, asker)),
         *sbr.moved_routes(),
-        *(openai.routes(front) if front else ()),
+        *((*openai.routes(front), *connect.routes(front)) if front else ()),
     ]
     calls = Calls(metrics.observe if metrics else unobserved, tenants=limits.config.metrics_tenants)
     return Starlette(
         routes=routes,
         middleware=[
             Middleware(CountCalls, calls=calls, routes=routes),
+            *_pages_of(limits.config.http_origins.split()),
             Middleware(openai.Frame),
             *([] if hosts is None else [Middleware(KnownHosts, hosts=hosts)]),
             Middleware(Guard, max_bytes=max_bytes, limiter=RateLimiter(rate), limits=limits),
         ],
         exception_handlers={GensafeError: _refused, HTTPException: _not_served},
     )
+
+
+def _pages_of(origins: Sequence[str]) -> list[Middleware]:
+    """Lets pages of these sites call, with a key of their own; nothing that the browser keeps is sent along."""
+    if not origins:
+        return []
+    options: dict[str, Any] = {"allow_methods": ["GET", "POST", "DELETE"], "allow_headers": ["*"]}
+    return [Middleware(CORSMiddleware, allow_origins=origins, expose_headers=["*"], **options)]
 
 
 async def _refused(_: Request, error: Exception) -> Response:

@@ -36,7 +36,7 @@ HEADERS: Final = {
 }
 _COSTLY: Final = ("/softbinding/v1/matches", "/softbinding/v1/manifests", "/classify")
 # a service behind one address has many users: its tenant's quota counts
-_BY_TENANT: Final = ("/v1/", "/gensafe/v1/", "/beta/")
+_BY_TENANT: Final = ("/v1/", "/gensafe/v1/", "/beta/", "/gensafe.v1.")
 _V6_NETWORK: Final = 64  # bits: one customer has at least that many addresses of IPv6
 
 

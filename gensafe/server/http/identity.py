@@ -23,7 +23,7 @@ def identity_of(request: Request, keys: ApiKeys) -> Identity | None:
         Unauthenticated: what was presented is not a known key, whatever it looks like.
     """
     headers = request.headers.getlist("authorization")
-    return key_identity(keys, [_as_bearer(value) for value in headers])
+    return key_identity(keys, [as_bearer(value) for value in headers])
 
 
 def scope_of(request: Request, keys: ApiKeys | None, role: str) -> Scope:
@@ -44,7 +44,12 @@ def unauthenticated(message: str) -> Response:
     return PlainTextResponse(message, 401, _CHALLENGE)
 
 
-def _as_bearer(header: str) -> str:
+def as_bearer(header: str) -> str:
+    """An ``authorization`` header with the key as a bearer token, also where it was the password of HTTP Basic.
+
+    Raises:
+        Unauthenticated: Basic that cannot be read.
+    """
     scheme, _, value = header.partition(" ")
     if scheme.lower() != "basic":
         return header

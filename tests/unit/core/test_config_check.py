@@ -77,6 +77,17 @@ def test_malformed_addresses_name_their_key(address):
         assert caught.value.field == f"server.{key}"
 
 
+@pytest.mark.parametrize(
+    "origin",
+    ["*", "null", "app.example.org", "https://app.example.org/", "http://app.example.org", "https://A.example"],
+)
+def test_what_is_no_origin_of_a_page_is_refused(origin):
+    check_config(Config(server=ServerConfig(http_origins="https://app.example.org:8443 http://localhost:3000")))
+    with pytest.raises(ConfigError) as caught:
+        check_config(Config(server=ServerConfig(http_origins=f"https://app.example.org {origin}")))
+    assert caught.value.field == "server.http_origins"
+
+
 def test_overrides_of_a_command_line_are_checked_with_the_rest(tmp_path):
     """``http_classify = true`` with ``--http`` was refused: the file was checked before the option was applied."""
     path = tmp_path / "config.toml"

@@ -32,6 +32,7 @@ from gensafe.server.http.openai.fields import Fields, parse_object
 from gensafe.server.http.openai.provenance import held_object
 from gensafe.server.http.openai.running import Run, until_gone
 from gensafe.server.identity import LOCAL, Identity
+from gensafe.server.inside import Methods
 from gensafe.server.limits import Limits
 from gensafe.server.quota import ByteBudget
 from gensafe.server.work import offload, use_pool
@@ -51,6 +52,7 @@ class Front:
     Args:
         chain: Serves.
         generation: Runs generations and jobs, under the limits that gRPC calls have.
+        methods: The gRPC methods, for calls by Connect; behind the interceptors of the gRPC server.
         keys: The callers' keys; None = the server has none.
         limits: The server's: quotas, and pools for what is read and judged.
         max_bytes: Largest request body.
@@ -58,6 +60,7 @@ class Front:
 
     chain: Chain
     generation: GenerationServicer
+    methods: Methods
     keys: ApiKeys | None
     limits: Limits
     max_bytes: int
@@ -79,7 +82,8 @@ class Front:
         identity: Identity | None
         if self.anonymous:
             # browsers let any page send requests to this machine, and here no key is asked for
-            if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            other = request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+            if other and request.headers.get("origin") not in self.chain.config.server.http_origins.split():
                 raise PermissionDenied("the request comes from a page of another site")
             identity = LOCAL  # clients of this API always send some key
         else:
