@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+# A timer that fires later than this was held up with the whole loop, and what the client sent meanwhile may not have
+# been read yet. Far above a turn of a loop that runs, far below any limit of ours; chosen, not measured
+LATE_S: Final = 0.2
 
 
 def bounded_protocol(connections: int, header_timeout_s: float) -> type[asyncio.Protocol]:
@@ -44,12 +49,26 @@ def bounded_protocol(connections: int, header_timeout_s: float) -> type[asyncio.
             self._stop_timer()
             super().connection_lost(exc)
 
+        def timeout_keep_alive_handler(self) -> None:
+            """An idle connection ends, unless it was this server that did not look."""
+            timer = self.timeout_keep_alive_task
+            if timer is not None and self._late(timer):
+                again = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+                self.timeout_keep_alive_task = again
+            else:
+                super().timeout_keep_alive_handler()
+
         def _expect_headers(self) -> None:
             self._timer = self.loop.call_later(header_timeout_s, self._close)
 
         def _close(self) -> None:
-            if not self.transport.is_closing():
+            if self._timer is not None and self._late(self._timer):
+                self._expect_headers()
+            elif not self.transport.is_closing():
                 self.transport.abort()
+
+        def _late(self, timer: asyncio.TimerHandle) -> bool:
+            return self.loop.time() - timer.when() > LATE_S
 
         def _stop_timer(self) -> None:
             if self._timer is not None:
