@@ -1,4 +1,4 @@
-"""All fuzzers in one command: the checker of exports, its parsers, the readers of files, the request surface.
+"""All fuzzers in one command: the checker of exports, its parsers, the readers of files, the request surfaces.
 
     python -m tests.fuzz                 # 20,000 mutations each, 2,000 requests; hours on a small machine
     python -m tests.fuzz --count 500     # a short look
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+PER_OPERATION = 50  # requests from the front's own description, of each operation and kind. A round number
 CONFIG = '[generation]\nbackend = "simulator"\n[server]\nhttp_per_minute = 0\ndrain_s = 2\n'
 
 
@@ -25,7 +26,7 @@ def run(name: str, *words: str) -> bool:
 
 
 def run_requests(*words: str) -> bool:
-    """The request surface, against a server with the simulator that is started for it."""
+    """The request surface and the described one, against a server with the simulator that is started for them."""
     with tempfile.TemporaryDirectory(prefix="gensafe-fuzz-") as folder:
         config = Path(folder) / "config.toml"
         config.write_text(CONFIG, "utf-8")
@@ -36,6 +37,7 @@ def run_requests(*words: str) -> bool:
             try:
                 _, grpc, http = server.stdout.readline().split() if server.stdout else ("", "", "")
                 clean = run("requests", "--grpc", grpc, "--http", http, *words)
+                clean = run("schema", "--http", http, "--count", str(PER_OPERATION), *words[2:]) and clean
             finally:
                 server.send_signal(signal.SIGTERM)
                 server.wait(60)
