@@ -2,18 +2,19 @@
 
 A message is a length (4 bytes, big-endian), that many bytes of JSON, and file descriptors that came with the length:
 one anonymous memory file for each array. The server unpickles nothing, so an engine that was taken over can send wrong
-values but run no code there. Arrays are mapped, not copied, and their memory goes when the last holder lets go of it,
-however a process ended.
+values but run no code there. Arrays are copied out of the file when they come: who sent them keeps the file and could
+still write into it, after the array was judged, or cut it short. Then the first byte of the file is set, and the sender
+uses its pages again, since fresh ones cost several times what writing into used ones does.
 """
 
 from __future__ import annotations
 
 import json
-import mmap
 import os
 import socket
 import struct
 import tempfile
+from collections import deque
 from collections.abc import Mapping
 from threading import Lock
 from typing import Any, Final
@@ -44,6 +45,10 @@ from gensafe.core.types import (
 
 MAX_JSON: Final = 64 << 20  # bytes; the longest text and its script are far below
 MAX_ARRAYS: Final = 64  # of one message: eight inputs with sound each, and room
+KEPT_FILES: Final = 2  # memory files a sender keeps for the next arrays: a film and its sound
+KEPT_BYTES: Final = 32 << 20  # of one kept file: four 1080p frames; a larger one is given back
+BUFFER: Final = 1 << 16  # bytes read at once: some hundred pieces of text
+_PAGE: Final = 4096  # the array begins here in its file, so that it is copied by whole pages
 _LENGTH: Final = struct.Struct(">I")
 
 Array = NDArray[Any]
@@ -59,6 +64,10 @@ class Channel:
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
         self._sending = Lock()
+        self._kept: list[int] = []  # memory files that were sent, for the next arrays
+        self._came = bytearray()  # read and not yet handed on
+        self._files: deque[int] = deque()  # that came with them, in order
+        self._closed = False
 
     def send(self, message: Mapping[str, Any], arrays: tuple[Array, ...] = ()) -> None:
         """Send one message.
@@ -68,16 +77,19 @@ class Channel:
         """
         shapes = [{"dtype": a.dtype.str, "shape": list(a.shape)} for a in arrays]
         data = json.dumps({**message, "arrays": shapes}, ensure_ascii=True).encode("ascii")
-        files = [_shared(a) for a in arrays]
-        try:
-            with self._sending:
-                socket.send_fds(self._socket, [_LENGTH.pack(len(data))], files)
-                self._socket.sendall(data)
-        except OSError as error:
-            raise Closed from error
-        finally:
-            for file in files:
-                os.close(file)
+        with self._sending:
+            files: list[int] = []
+            try:
+                for array in arrays:
+                    files.append(self._filled(array))
+                whole = memoryview(_LENGTH.pack(len(data)) + data)
+                sent = socket.send_fds(self._socket, [whole], files) if files else 0
+                if sent < len(whole):
+                    self._socket.sendall(whole[sent:])
+            except OSError as error:
+                raise Closed from error
+            finally:
+                self._keep(files)
 
     def receive(self) -> tuple[dict[str, Any], tuple[Array, ...]]:
         """Wait for the next message.
@@ -87,35 +99,58 @@ class Channel:
         """
         files: list[int] = []
         try:
-            head = b""
-            while len(head) < _LENGTH.size:
-                piece, came, _, _ = socket.recv_fds(self._socket, _LENGTH.size - len(head), MAX_ARRAYS)
-                files += came
-                if not piece:
-                    raise Closed
-                head += piece
-            (size,) = _LENGTH.unpack(head)
+            (size,) = _LENGTH.unpack(self._taken(_LENGTH.size))
             if size > MAX_JSON:
                 raise Closed
-            message = json.loads(self._exactly(size))
+            message = json.loads(self._taken(size))
             shapes = message.pop("arrays")
-            if len(shapes) != len(files):
+            if len(shapes) > len(self._files):
                 raise Closed
-            return message, tuple(_mapped(f, s["dtype"], s["shape"]) for f, s in zip(files, shapes, strict=True))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            files = [self._files.popleft() for _ in shapes]
+            return message, tuple(_read(f, s["dtype"], s["shape"]) for f, s in zip(files, shapes, strict=True))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
             raise Closed from error
         finally:
             for file in files:
                 os.close(file)
 
-    def _exactly(self, size: int) -> bytes:
-        data = bytearray()
-        while len(data) < size:
-            piece = self._socket.recv(min(1 << 20, size - len(data)))
-            if not piece:
+    def _taken(self, size: int) -> bytes:
+        """The next ``size`` bytes; files come no later than the first byte of their message."""
+        while len(self._came) < size:
+            piece, files, _, _ = socket.recv_fds(self._socket, max(BUFFER, size - len(self._came)), MAX_ARRAYS)
+            self._files += files
+            if not piece or len(self._files) > 2 * MAX_ARRAYS:  # of this message and the next
                 raise Closed
-            data += piece
-        return bytes(data)
+            self._came += piece
+        taken = bytes(self._came[:size])
+        del self._came[:size]
+        return taken
+
+    def _filled(self, array: Array) -> int:
+        """A memory file that holds the array: one that was read by the other side, or a new one."""
+        file = next((one for one in self._kept if os.pread(one, 1, 0) == b"\1"), -1)
+        if file >= 0:
+            self._kept.remove(file)
+        else:
+            file = _memory_file()
+        try:
+            os.pwrite(file, b"\0", 0)
+            data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
+            done = 0
+            while done < len(data):
+                done += os.pwrite(file, data[done:], _PAGE + done)
+        except BaseException:
+            os.close(file)
+            raise
+        return file
+
+    def _keep(self, files: list[int]) -> None:
+        """Keep what was sent for the next arrays, the newest first, and let go of the rest."""
+        small = [] if self._closed else [f for f in files if os.fstat(f).st_size <= KEPT_BYTES]
+        known = [*small, *self._kept]
+        self._kept = [] if self._closed else known[:KEPT_FILES]
+        for file in {*files, *known} - {*self._kept}:
+            os.close(file)
 
     def close(self) -> None:
         """Hang up; a receiver on this end wakes."""
@@ -124,36 +159,43 @@ class Channel:
         except OSError:
             pass
         self._socket.close()
+        with self._sending:
+            self._closed = True
+            self._keep([])
+        while self._files:
+            os.close(self._files.popleft())
 
 
-def _shared(array: Array) -> int:
-    """An anonymous file that holds the array's bytes."""
+def _memory_file() -> int:
+    """An anonymous file, readable and writable."""
     if hasattr(os, "memfd_create"):
-        file = os.memfd_create("gensafe-array", os.MFD_CLOEXEC)
-    else:  # macOS
-        with tempfile.TemporaryFile() as made:
-            file = os.dup(made.fileno())
-    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
-    try:
-        done = 0
-        while done < len(data):  # written, not mapped: a third of the time for a 1080p image, no page faults here
-            done += os.write(file, data[done:])
-    except OSError:
-        os.close(file)
-        raise
-    return file
+        return os.memfd_create("gensafe-array", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as made:  # macOS
+        return os.dup(made.fileno())
 
 
-def _mapped(file: int, dtype: str, shape: list[int]) -> Array:
+def _read(file: int, dtype: str, shape: list[int]) -> Array:
+    """The array in a memory file, copied, and the file given back.
+
+    Raises:
+        ValueError: the file is too short for it.
+    """
     kind = np.dtype(dtype)
     if kind.hasobject:
         raise ValueError("arrays of objects are not passed")
     size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-    if not size:
-        return np.zeros(shape, kind)
-    if os.fstat(file).st_size < size:
+    if not 0 <= size <= max(0, os.fstat(file).st_size - _PAGE):
         raise ValueError("the array is cut short")
-    return np.frombuffer(mmap.mmap(file, size, access=mmap.ACCESS_COPY), kind).reshape(shape)
+    array = np.empty(shape, kind)
+    if size:
+        into, done = array.reshape(-1).view(np.uint8).data, 0
+        while done < size:
+            came = os.preadv(file, [into[done:]], _PAGE + done)
+            if not came:
+                raise ValueError("the array is cut short")
+            done += came
+    os.pwrite(file, b"\1", 0)
+    return array
 
 
 # --- values ---------------------------------------------------------------------------------------------------------

@@ -166,6 +166,63 @@ def test_a_message_cut_anywhere_is_no_message():
         assert len(os.listdir("/proc/self/fd")) == before
 
 
+def _descriptors():
+    return sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else []
+
+
+def test_arrays_stay_as_they_were_read_whatever_the_sender_does_to_its_memory():
+    """An engine that was taken over could show one picture to the judge and another to the signer."""
+    for change in (lambda file: os.pwrite(file, b"\7" * 9000, 0), lambda file: os.ftruncate(file, 0)):
+        left, right = socket.socketpair()
+        with tempfile.TemporaryFile() as file:
+            file.write(bytes(4096 + 300 * 300 * 3))
+            file.flush()
+            data = json.dumps({"arrays": [{"dtype": "|u1", "shape": [300, 300, 3]}]}).encode()
+            socket.send_fds(left, [struct.pack(">I", len(data)) + data], [file.fileno()])
+            receiver = Channel(right)
+            _, (picture,) = receiver.receive()
+            change(file.fileno())
+            assert not picture.any()
+        left.close()
+        receiver.close()
+
+
+@pytest.mark.parametrize("shape", [[300], [-1], [1 << 60], [2, -150]])
+def test_an_array_that_its_file_does_not_hold_is_no_message(shape):
+    left, right = socket.socketpair()
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(4096 + 299))
+        file.flush()
+        data = json.dumps({"arrays": [{"dtype": "|u1", "shape": shape}]}).encode()
+        socket.send_fds(left, [struct.pack(">I", len(data)) + data], [file.fileno()])
+        receiver = Channel(right)
+        with pytest.raises(Closed):
+            receiver.receive()
+    left.close()
+    receiver.close()
+
+
+def test_memory_is_used_again_once_it_was_read_and_not_before():
+    before = _descriptors()
+    left, right = socket.socketpair()
+    sender, receiver = Channel(left), Channel(right)
+    pictures = [np.full((64, 64, 3), n, np.uint8) for n in range(6)]
+    for waiting in (1, 3, 2):  # messages that are sent before the first of them is read
+        for n in range(waiting):
+            sender.send({"n": n}, (pictures[n], np.zeros((2, 0), np.float32)))
+        for n in range(waiting):
+            message, (picture, nothing) = receiver.receive()
+            assert message["n"] == n and nothing.shape == (2, 0)
+            np.testing.assert_array_equal(picture, pictures[n])
+    assert len(sender._kept) == 2
+    kept = list(sender._kept)
+    sender.send({}, (pictures[5],))
+    assert set(sender._kept) == set(kept)
+    sender.close()
+    receiver.close()
+    assert _descriptors() == before
+
+
 @pytest.mark.parametrize(
     ("said", "arrays"),
     [
