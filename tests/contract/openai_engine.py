@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import select
+import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,15 +48,18 @@ class Engine(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.scheme = "https" if tls else "http"
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.answers: dict[str, list[Answer]] = {}
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self.gone = threading.Event()  # a client closed its connection before its answer ended
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}/v1"
 
     def says(self, path: str, *answers: Answer) -> None:
         self.answers[path] = list(answers)
@@ -88,18 +94,17 @@ class _Handler(BaseHTTPRequestHandler):
             for one in pieces:
                 self.wfile.write(one)
                 self.wfile.flush()
-                if answer.gate is not None:
-                    self._wait(answer.gate)
+                if answer.gate is not None or answer.drip:
+                    self._wait(answer.gate or threading.Event(), answer.drip)
         except OSError:
             self.server.gone.set()
         if answer.cut:
             self.close_connection = True
 
-    def _wait(self, gate: threading.Event) -> None:
-        """Until the test opens the gate or the client hangs up."""
-        import select
-
-        while not gate.wait(0.01):
+    def _wait(self, gate: threading.Event, longest: float) -> None:
+        """Until the test opens the gate or the client hangs up; ``longest``: seconds, 0 = for ever."""
+        end = time.monotonic() + longest
+        while not gate.wait(0.01) and (not longest or time.monotonic() < end):
             if select.select([self.connection], [], [], 0)[0] and not self.connection.recv(1, 2):  # MSG_PEEK
                 raise ConnectionResetError
 
@@ -107,9 +112,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running() -> Iterator[Engine]:
+def running(tls: ssl.SSLContext | None = None) -> Iterator[Engine]:
     """An engine on a free port of loopback."""
-    engine = Engine()
+    engine = Engine(tls)
     thread = threading.Thread(target=engine.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -5,9 +5,13 @@ Rows marked S or G were seen released as a complete text, signed and proved, by 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
+import queue
+import ssl
+import subprocess
 import threading
 import time
 from typing import ClassVar
@@ -391,6 +395,67 @@ def test_an_engine_that_goes_silent_is_given_up(engine, limit):
     engine.says(CHAT, Answer(pieces=(piece("one "), *GOOD), gate=threading.Event()))
     with pytest.raises(BackendError):
         run(engine, **{limit: "0.2"})
+
+
+def test_an_engine_that_drips_is_given_up_at_the_whole_calls_end(engine):
+    """Version 1 bounded each read only: with a limit of 2 s, an answer that dripped took 6.5 s."""
+    engine.says(CHAT, Answer(pieces=(*(piece("word ") for _ in range(100)), *GOOD), drip=0.1))
+    with pytest.raises(BackendError):
+        run(engine, idle_timeout_s="5", timeout_s="0.4")
+    assert engine.gone.wait(10)  # long before its hundred pieces were out
+
+
+def test_nothing_is_lost_when_the_work_ends_as_the_wait_for_it_does(engine, monkeypatch):
+    """Seen on a busy machine: the last wait found nothing, then all pieces came and the work was over."""
+
+    class Late(queue.SimpleQueue):
+        waited = False
+
+        def get(self, timeout):
+            if not self.waited:
+                self.waited = True
+                assert _eventually(lambda: self.qsize() >= 3)  # "one ", "two", and the mark of the end
+                asyncio.run_coroutine_threadsafe(asyncio.sleep(0.05), backend._wire._loop).result()
+                raise queue.Empty
+            return super().get(timeout=timeout)
+
+    backend = openai_http.create(options(engine))
+    monkeypatch.setattr(wire.queue, "SimpleQueue", Late)
+    events = list(backend.generate(job(), None, lambda: False))
+    assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "one two"
+
+
+def test_a_cancelled_picture_closes_the_socket(engine):
+    """Version 1 never noticed: pictures come in one piece."""
+    first, rest = b'{"data": ', b"[]}"
+    engine.says(DRAW, Answer(pieces=(first, rest), kind=JSON, gate=threading.Event()))
+    gone = threading.Event()
+    threading.Thread(target=lambda: _eventually(lambda: engine.requests) and gone.set()).start()
+    with pytest.raises(Cancelled):
+        list(openai_http.create(options(engine)).generate(job(Modality.IMAGE), None, gone.is_set))
+    assert engine.gone.wait(10)
+
+
+def test_a_private_ca_and_a_client_certificate(tmp_path):
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    for name in ("engine", "client"):  # each its own authority
+        subject = ("-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1")
+        openssl("req", "-x509", *new, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "2", *subject)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "engine.pem", tmp_path / "engine.key")
+    tls.load_verify_locations(tmp_path / "client.pem")
+    tls.verify_mode = ssl.CERT_REQUIRED
+    own = {"client_certificate_file": str(tmp_path / "client.pem"), "client_key_file": str(tmp_path / "client.key")}
+    with running(tls) as engine:
+        engine.says(CHAT, Answer(pieces=GOOD))
+        for missing in ({"ca_file": str(tmp_path / "engine.pem")}, own):
+            with pytest.raises(BackendUnavailable):
+                run(engine, retries="0", **missing)
+        assert run(engine, ca_file=str(tmp_path / "engine.pem"), **own)[-1].media == Text("one two")
+    assert len(engine.requests) == 1
 
 
 def test_an_overloaded_engine_is_asked_again_after_its_own_time(engine):

@@ -90,11 +90,11 @@ class Wire:
                 try:
                     item = items.get(timeout=POLL_S)
                 except queue.Empty:
-                    item = None
-                    if not future.done():
-                        if cancelled():
-                            raise Cancelled("the request was cancelled while the engine was working") from None
+                    if not future.done() and cancelled():
+                        raise Cancelled("the request was cancelled while the engine was working") from None
+                    if not future.done() or not items.empty():  # the last pieces may have come since the wait ended
                         continue
+                    item = None
                 if item is None:
                     future.result()
                     return
