@@ -10,6 +10,7 @@ from gensafe.core.errors import ConfigError
 from gensafe_backends import openai_http
 from tests.contract.openai_engine import DONE, Answer, piece, running
 from tests.contract.test_openai_http import CHAT, STOP, job, options
+from tests.unit.watermark.test_sglang_gumbel import written as written_by_sglang
 from tests.unit.watermark.test_vllm_gumbel import KEY, written
 
 WORDS = [f"w{n}" for n in range(64)]
@@ -57,6 +58,13 @@ def test_an_engine_that_does_not_mark_is_not_believed(engine, folder):
         says(engine, ids)
         said = record(engine, folder).sampling_mark
         assert said.startswith("not marked by sampling: the engine's mark vllm-gumbel-w4 was not found, p = ")
+
+
+def test_the_mark_of_sglang(engine, folder):
+    says(engine, written_by_sglang(1))
+    said = record(engine, folder, engine_mark="sglang-gumbel").sampling_mark
+    assert said.startswith("sglang-gumbel-w4: made by the engine, found in the finished text, p = ")
+    assert record(engine, folder).sampling_mark.startswith("not marked")
 
 
 def test_what_it_can_do_names_the_mark(engine, folder):

@@ -1,7 +1,8 @@
 """A mark that the remote engine says it makes, proved on each finished text before the record states it.
 
-Options: ``engine_mark`` (``vllm-gumbel``: the one that a vLLM server makes by ``--watermark-config``; ``gensafe``:
-ours, by ``gensafe_watermark.text.vllm_processor`` in the server), ``mark_key_file`` (8 bytes little-endian, or 32),
+Options: ``engine_mark`` (``vllm-gumbel``, ``sglang-gumbel``: the ones that these servers make by their
+``--watermark-config``; ``gensafe``: ours, by ``gensafe_watermark.text.vllm_processor`` in the server),
+``mark_key_file`` (8 bytes little-endian, for SGLang with two keys 16, for ours 32),
 ``tokenizer`` (a folder with the model's ``tokenizer.json``), ``mark_context`` (tokens; as the server's).
 
 The configuration is never believed: a text in which the mark is not found at p <= 1e-6 is recorded as not marked, with
@@ -21,7 +22,11 @@ from gensafe.core.ports import SamplingWatermark
 from gensafe.core.types import MarkLevel
 
 NAMES: Final = ("engine_mark", "mark_key_file", "tokenizer", "mark_context")
-SCHEMES: Final = {"vllm-gumbel": ("vllm-gumbel", "context_width"), "gensafe": ("text", "context")}
+SCHEMES: Final = {  # engine_mark -> the plugin, and its name for the context
+    "vllm-gumbel": ("vllm-gumbel", "context_width"),
+    "sglang-gumbel": ("sglang-gumbel", "context_width"),
+    "gensafe": ("text", "context"),
+}
 
 
 @dataclass(frozen=True, slots=True)

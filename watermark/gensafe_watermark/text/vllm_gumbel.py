@@ -18,22 +18,15 @@ text came from a server with this key as long as nobody meant to deceive; it is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gensafe.core.errors import ConfigError, InvalidRequest, KeyError_
-from gensafe.core.ports import SamplingMark
-from gensafe.core.types import Detection, MarkLevel
-from gensafe_watermark.text.detector import P_PRESENT
-from gensafe_watermark.text.statistics import p_values
+from gensafe.core.types import Detection
+from gensafe_watermark.text.engine_gumbel import WIDTH, EngineGumbel, first_contexts, judged, read_width
 
 KEY_BYTES: Final = 8  # the key is one number of 64 bits; its file holds it little-endian
-WIDTH: Final = 4  # vLLM's default context_width
-MOST_WIDTH: Final = 64  # the bound that TensorRT-LLM's variant of the scheme has; vLLM warns above 16
-LEAST_TOKENS: Final = 200  # scored tokens under which no answer is given but "present"; as for SynthID-Text
 _CONTEXT, _TOKEN = 0x574D4358, 0x574D544B  # "WMCX", "WMTK"
 _M: Final = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))  # multipliers of Philox4x32: Salmon et al. 2011, table 2
 _W: Final = (np.uint64(0x9E3779B9), np.uint64(0xBB67AE85))  # its Weyl constants, ibid.
@@ -93,73 +86,22 @@ def detect(token_ids: Sequence[int], key: int, width: int = WIDTH) -> Detection:
     Returns:
         PRESENT at p <= 1e-6, else UNDECIDABLE under 200 scored tokens, else NONE.
     """
-    padded = [-1] * width + [int(t) for t in token_ids]
-    first: dict[tuple[int, ...], int] = {}
-    for at, token in enumerate(padded[width:]):
-        first.setdefault(tuple(padded[at : at + width]), token)
-    contexts = np.array(list(first), np.int64).reshape(-1, width)
-    u = uniforms(key, contexts, np.array(list(first.values()), np.int64))
-    count = len(u)
-    p = float(p_values(np.array([-np.log1p(-u).sum()]), count)[0]) if count else 1.0
-    scheme = f"vllm-gumbel-w{width}"
-    detail: dict[str, str | float | int] = {"tokens": len(token_ids), "scored": count}
-    if p <= P_PRESENT:
-        return Detection(MarkLevel.PRESENT, None, p, scheme, detail=detail)
-    if count < LEAST_TOKENS:
-        detail["reason"] = "too short for the mark to show at p <= 1e-6"
-        return Detection(MarkLevel.UNDECIDABLE, None, p, scheme, detail=detail)
-    return Detection(MarkLevel.NONE, None, p, scheme, detail=detail)
+    contexts, tokens = first_contexts([-1] * width + [int(t) for t in token_ids], width)
+    return judged(f"vllm-gumbel-w{width}", len(token_ids), uniforms(key, contexts, tokens))
 
 
-@dataclass(frozen=True, slots=True)
-class VllmGumbel:
-    """The scheme with its width fixed, as ``openai_http`` uses it to prove the mark of a remote engine."""
-
-    width: int = WIDTH
-    modality = "text"
-
-    @property
-    def scheme(self) -> str:
-        """Name as it stands in records."""
-        return f"vllm-gumbel-w{self.width}"
-
-    def sampler(self, key: bytes) -> SamplingMark:
-        """Not here: the remote engine makes the mark.
-
-        Raises:
-            ConfigError: always.
-        """
-        raise ConfigError("this mark is made by the engine, not here", field="watermark.text")
-
-    def detect(self, token_ids: Sequence[int], key: bytes) -> Detection:
-        """Test the token ids of one text under a key of 8 bytes, little-endian.
-
-        Raises:
-            KeyError_: the key has another length.
-        """
-        if len(key) != KEY_BYTES:
-            raise KeyError_(f"a vLLM key has {KEY_BYTES} bytes", fix="int.to_bytes(8, 'little') of the server's key")
-        return detect(token_ids, int.from_bytes(key, "little"), self.width)
-
-    def test_keys(self, texts: Sequence[Sequence[int]], key: bytes) -> Mapping[int, float]:
-        """Not for this scheme: it has one key.
-
-        Raises:
-            InvalidRequest: always.
-        """
-        raise InvalidRequest("the engine's mark has no key ids to test", field="texts")
-
-
-def create(options: Mapping[str, str]) -> VllmGumbel:
+def create(options: Mapping[str, str]) -> EngineGumbel:
     """Plugin factory. Option: ``context_width`` (1 to 64, default 4), as the server's.
 
     Raises:
         ConfigError: an unknown option, or a width out of range.
     """
-    unknown = sorted(set(options) - {"context_width"})
-    if unknown:
-        raise ConfigError(f"unknown option {unknown[0]!r}", field="context_width")
-    text = options.get("context_width", str(WIDTH))
-    if not text.isdecimal() or not 1 <= int(text) <= MOST_WIDTH:
-        raise ConfigError(f"is not a number from 1 to {MOST_WIDTH}", field="context_width")
-    return VllmGumbel(int(text))
+    width = read_width(options)
+    words = "int.to_bytes(8, 'little') of the server's key"
+    return EngineGumbel(
+        f"vllm-gumbel-w{width}",
+        width,
+        (KEY_BYTES,),
+        words,
+        lambda ids, key, width: detect(ids, int.from_bytes(key, "little"), width),
+    )
