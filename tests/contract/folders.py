@@ -77,6 +77,34 @@ def voice(folder: Path) -> Path:
     return folder
 
 
+def music(folder: Path) -> Path:
+    """A MusicGen model: four codebooks of 1,024, 50 frames a second at 16 kHz."""
+    import torch
+    import transformers
+
+    words = tokenizer(folder)
+    said = transformers.T5Config(vocab_size=words, d_model=24, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
+    heard = transformers.EncodecConfig(
+        sampling_rate=16000, target_bandwidths=[2.0], num_filters=4, num_residual_layers=1, upsampling_ratios=[8, 8, 5],
+        hidden_size=16, codebook_dim=16, codebook_size=1024, num_lstm_layers=1, norm_type="weight_norm",
+    )  # fmt: skip
+    made = transformers.MusicgenDecoderConfig(
+        vocab_size=1024, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, ffn_dim=16, num_codebooks=4,
+        pad_token_id=1024, bos_token_id=1024, max_position_embeddings=256,
+    )  # fmt: skip
+    torch.manual_seed(11)
+    parts = {"text_encoder": said.to_dict(), "audio_encoder": heard.to_dict(), "decoder": made.to_dict()}
+    model = transformers.MusicgenForConditionalGeneration(transformers.MusicgenConfig(**parts))
+    for part in (model.decoder, model.text_encoder, model.enc_to_dec_proj):
+        for weights in part.parameters():
+            weights.data.mul_(12 if weights.ndim > 1 else 1)  # logits that differ, so that words and steps have a say
+    for layer in model.audio_encoder.quantizer.layers:
+        layer.codebook.embed.normal_()  # zeros before: every code would sound alike
+    model.generation_config.decoder_start_token_id = model.generation_config.pad_token_id = 1024
+    model.save_pretrained(folder)
+    return folder
+
+
 def pipeline(folder: Path) -> Path:
     """A Stable Diffusion pipeline of 64 x 64 pixels: its own classes, a few thousand random weights."""
     import diffusers

@@ -46,7 +46,8 @@ def saved(tmp_path_factory):
     def folder(kind):
         if kind not in made:
             path = tmp_path_factory.mktemp(kind)
-            made[kind] = folders.voice(path) if kind == "vits" else folders.language_model(path, kind)
+            own = {"vits": folders.voice, "musicgen": folders.music}.get(kind)
+            made[kind] = own(path) if own else folders.language_model(path, kind)
         return made[kind]
 
     return folder
@@ -87,6 +88,14 @@ class TestGptNeoX(_Text):
 class TestVits(_Text):
     prompts: ClassVar = {Modality.AUDIO: "hello there. how are you?"}
     kind = "vits"
+
+
+class TestMusicGen(_Text):
+    prompts: ClassVar = {Modality.AUDIO: "a slow song"}
+    kind = "musicgen"
+
+    def job(self, modality, seed=7, prompt=None):
+        return job(self.prompts[modality] if prompt is None else prompt, seed, modality=modality, seconds=0.2)
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
@@ -283,3 +292,41 @@ def test_a_voice_speaks_sentence_by_sentence(saved):
         next(stream)
     with pytest.raises(InvalidRequest, match="speed"):
         run(backend, job("hi", modality=Modality.AUDIO, speed=3.0))
+
+
+def song(prompt="a slow song", seed=7, seconds=0.2, **more):
+    return job(prompt, seed, modality=Modality.AUDIO, seconds=seconds, **more)
+
+
+@pytest.mark.parametrize("guidance", [3.0, 1.0])
+def test_greedy_music_is_the_librarys_own(saved, guidance):
+    """The loop with its cache, its delays and its guidance gives the samples that ``generate`` gives."""
+    backend = opened(saved("musicgen"))
+    made = run(backend, song(seconds=0.4, temperature=0.0, guidance=guidance))[-1].media
+    model = transformers.MusicgenForConditionalGeneration.from_pretrained(saved("musicgen")).eval()
+    ids = torch.tensor([transformers.AutoTokenizer.from_pretrained(saved("musicgen"))("a slow song")["input_ids"]])
+    more = {"attention_mask": torch.ones_like(ids), "do_sample": False, "guidance_scale": guidance}
+    wanted = model.generate(input_ids=ids, **more, max_new_tokens=20 + 4 - 1)[0].numpy()  # 50 frames a second, 4 books
+    np.testing.assert_array_equal(made.samples, wanted)
+    other = run(backend, song("a fast drum", seconds=0.4, temperature=0.0, guidance=guidance))[-1].media
+    assert not np.array_equal(other.samples, made.samples)
+
+
+def test_music_has_a_seed_a_length_and_steps_and_can_be_cancelled(saved):
+    backend, gone = opened(saved("musicgen")), threading.Event()
+    events = run(backend, song())
+    sound, record = events[-1].media, events[-1].record
+    assert sound.samples.shape == (1, 3200) and sound.rate == 16000 and record.tokens == 4 * 10
+    assert "after it is made" in record.sampling_mark and "seconds" in backend.capabilities().parameters
+    assert [e.done for e in events[:-1]] == [0, 4, 8, 12, 13]
+    np.testing.assert_array_equal(run(backend, song())[-1].media.samples, sound.samples)
+    assert not np.array_equal(run(backend, song(seed=8))[-1].media.samples, sound.samples)
+    stream = backend.generate(song(), None, gone.is_set)
+    next(stream)
+    gone.set()
+    with pytest.raises(Cancelled):
+        next(stream)
+    for wrong, field in ({"seconds": 31.0}, "seconds"), ({"guidance": 0.5}, "guidance"):
+        with pytest.raises(InvalidRequest) as error:
+            run(backend, song(**wrong))
+        assert error.value.field == f"parameters.{field}"

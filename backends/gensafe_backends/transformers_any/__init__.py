@@ -1,4 +1,4 @@
-"""Any causal language model, and VITS voices, from a local folder as ``transformers`` saves it.
+"""Any causal language model, VITS voices and MusicGen, from a local folder as ``transformers`` saves it.
 
 Options: ``path`` (the folder), ``name`` (of the model; default: the folder's), ``device``, ``dtype``, ``context``
 (tokens of prompt and answer together), ``max_tokens`` (of answers that name no bound). Needs the extra
@@ -9,7 +9,7 @@ token, and the sampling mark is asked exactly once for each token (``transformer
 word in some models). Nothing is downloaded, only safetensors are read, code in the folder is never run.
 
 Files: ``source`` (the folder and the options), ``plugin`` (which kind it holds), ``text`` (the loop), ``tokens``
-(tokenizer and chat), ``speech``.
+(tokenizer and chat), ``speech``, ``music``.
 """
 
 from gensafe_backends.transformers_any.plugin import create

@@ -10,6 +10,7 @@ from gensafe_backends.folder import checked, need
 from gensafe_backends.transformers_any.source import NAME, OPTIONS, read_source
 
 SPEECH: Final = "vits"  # ``model_type`` in ``config.json`` of MMS-TTS and other VITS voices
+MUSIC: Final = "musicgen"
 
 
 def create(options: Mapping[str, str]) -> Backend:
@@ -25,6 +26,10 @@ def create(options: Mapping[str, str]) -> Backend:
         from gensafe_backends.transformers_any.speech import SpeechBackend
 
         return SpeechBackend(source)
+    if source.kind == MUSIC:
+        from gensafe_backends.transformers_any.music import MusicBackend
+
+        return MusicBackend(source)
     from gensafe_backends.transformers_any.text import TextBackend
 
     return TextBackend(source)
