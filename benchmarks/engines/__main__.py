@@ -29,12 +29,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=0, help="items of each section; 0 = its own number")
     args = parser.parse_args()
     target = RESULTS / "engines" / "engines.json"
-    found: dict[str, Any] = json.loads(target.read_text("utf-8")) if target.is_file() else {}
     for name in args.sections or SECTIONS:
-        found[name] = {
+        measured = {
             **SECTIONS[name](args.count or COUNTS[name]),
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end",
         }
+        # read now, not before: another run may have written its section meanwhile
+        found: dict[str, Any] = json.loads(target.read_text("utf-8")) if target.is_file() else {}
+        found[name] = measured
         print(json.dumps({name: found[name]}, indent=2, default=asdict))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(found, indent=2, sort_keys=True, default=asdict) + "\n", "utf-8")

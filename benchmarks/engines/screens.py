@@ -17,7 +17,7 @@ from gensafe.core.types import GenerationJob, Modality, Stage, Text
 from gensafe.safety import SafetyRunner, load_policy
 from gensafe_backends import smollm2
 
-TOKENS = 80
+TOKENS = 60
 
 
 def measure(count: int) -> dict[str, Any]:
