@@ -54,6 +54,8 @@ CLOCK_CORRECTED: Final = "clock.corrected"
 MISUSE_REPORTED: Final = "misuse.reported"
 MODERATED: Final = "moderation.performed"
 SIGNATURE_DISCARDED: Final = "signature.discarded"
+API_KEY_CHANGED: Final = "api_key.changed"
+ACCESS_REFUSED: Final = "access.refused"
 
 EVENTS: Final = (
     OPENED,
@@ -79,6 +81,8 @@ EVENTS: Final = (
     MISUSE_REPORTED,
     MODERATED,
     SIGNATURE_DISCARDED,
+    API_KEY_CHANGED,
+    ACCESS_REFUSED,
 )
 FINAL_STATES: Final = {RELEASED, BLOCKED, CANCELLED, FAILED, ABORTED}
 """Events that close a ``generation.opened``."""
@@ -382,6 +386,19 @@ def signature_discarded(*, signer: str, signatures: Sequence[str], unsure: int, 
     """
     entry = _event(SIGNATURE_DISCARDED) | {"signer": signer, "signatures": list(signatures), "unsure": unsure}
     return entry | {"reason": reason} | given(record_id=record)
+
+
+def api_key_changed(
+    *, key_id: str, change: str, tenant: str, roles: Sequence[str], models: Sequence[str], actor: str, reason: str
+) -> Entry:
+    """An API key was made, replaced or withdrawn. ``actor``: a pseudonym; ``reason``: keyed digest of the words."""
+    entry = _event(API_KEY_CHANGED) | {"key_id": key_id, "change": change, "tenant": tenant, "roles": sorted(roles)}
+    return entry | {"models": sorted(models), "actor": actor, "reason": reason}
+
+
+def access_refused(*, refused: Mapping[str, int], since_ms: int, tenant: str = "") -> Entry:
+    """Calls that were refused since ``since_ms``: "REASON role" -> how many. ``tenant``: where the caller was known."""
+    return _event(ACCESS_REFUSED) | {"refused": dict(refused), "since_ms": since_ms} | given(tenant=tenant)
 
 
 def signatures_of(entry: Mapping[str, object]) -> tuple[str, ...]:

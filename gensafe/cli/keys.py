@@ -6,6 +6,7 @@ import argparse
 import sys
 from dataclasses import asdict
 
+from gensafe.cli import api_keys
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
 from gensafe.core.clock import iso
 from gensafe.core.errors import InvalidRequest
@@ -17,7 +18,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "keys",
         help="make, list, rotate and revoke keys",
-        description="Manage the five separate keys: claim, tsa, checkpoint, watermark and kek (docs/keys.md). "
+        description="Manage the five separate keys: claim, tsa, checkpoint, watermark and kek (docs/keys.md), "
+        "and the API keys of callers (docs/access.md). "
         "GENSAFE_KEY_PASSPHRASE encrypts them at rest. "
         "Exit codes: 0 success, 1 failed, 64 usage error.",
     )
@@ -41,6 +43,7 @@ def add_parser(commands: Commands) -> None:
     add_config_arguments(imported)
     for each in (rotate, revoke, imported):
         each.add_argument("--json", action="store_true")
+    api_keys.add_parser(verbs)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     from gensafe.keys import Role
 
     config = read_config(args)
+    if args.verb == "api":
+        return api_keys.run(args, config)
     home = Installation(config)
     may_make = args.verb == "init" or (args.verb == "import" and config.environment == "production")
     ring = home.open_keys() if may_make else home.read_keys()

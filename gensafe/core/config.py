@@ -53,6 +53,7 @@ class ServerConfig:
     http_hosts: str = ""  # names, separated by spaces, besides loopback ones; "" with TLS off loopback = any
     http_origins: str = ""  # sites, separated by spaces, whose pages may call from a browser: https://app.example.org
     api_keys: str = ""  # file of "sha256:<hex of key> <tenant> [roles]" lines; set = a key is required
+    managed_keys: bool = False  # keys that gensafe keys api makes are taken, and a key is required
     max_request_bytes: int = in_range(64 << 20, 1 << 10, 2**31 - 1)  # one message or upload; gRPC counts in 32 bits
     # --- work at a time, and who gets it ---
     max_concurrent: int = in_range(4, 1, 1024)  # generations at a time
@@ -89,6 +90,16 @@ class ServerConfig:
     metrics_tenants: bool = False  # names of tenants in metrics and access lines
     log_format: str = "text"  # text | json: one line each on standard error
     log_level: str = "info"  # debug | info | warning | error
+
+    @property
+    def takes_keys(self) -> bool:
+        """Whether callers present keys, of whichever kind."""
+        return bool(self.api_keys) or self.managed_keys
+
+    @property
+    def knows_callers(self) -> bool:
+        """Whether nobody is served without saying who calls."""
+        return self.takes_keys or bool(self.tls_client_ca)
 
 
 @dataclass(frozen=True, slots=True)

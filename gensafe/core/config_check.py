@@ -60,11 +60,11 @@ def check_config(config: Config) -> None:
         )
     if not is_loopback(server.listen):
         _check_tls(server, server.listen, "listen")
-        if not (server.tls_client_ca or server.api_keys):
+        if not server.knows_callers:
             raise ConfigError(
                 f"{server.listen} is not loopback and callers would be anonymous",
                 field="server.listen",
-                fix="set server.tls_client_ca or server.api_keys",
+                fix="set server.tls_client_ca, server.api_keys or server.managed_keys",
             )
     if server.http and not is_loopback(server.http, "server.http"):
         _check_tls(server, server.http, "http")
@@ -224,9 +224,9 @@ def _check_tls(server: ServerConfig, address: str, key: str) -> None:
 def _check_http_classify(server: ServerConfig) -> None:
     if not server.http:
         raise ConfigError("there is no HTTP app", field="server.http_classify", fix="set server.http or --http")
-    if not server.api_keys:
+    if not server.takes_keys:
         raise ConfigError(
             "strangers could try what gets past the classifiers",
             field="server.http_classify",
-            fix="set server.api_keys; keys need the role classify",
+            fix="set server.api_keys or server.managed_keys; keys need the role classify",
         )

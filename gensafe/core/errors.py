@@ -8,7 +8,8 @@ GensafeError                    every error carries a stable ``reason`` and, whe
 │   └── NotFound                no such record, job or entry
 ├── AccessError                 the caller is unknown or may not do this
 │   ├── Unauthenticated
-│   └── PermissionDenied
+│   ├── PermissionDenied
+│   └── IdentityUnavailable     who calls cannot be established now: what says so cannot be read
 ├── Overloaded                  queue full or quota spent; carries when to retry
 ├── PluginError                 a plugin is missing, doubled, or broke its contract
 ├── KeyError_                   a key is missing, unreadable, of the wrong kind, or a development key in production
@@ -120,6 +121,12 @@ class PermissionDenied(AccessError):
     """The identity is known but lacks the role."""
 
     reason = "PERMISSION_DENIED"
+
+
+class IdentityUnavailable(AccessError):
+    """Nobody can tell now who the caller is: keys or the issuer's key set cannot be read."""
+
+    reason = "IDENTITY_UNAVAILABLE"
 
 
 class Overloaded(GensafeError):

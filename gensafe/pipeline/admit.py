@@ -9,7 +9,7 @@ from gensafe import media as codecs
 from gensafe.audit import entries
 from gensafe.core import ids
 from gensafe.core.digest import digest_json, sha256
-from gensafe.core.errors import Conflict, InvalidRequest, MediaError, SafetyBlocked
+from gensafe.core.errors import Conflict, InvalidRequest, MediaError, PermissionDenied, SafetyBlocked
 from gensafe.core.types import (
     Action,
     Admission,
@@ -63,6 +63,7 @@ def check(chain: Chain, request: GenerationRequest) -> Checked:
     Raises:
         InvalidRequest: names the field and the fix.
         MediaError: an input is unreadable, unsupported or over a limit.
+        PermissionDenied: the caller may not use the model.
     """
     config = chain.config.generation
     if ids.check_request_id(request.request_id) != request.request_id:
@@ -111,6 +112,10 @@ def check(chain: Chain, request: GenerationRequest) -> Checked:
     seed = request.seed if request.seed is not None else secrets.randbits(SEED_BITS)
     kinds = frozenset(medium.modality for medium in inputs)
     engine, model = chain.engines.choose(request.model, request.modality, kinds)
+    if request.models and model not in request.models:
+        raise PermissionDenied(
+            f"this key may not use the model {model!r}", field="model", fix=f"one of: {', '.join(request.models)}"
+        )
     refuse_unhonoured(request, engine)
     job = GenerationJob(
         prompt=request.prompt,

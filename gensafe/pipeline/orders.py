@@ -9,7 +9,7 @@ from gensafe.core import ids
 from gensafe.core.errors import GensafeError, LogUnavailable
 from gensafe.keys import KeyRing, Role
 from gensafe.pipeline.key_changes import take_over
-from gensafe.registry import Order, OrderKind, Registry
+from gensafe.registry import KeyChange, Order, OrderKind, Registry
 
 
 def carry_out_orders(registry: Registry, log: AuditLog, keys: KeyRing) -> int:
@@ -52,6 +52,8 @@ def _carry_out(registry: Registry, log: AuditLog, keys: KeyRing, order: Order) -
         case OrderKind.KEY:
             take_over(keys, log, registry, rewrap=body["role"] == Role.KEK.value)
             return {"log_index": log.append(entries.key_rotated(**body)).index}
+        case OrderKind.API_KEY:
+            return {"log_index": _api_key(registry, log, body)}
         case OrderKind.HOLD:
             hold = registry.set_hold(body["hold_id"], body["scope"])
             event = entries.HOLD_SET
@@ -61,3 +63,23 @@ def _carry_out(registry: Registry, log: AuditLog, keys: KeyRing, order: Order) -
     name = registry.hold_name(hold.hold_id)
     at = log.append(entries.hold(event, hold_id=name, scope=hold.scope)).index
     return {"logged_as": name, "scope": hold.scope, "log_index": at}
+
+
+def _api_key(registry: Registry, log: AuditLog, body: dict[str, Any]) -> int:
+    """Log what was done to an API key; a new one is in force from then on, and only then."""
+    change, until = KeyChange(body["change"]), body["expire_replaced_ms"]
+    key = registry.api_keys.get(body["key_id"])
+    entry = entries.api_key_changed(
+        key_id=key.key_id,
+        change=change.value,
+        tenant=key.tenant,
+        roles=sorted(key.roles),
+        models=sorted(key.models),
+        actor=body["actor"],
+        reason=body["reason"],
+    )
+    index = log.append(entry).index
+    registry.api_keys.logged(key.key_id, change, index)
+    if change is not KeyChange.REVOKED:
+        registry.api_keys.activate(key.key_id, until)
+    return index

@@ -1,5 +1,6 @@
 """Records of released outputs, intents of requests, the review queue, blobs, and what is sealed and can be erased."""
 
+from gensafe.registry.api_keys import ApiKey, ApiKeyTable, KeyAct, KeyChange, KeyState
 from gensafe.registry.end_users import owner_name
 from gensafe.registry.model import HeldOutput, Hold, Intent, IntentState, Record, ReviewDecision
 from gensafe.registry.orders import Order, OrderKind, Orders
@@ -7,10 +8,15 @@ from gensafe.registry.registry import Registry
 from gensafe.registry.reviews import Reviews, new_review_id
 
 __all__ = [
+    "ApiKey",
+    "ApiKeyTable",
     "HeldOutput",
     "Hold",
     "Intent",
     "IntentState",
+    "KeyAct",
+    "KeyChange",
+    "KeyState",
     "Order",
     "OrderKind",
     "Orders",

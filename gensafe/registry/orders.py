@@ -30,6 +30,7 @@ class OrderKind(StrEnum):
     HOLD = "hold.set"
     LIFT = "hold.released"
     KEY = "key.rotated"  # and use the keys that are active now
+    API_KEY = "api_key.changed"
 
 
 @dataclass(frozen=True, slots=True)

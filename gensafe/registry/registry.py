@@ -17,6 +17,7 @@ from gensafe.core.errors import RegistryError
 from gensafe.core.ports import Clock
 from gensafe.core.types import RequestKey
 from gensafe.keys import KeyEncryptionKey
+from gensafe.registry.api_keys import ApiKeyTable
 from gensafe.registry.blobs import BlobFolder, digest_of
 from gensafe.registry.database import Database, open_database
 from gensafe.registry.end_users import EndUsers, owner_name
@@ -44,6 +45,7 @@ class Registry(RecordTable, IntentTable, HoldTable):
         self._end_users = EndUsers(db)
         self.reviews = Reviews(db, clock)
         self.orders = Orders(db, clock)
+        self.api_keys = ApiKeyTable(db, clock)
 
     @staticmethod
     def open(

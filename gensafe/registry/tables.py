@@ -116,6 +116,37 @@ orders = sa.Table(
     sa.Column("result", sa.Text),  # JSON; NULL = waiting
 )
 
+# --- who may call ---
+
+api_keys = sa.Table(
+    "api_keys",
+    meta,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("roles", sa.Text, nullable=False),  # JSON list
+    sa.Column("models", sa.Text, nullable=False),  # JSON list; empty = all
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("expires_ms", sa.BigInteger),  # NULL = never
+    sa.Column("revoked_ms", sa.BigInteger),
+    sa.Column("used_day", sa.Integer),
+    sa.Column("replaces", sa.Text, nullable=False),
+    sa.Column("pending", sa.Boolean, nullable=False),
+)
+
+api_key_acts = sa.Table(
+    "api_key_acts",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("key_id", sa.Text, nullable=False, index=True),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Column("change", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("log_index", sa.BigInteger),  # NULL = not logged yet
+)
+
 secrets_table = sa.Table(
     "secrets",
     meta,

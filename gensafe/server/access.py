@@ -14,8 +14,8 @@ from typing import Any, Final
 import grpc
 
 from gensafe.core.config import ServerConfig
-from gensafe.core.errors import PermissionDenied, Unauthenticated
-from gensafe.server.api_keys import ApiKeys, key_identity
+from gensafe.core.errors import AccessError, PermissionDenied, Unauthenticated
+from gensafe.server.api_keys import Keys, key_identity
 from gensafe.server.handlers import rebuild, refusing
 from gensafe.server.identity import LOCAL, ROLES, Identity, establish_caller
 from gensafe.server.tenant_names import tenant_of
@@ -41,7 +41,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         keys: The API keys of ``config.api_keys``, shared with the HTTP app; None = the server has none.
     """
 
-    def __init__(self, config: ServerConfig, keys: ApiKeys | None) -> None:
+    def __init__(self, config: ServerConfig, keys: Keys | None) -> None:
         self._keys = keys
         self._mutual_tls = bool(config.tls_client_ca)
         self._anonymous = not self._mutual_tls and keys is None
@@ -61,13 +61,13 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
 
         try:
             self._turn_away(headers, role)
-        except (Unauthenticated, PermissionDenied) as error:
+        except AccessError as error:
             return refusing(handler, error)
 
         def establish(context: grpc.aio.ServicerContext[Any, Any]) -> None:
             identity = self._identify(context, headers)
+            establish_caller(identity)  # also of a call that is refused: the log says whose it was
             _check_role(identity, role)
-            establish_caller(identity)
 
         return rebuild(handler, establish)
 
@@ -83,6 +83,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         if identity is None and not self._anonymous:
             raise Unauthenticated("no credential", fix=_NO_CREDENTIAL)
         if identity is not None:
+            establish_caller(identity)
             _check_role(identity, role)
 
     def _identify(self, context: grpc.aio.ServicerContext[Any, Any], headers: Sequence[str | bytes]) -> Identity:

@@ -8,19 +8,52 @@ import logging
 import re
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from gensafe.core.errors import ConfigError, Unauthenticated
+from gensafe.core.names import problem_of
 from gensafe.core.textfile import MAX_TEXT_BYTES, read_bytes, text_of
 from gensafe.server.identity import METRICS, ROLES, Identity
-from gensafe.server.tenant_names import problem_of
 
 log = logging.getLogger("gensafe.server")
 
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _SETTLED_NS: Final = 2_000_000_000  # a file changed less than 2 s ago may change again under the same time stamp
+
+
+class Keys(ABC):
+    """Whatever knows callers by a bearer value. Safe between threads."""
+
+    async def prepare(self, key: str) -> None:  # noqa: B027 - most kinds have nothing to prepare
+        """Do what ``identify`` must not wait for. What is wrong with ``key``, ``identify`` says."""
+
+    @abstractmethod
+    def identify(self, key: str) -> Identity | None:
+        """Who presents this; None = it is not one of these. Asked on the event loop.
+
+        Raises:
+            Unauthenticated: it is one of these, and does not count (any more).
+            IdentityUnavailable: nobody can tell now.
+        """
+
+
+class AllKeys(Keys):
+    """Several kinds of keys as one: the first that knows a key says whose it is."""
+
+    def __init__(self, *kinds: Keys) -> None:
+        self._kinds = kinds
+
+    async def prepare(self, key: str) -> None:
+        """As ``Keys``."""
+        for kind in self._kinds:
+            await kind.prepare(key)
+
+    def identify(self, key: str) -> Identity | None:
+        """As ``Keys``."""
+        return next((found for kind in self._kinds if (found := kind.identify(key)) is not None), None)
 
 
 def parse_api_keys(data: bytes) -> dict[str, Identity]:
@@ -57,7 +90,7 @@ def parse_api_keys(data: bytes) -> dict[str, Identity]:
     return keys
 
 
-class ApiKeys:
+class ApiKeys(Keys):
     """The keys in force. Each question looks whether the file changed (one ``stat``). Safe between threads.
 
     A file that is broken or missing leaves the keys as they were, and the server's log says so.
@@ -114,7 +147,7 @@ class ApiKeys:
         self._seen = signature if settled else ()
 
 
-def key_identity(keys: ApiKeys | None, headers: Sequence[str | bytes]) -> Identity | None:
+def key_identity(keys: Keys | None, headers: Sequence[str | bytes]) -> Identity | None:
     """Who the ``authorization`` headers of a call name; None = there is no such header.
 
     Args:
@@ -127,7 +160,7 @@ def key_identity(keys: ApiKeys | None, headers: Sequence[str | bytes]) -> Identi
     if not headers:
         return None
     if keys is None:
-        raise Unauthenticated("this server takes no API keys", fix="leave the key out, or set server.api_keys")
+        raise Unauthenticated("this server takes no API keys", fix="leave the key out, or set server.managed_keys")
     if len(headers) > 1:
         raise Unauthenticated("more than one authorization header", fix="send one")
     header = headers[0] if isinstance(headers[0], str) else headers[0].decode("utf-8", "replace")

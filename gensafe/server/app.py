@@ -21,11 +21,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from gensafe.core.config import Config, check_config
 from gensafe.core.config_check import is_loopback, trusted_proxies
-from gensafe.core.errors import ConfigError
+from gensafe.core.errors import ConfigError, LogUnavailable
 from gensafe.pipeline import Chain
 from gensafe.server import ext_proc, reflect, watch
 from gensafe.server.access import AccessInterceptor
-from gensafe.server.api_keys import ApiKeys
+from gensafe.server.api_keys import AllKeys, ApiKeys, Keys
 from gensafe.server.audit import AuditServicer
 from gensafe.server.calls import Calls, CallsInterceptor
 from gensafe.server.classify import SafetyServicer
@@ -34,6 +34,7 @@ from gensafe.server.generation import GenerationServicer
 from gensafe.server.http import Front
 from gensafe.server.inside import Methods
 from gensafe.server.limits import Limits, LimitsInterceptor
+from gensafe.server.managed_keys import ManagedKeys
 from gensafe.server.metrics import Metrics
 from gensafe.server.provenance import ProvenanceServicer
 from gensafe.v1 import audit_pb2_grpc, generation_pb2_grpc, provenance_pb2_grpc, safety_pb2_grpc
@@ -78,11 +79,12 @@ async def serve(
     """
     config = chain.config
     check_config(config)
-    keys = ApiKeys(Path(config.server.api_keys)) if config.server.api_keys else None
+    managed = ManagedKeys(chain.registry.api_keys, chain.clock) if config.server.managed_keys else None
+    keys = _keys(config, managed)
     limits = Limits(config.server)
     if metrics is not None:
         metrics.watch(chain, limits)
-    calls = Calls(chain.observe, tenants=config.server.metrics_tenants)
+    calls = Calls(chain.observe, limits.refusals, tenants=config.server.metrics_tenants)
     generation = GenerationServicer(chain, limits)
     holding = (AccessInterceptor(config.server, keys), LimitsInterceptor(limits))
     server = grpc.aio.server(
@@ -113,7 +115,7 @@ async def serve(
     host = config.server.listen.rpartition(":")[0]
     stop = _on_signal(chain)
     on_ready(Addresses(f"{host}:{port}", http_address))
-    watchers = watch.start(chain, limits, healths, stop)
+    watchers = watch.start(chain, limits, healths, stop, managed)
     await stop.wait()
     limits.health.draining = True
     log.info("draining")
@@ -126,7 +128,22 @@ async def serve(
     await asyncio.gather(*watchers)  # a decision that is being carried out is carried out to its end
     if http is not None:
         await http[1]
-    await asyncio.to_thread(chain.close)  # 5.
+    await asyncio.to_thread(_close, chain, limits)  # 5.
+
+
+def _keys(config: Config, managed: ManagedKeys | None) -> Keys | None:
+    kinds: list[Keys] = [] if managed is None else [managed]
+    if config.server.api_keys:
+        kinds.append(ApiKeys(Path(config.server.api_keys)))
+    return AllKeys(*kinds) if kinds else None
+
+
+def _close(chain: Chain, limits: Limits) -> None:
+    try:
+        limits.refusals.write(chain.log.append, everything=True)
+    except LogUnavailable as error:
+        log.warning("refused calls could not be logged: %s", error)
+    chain.close()
 
 
 def channel_options(config: Config) -> list[tuple[str, int]]:

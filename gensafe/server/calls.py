@@ -15,6 +15,7 @@ import grpc
 from gensafe.core.observer import CallEnded, Observer
 from gensafe.server.handlers import KINDS
 from gensafe.server.identity import known_caller
+from gensafe.server.refusals import Refusals
 
 log = logging.getLogger("gensafe.access")
 
@@ -34,11 +35,12 @@ class Calls:
 
     Args:
         observe: Told of each.
+        refusals: Told of the refused ones.
         tenants: Whether lines name the tenant.
     """
 
-    def __init__(self, observe: Observer, *, tenants: bool = False) -> None:
-        self._observe, self._tenants = observe, tenants
+    def __init__(self, observe: Observer, refusals: Refusals, *, tenants: bool = False) -> None:
+        self._observe, self._refusals, self._tenants = observe, refusals, tenants
 
     def ended(self, protocol: str, method: str, code: str, began: float) -> None:
         """A call that began at ``began`` (``time.perf_counter``) has ended."""
@@ -46,6 +48,7 @@ class Calls:
         who = known_caller()
         tenant = who.tenant if who is not None else ""
         self._observe(CallEnded(protocol, method, code, seconds, tenant))
+        self._refusals.note(tenant, method, code)
         facts: dict[str, object] = {"protocol": protocol, "method": method, "code": code, "ms": round(seconds * 1000)}
         if self._tenants and tenant:
             facts["tenant"] = tenant

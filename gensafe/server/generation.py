@@ -94,6 +94,8 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
 
     def _begin(self, wanted: GenerationRequest, control: CallControl) -> Work[PipelineEvent]:
         name_request(wanted.request_id)
+        who = caller()
+        wanted = replace(wanted, key_id=who.key_id, models=tuple(sorted(who.models)))
         try:
             self._limits.take("generations", wanted.tenant)
             work = Work(self._limits.generate, wanted.tenant, lambda: run(self._chain, wanted, control), control)
@@ -261,6 +263,8 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         for engine in self._chain.engines:
             can = engine.can
             for name, digest in engine.models.items():
+                if not caller().may_use(name):
+                    continue
                 models.append(
                     pb.Model(
                         name=name,

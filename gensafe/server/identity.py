@@ -17,11 +17,20 @@ METRICS: Final = "metrics"  # about the whole server: held only by keys that nam
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A caller: tenant name, the roles it holds, and whether it owns the whole data directory."""
+    """A caller: tenant name, the roles it holds, and whether it owns the whole data directory.
+
+    ``key_id``: the API key, where one of ``gensafe keys api`` was presented. ``models``: those it may use; empty = all.
+    """
 
     tenant: str
     roles: frozenset[str]
     owner: bool = False
+    key_id: str = ""
+    models: frozenset[str] = frozenset()
+
+    def may_use(self, model: str) -> bool:
+        """Whether this caller may have ``model`` make something."""
+        return not self.models or model in self.models
 
     @property
     def scope(self) -> Scope:

@@ -13,12 +13,14 @@ from typing import Any
 
 import grpc
 
+from gensafe.core.clock import SystemClock
 from gensafe.core.config import ServerConfig
 from gensafe.core.errors import BackendUnavailable, DeadlineExceeded, LogUnavailable, RegistryUnavailable
 from gensafe.server.handlers import KINDS
 from gensafe.server.health import Health
 from gensafe.server.identity import caller
 from gensafe.server.quota import ByteBudget, Lease, RateLimiter
+from gensafe.server.refusals import Refusals
 from gensafe.server.slots import FairSlots
 from gensafe.server.work import WorkPool, use_pool
 
@@ -40,7 +42,7 @@ class Limits:
     def __init__(self, config: ServerConfig) -> None:
         self.config = config
         # one tenant alone cannot take from others
-        share = config.tenant_share if config.api_keys or config.tls_client_ca else 1.0
+        share = config.tenant_share if config.knows_callers else 1.0
         self.generate = WorkPool("generation", FairSlots(config.max_concurrent, config.max_queued, share), 0)
         self.verify = _pool("verification", config.max_verifying, config.tenant_share, config.verify_timeout_s)
         self.classify = _pool("classification", config.max_classifying, share, config.classify_timeout_s)
@@ -48,6 +50,7 @@ class Limits:
         self.uploads = ByteBudget(config.upload_memory_bytes, "bytes are being uploaded")
         self.deliveries = ByteBudget(config.delivery_memory_bytes, "bytes are being delivered")
         self.health = Health()
+        self.refusals = Refusals(SystemClock())
         self.rates = {
             "generations": RateLimiter(config.requests_per_minute),
             "verifications": RateLimiter(config.verify_per_minute),

@@ -22,6 +22,7 @@ _CODES: tuple[tuple[type[errors.GensafeError], int], ...] = (
     (errors.MediaError, code_pb2.INVALID_ARGUMENT),
     (errors.Unauthenticated, code_pb2.UNAUTHENTICATED),
     (errors.PermissionDenied, code_pb2.PERMISSION_DENIED),
+    (errors.IdentityUnavailable, code_pb2.UNAVAILABLE),
     (errors.Overloaded, code_pb2.RESOURCE_EXHAUSTED),
     (errors.SafetyBlocked, code_pb2.FAILED_PRECONDITION),
     (errors.SafetyUnavailable, code_pb2.UNAVAILABLE),
@@ -35,7 +36,13 @@ _CODES: tuple[tuple[type[errors.GensafeError], int], ...] = (
     (errors.DeadlineExceeded, code_pb2.DEADLINE_EXCEEDED),
     (errors.GensafeError, code_pb2.INTERNAL),
 )
-_RETRYABLE = (errors.SafetyUnavailable, errors.BackendUnavailable, errors.LogUnavailable, errors.RegistryUnavailable)
+_RETRYABLE = (
+    errors.IdentityUnavailable,
+    errors.SafetyUnavailable,
+    errors.BackendUnavailable,
+    errors.LogUnavailable,
+    errors.RegistryUnavailable,
+)
 _RETRY_AFTER_S = 2.0  # chosen, not measured
 _ABORT_S = 2.0  # for the status to be taken over; a call whose reader stands still is dropped then
 _DETAIL_LIMIT = 1000  # status details above 8 KiB are dropped by peers

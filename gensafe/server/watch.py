@@ -14,6 +14,7 @@ from gensafe.core.errors import GensafeError
 from gensafe.pipeline import Chain, carry_out_decisions
 from gensafe.server.health import NEEDS_EVERYTHING, NEEDS_THE_LOG, Health, probe
 from gensafe.server.limits import Limits
+from gensafe.server.managed_keys import ManagedKeys
 from gensafe.server.memory import give_back
 from gensafe.server.slots import FairSlots
 from gensafe.server.work import WorkPool
@@ -30,17 +31,24 @@ STEP_S = 3600.0  # a step that takes longer hangs; its thread is left behind
 
 
 def start(
-    chain: Chain, limits: Limits, told: health.aio.HealthServicer, stop: asyncio.Event
+    chain: Chain,
+    limits: Limits,
+    told: health.aio.HealthServicer,
+    stop: asyncio.Event,
+    managed: ManagedKeys | None = None,
 ) -> list[asyncio.Task[None]]:
     """Start all watchers; they end after ``stop``."""
-    pool = WorkPool("watching", FairSlots(5, 5), STEP_S)
+    pool = WorkPool("watching", FairSlots(7, 7), STEP_S)
     steps: list[tuple[str, float, float, Callable[[], None]]] = [
         ("policy", WATCH_S, WATCH_S, lambda: _policy(chain)),
         ("keys", WATCH_S, WATCH_S, chain.refresh_keys),
         ("reviews", WATCH_S, WATCH_S, lambda: _reviews(chain)),
         ("retention", DAY_S, RETRY_S, lambda: _retention(chain)),
         ("memory", WATCH_S, WATCH_S, Trimmer(limits).step),
+        ("refusals", WATCH_S, WATCH_S, lambda: _refusals(chain, limits)),
     ]
+    if managed is not None:
+        steps.append(("API keys", WATCH_S, WATCH_S, managed.refresh))
     tasks = [asyncio.create_task(_watch(pool, stop, *step)) for step in steps]
     return [*tasks, asyncio.create_task(_watch_health(pool, stop, chain, limits.health, told))]
 
@@ -96,6 +104,11 @@ def _reviews(chain: Chain) -> None:
     count = carry_out_decisions(chain)
     if count:
         log.info("carried out %d decisions about held outputs", count)
+
+
+def _refusals(chain: Chain, limits: Limits) -> None:
+    """Log what was refused."""
+    limits.refusals.write(chain.log.append)
 
 
 def _retention(chain: Chain) -> None:

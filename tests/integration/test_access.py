@@ -8,7 +8,9 @@ record" from "not yours"; a wrong key beside a certificate was passed over; odd 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import io
 import json
 import uuid
 from dataclasses import dataclass
@@ -35,6 +37,8 @@ from gensafe.v1 import (
 ROLES = ("generate", "verify", "classify", "audit")
 TENANTS = {"A": "acme", "B": "beta"}
 CALLERS = ["nobody", "wrong", *(f"{t}_{role}" for t in "AB" for role in ("all", *ROLES))]
+MANAGED = ["A_all@managed", "B_verify@managed", "B_audit@managed"]  # the same callers with keys of another kind
+TOKENS: dict[str, str] = {}  # what a caller presents, where it is not its own name
 TEXT = "a story about a kite that nobody else may read"
 MISSING = "0000000000001"
 
@@ -65,7 +69,18 @@ def key_lines() -> str:
 
 
 def metadata(caller: str) -> tuple[tuple[str, str], ...]:
-    return () if caller == "nobody" else (("authorization", f"Bearer {caller}"),)
+    return () if caller == "nobody" else (("authorization", f"Bearer {TOKENS.get(caller, caller)}"),)
+
+
+def make_managed(data: Path) -> None:
+    """Keys of ``gensafe keys api``, before there is a server."""
+    for caller in MANAGED:
+        tenant, role = caller.partition("@")[0].split("_")
+        roles = ["--role", role] if role != "all" else []
+        words = ["keys", "api", "create", "--tenant", TENANTS[tenant], "--reason", "test", "--actor", "x", *roles]
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            assert main([*words, "--data-dir", str(data)]) == 0
+        TOKENS[caller] = said.getvalue().strip()
 
 
 def generate(channel: grpc.Channel, caller: str, request_id: str, modality: int, prompt: str = TEXT):
@@ -85,8 +100,10 @@ def site(tmp_path_factory, write_config, server_process):
     keys.write_text(key_lines())
     settings = {"api_keys": str(keys), "http": "127.0.0.1:0", "http_classify": True, "http_hosts": "verify.example.org"}
     settings["http_per_minute"] = 0  # on a fast machine these tests ask more often than a client address may
+    settings["managed_keys"] = True
     data = folder / "data"
     config = write_config(folder, server=settings)
+    make_managed(data)
     server = server_process(data, ("--config", str(config)))
     server.start()
     with grpc.insecure_channel(server.address) as channel:
@@ -163,7 +180,7 @@ def outcome(call, **options) -> str:
 def expected(caller: str, role: str, for_b: str) -> str:
     if caller in ("nobody", "wrong"):
         return "UNAUTHENTICATED"
-    tenant, held = caller.split("_")
+    tenant, held = caller.partition("@")[0].split("_")
     if held not in ("all", role):
         return "PERMISSION_DENIED"
     return "OK" if tenant == "A" else for_b
@@ -184,8 +201,9 @@ def test_every_rpc_for_every_caller_by_connect(rpc: str, site: Site, connect_cha
 @pytest.mark.parametrize("rpc", RPCS)
 def test_every_rpc_for_every_caller(rpc: str, site: Site, channel: grpc.Channel):
     role, for_b, call = calls(site, channel)[rpc]
-    got = {caller: outcome(call, metadata=metadata(caller)) for caller in CALLERS}
-    assert got == {caller: expected(caller, role, for_b) for caller in CALLERS}
+    callers = (*CALLERS, *MANAGED)
+    got = {caller: outcome(call, metadata=metadata(caller)) for caller in callers}
+    assert got == {caller: expected(caller, role, for_b) for caller in callers}
 
 
 def test_every_rpc_is_in_the_table(site: Site, channel: grpc.Channel):
@@ -340,7 +358,7 @@ def test_a_proof_is_refused_alike_whether_there_is_a_record_or_not(site: Site, c
 
 
 def bearer(caller: str) -> dict[str, str]:
-    return {} if caller == "nobody" else {"authorization": f"Bearer {caller}"}
+    return {} if caller == "nobody" else {"authorization": f"Bearer {TOKENS.get(caller, caller)}"}
 
 
 @pytest.mark.parametrize(
@@ -366,10 +384,10 @@ def test_every_http_route_for_every_caller(method: str, path: str, role: str | N
     if path.endswith("byBinding"):
         payload = bytes.fromhex("0" + site.picture.record_id)
         options["params"] = {"alg": algorithm(site), "value": base64.b64encode(payload).decode()}
-    for caller in ("nobody", "wrong", "A_all", "A_generate", "A_classify", "B_all"):
+    for caller in ("nobody", "wrong", "A_all", "A_generate", "A_classify", "B_all", *MANAGED):
         url = f"http://{site.http}{path.replace('LABEL', site.picture.manifest.label)}"
         got = httpx.request(method, url, headers=bearer(caller), timeout=60, **options).status_code
-        held = caller.partition("_")[2]
+        held = caller.partition("@")[0].partition("_")[2]
         if role == "nobody":
             want = 403
         elif role is None:

@@ -44,6 +44,8 @@ class GenerationRequest:
     messages: tuple[Message, ...] = ()  # the conversation before the prompt, oldest first
     parameters: Parameters = field(default_factory=Parameters)
     subject: str = ""  # the tenant's end user, as the tenant names them; only a keyed commitment is kept
+    key_id: str = ""  # the API key it came with, where it is a managed one
+    models: tuple[str, ...] = ()  # those that the caller may use; () = all
 
     @property
     def key(self) -> RequestKey:

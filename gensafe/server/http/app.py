@@ -18,7 +18,7 @@ from gensafe.core.config import ServerConfig
 from gensafe.core.errors import GensafeError, InvalidRequest, Unauthenticated
 from gensafe.core.observer import unobserved
 from gensafe.core.types.caller import Everything, Scope
-from gensafe.server.api_keys import ApiKeys
+from gensafe.server.api_keys import Keys
 from gensafe.server.calls import Calls
 from gensafe.server.http import classify, connect, openai, operator, page, sbr
 from gensafe.server.http.calls import CountCalls
@@ -46,7 +46,7 @@ def create_app(
     max_bytes: int = MAX_BODY,
     per_minute: int | None = None,
     public: bool = True,
-    keys: ApiKeys | None = None,
+    keys: Keys | None = None,
     hosts: Sequence[str] | None = None,
     classifying: classify.Classifying | None = None,
     front: Front | None = None,
@@ -121,7 +121,8 @@ def create_app(
         *sbr.moved_routes(),
         *((*openai.routes(front), *connect.routes(front)) if front else ()),
     ]
-    calls = Calls(metrics.observe if metrics else unobserved, tenants=limits.config.metrics_tenants)
+    observe = metrics.observe if metrics else unobserved
+    calls = Calls(observe, limits.refusals, tenants=limits.config.metrics_tenants)
     return Starlette(
         routes=routes,
         middleware=[

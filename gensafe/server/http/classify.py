@@ -26,7 +26,7 @@ from gensafe.core.types import Stage, Text, Verdict
 from gensafe.media import encode, open_parts, overview
 from gensafe.media.verdict_picture import draw_verdict
 from gensafe.safety import SafetyRunner, judge_parts, verdict_dict
-from gensafe.server.api_keys import ApiKeys
+from gensafe.server.api_keys import Keys
 from gensafe.server.http import verdict_page
 from gensafe.server.http.identity import identity_of, unauthenticated
 from gensafe.server.http.upload import read_upload
@@ -52,7 +52,7 @@ class Classifying:
         clock: Seconds, monotonic.
     """
 
-    keys: ApiKeys
+    keys: Keys
     runner: Callable[[str], SafetyRunner]
     clock: Callable[[], float] = time.monotonic
 

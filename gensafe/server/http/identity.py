@@ -10,23 +10,26 @@ from starlette.responses import PlainTextResponse, Response
 
 from gensafe.core.errors import Unauthenticated
 from gensafe.core.types import Public, Scope
-from gensafe.server.api_keys import ApiKeys, key_identity
-from gensafe.server.identity import Identity
+from gensafe.server.api_keys import Keys, key_identity
+from gensafe.server.identity import Identity, establish_caller
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="GenSafe: the password is an API key", charset="UTF-8"'}
 
 
-def identity_of(request: Request, keys: ApiKeys) -> Identity | None:
+def identity_of(request: Request, keys: Keys) -> Identity | None:
     """Who presents a key: as a bearer token, or as the password of HTTP Basic. None = no key was presented.
 
     Raises:
         Unauthenticated: what was presented is not a known key, whatever it looks like.
     """
     headers = request.headers.getlist("authorization")
-    return key_identity(keys, [as_bearer(value) for value in headers])
+    identity = key_identity(keys, [as_bearer(value) for value in headers])
+    if identity is not None:
+        establish_caller(identity)
+    return identity
 
 
-def scope_of(request: Request, keys: ApiKeys | None, role: str) -> Scope:
+def scope_of(request: Request, keys: Keys | None, role: str) -> Scope:
     """What the asker may see: its tenant's with a key that has ``role``, else what is public.
 
     Browsers send the key of one page along to the others, so a key without the role is not an error. On a server

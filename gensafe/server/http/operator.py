@@ -17,7 +17,7 @@ from starlette.routing import Route
 from gensafe.core.config_check import is_loopback_ip
 from gensafe.core.errors import Unauthenticated
 from gensafe.pipeline import Chain
-from gensafe.server.api_keys import ApiKeys
+from gensafe.server.api_keys import Keys
 from gensafe.server.http.identity import identity_of, unauthenticated
 from gensafe.server.identity import METRICS
 from gensafe.server.limits import Limits
@@ -31,7 +31,7 @@ class Operator:
     """What the routes answer from. ``metrics`` None = nothing is counted."""
 
     limits: Limits
-    keys: ApiKeys | None = None
+    keys: Keys | None = None
     chain: Chain | None = None
     metrics: Metrics | None = None
 
@@ -62,7 +62,7 @@ def routes(operator: Operator) -> list[Route]:
     return [Route("/livez", live), Route("/healthz", live), Route("/readyz", ready), Route("/metrics", metrics)]
 
 
-def _is_operator(request: Request, keys: ApiKeys | None) -> bool:
+def _is_operator(request: Request, keys: Keys | None) -> bool:
     client = request.client.host if request.client else ""
     if is_loopback_ip(client) and not any(name in request.headers for name in _PASSED_ON):
         return True

@@ -16,6 +16,7 @@ _CODES: Final[tuple[tuple[type[errors.GensafeError], int], ...]] = (
     (errors.MediaError, 422),
     (errors.Unauthenticated, 401),
     (errors.PermissionDenied, 403),
+    (errors.IdentityUnavailable, 503),
     (errors.Overloaded, 429),
     (errors.SafetyUnavailable, 503),
     (errors.BackendUnavailable, 503),

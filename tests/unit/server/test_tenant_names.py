@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from gensafe.core.errors import Unauthenticated
-from gensafe.server.tenant_names import MAX_NAME, problem_of, tenant_of
+from gensafe.core.names import MAX_NAME, problem_of
+from gensafe.server.tenant_names import tenant_of
 
 DNS, URI, EMAIL = x509.DNSName, x509.UniformResourceIdentifier, x509.RFC822Name
 ADDRESS = x509.IPAddress(ipaddress.ip_address("10.0.0.1"))

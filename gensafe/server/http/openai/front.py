@@ -24,14 +24,14 @@ from gensafe.core.errors import (
 )
 from gensafe.core.types import GenerationRequest
 from gensafe.pipeline import CallControl, Chain, Held, PipelineEvent, Released, Stopped
-from gensafe.server.api_keys import ApiKeys
+from gensafe.server.api_keys import Keys
 from gensafe.server.generation import GenerationServicer
 from gensafe.server.http.identity import identity_of
 from gensafe.server.http.openai.answers import Refused, error_body, error_response, stopped_error
 from gensafe.server.http.openai.fields import Fields, parse_object
 from gensafe.server.http.openai.provenance import held_object
 from gensafe.server.http.openai.running import Run, until_gone
-from gensafe.server.identity import LOCAL, Identity
+from gensafe.server.identity import LOCAL, Identity, establish_caller
 from gensafe.server.inside import Methods
 from gensafe.server.limits import Limits
 from gensafe.server.quota import ByteBudget
@@ -61,7 +61,7 @@ class Front:
     chain: Chain
     generation: GenerationServicer
     methods: Methods
-    keys: ApiKeys | None
+    keys: Keys | None
     limits: Limits
     max_bytes: int
     started_s: int = field(default_factory=lambda: int(time.time()))
@@ -86,6 +86,7 @@ class Front:
             if other and request.headers.get("origin") not in self.chain.config.server.http_origins.split():
                 raise PermissionDenied("the request comes from a page of another site")
             identity = LOCAL  # clients of this API always send some key
+            establish_caller(identity)
         else:
             identity = identity_of(request, self.keys) if self.keys is not None else None
         if identity is None:

@@ -12,8 +12,9 @@ from gensafe.server.http.openai.front import Call
 
 
 async def list_models(call: Call) -> Response:
-    """Every model of every engine."""
-    data = [_model(call, engine, name) for engine in call.front.chain.engines for name in engine.models]
+    """Every model of every engine that the caller may use."""
+    known = [(engine, name) for engine in call.front.chain.engines for name in engine.models]
+    data = [_model(call, engine, name) for engine, name in known if call.identity.may_use(name)]
     return JSONResponse({"object": "list", "data": data})
 
 
@@ -21,7 +22,7 @@ async def get_model(call: Call) -> Response:
     """One model."""
     wanted = call.request.path_params["model"]
     for engine in call.front.chain.engines:
-        if wanted in engine.models:
+        if wanted in engine.models and call.identity.may_use(wanted):
             return JSONResponse(_model(call, engine, wanted))
     raise NotFound(f"the model {wanted[:80]!r} does not exist", field="model")
 
