@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from gensafe.core.config_check import check_config, in_range, is_loopback
+from gensafe.core.config_env import place_all
 from gensafe.core.errors import ConfigError
 from gensafe.core.postgres import without_password
 from gensafe.core.textfile import read_text
@@ -23,6 +24,7 @@ __all__ = [
     "EngineConfig",
     "GenerationConfig",
     "LabelConfig",
+    "OidcConfig",
     "SafetyConfig",
     "ServerConfig",
     "SigningConfig",
@@ -38,6 +40,25 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class OidcConfig:
+    """Tokens of an OIDC issuer (JWT) as credentials. docs/access.md; needs the extra ``oidc``."""
+
+    issuer: str = ""  # exactly as its tokens name it; "" = no tokens are taken
+    audience: str = ""  # what tokens for this server name as their audience
+    jwks: str = ""  # its public keys: a file, or an https:// address
+    jwks_ca: str = ""  # PEM file of the CA of that address; "" = the system's
+    algorithms: tuple[str, ...] = ("RS256", "PS256", "ES256", "EdDSA")  # that tokens may be signed with
+    leeway_s: int = in_range(30, 0, 300)  # how far the issuer's clock may be from this one
+    cache_s: int = in_range(300, 10, 86_400)  # the keys are read again so often
+    keep_s: int = in_range(3600, 0, 604_800)  # how much longer they count where the issuer does not answer
+    tenant: str = ""  # of every token; "" = the claim below names it
+    tenant_claim: str = "tenant"
+    roles_claim: str = "roles"  # a list or words; a path with dots finds nested ones
+    roles: Mapping[str, str] = field(default_factory=dict)  # value of that claim -> roles here, e.g. "generate verify"
+    subject_claim: str = ""  # names the end user, whom requests then cannot change; "" = requests name them
+
+
+@dataclass(frozen=True, slots=True)
 class ServerConfig:
     """The gRPC front and the small HTTP app. docs/serving.md explains the limits; numbers carry their range."""
 
@@ -49,11 +70,13 @@ class ServerConfig:
     )
     tls_certificate: str = ""  # PEM files; both or neither
     tls_key: str = ""
-    tls_client_ca: str = ""  # set = mutual TLS, the identity is the client certificate's SAN or CN
+    tls_client_ca: str = ""  # set = mutual TLS: callers need a certificate of this CA
+    tls_client_map: str = ""  # file of "NAME TENANT ROLE[,ROLE...]" lines: whose certificate it is, and what for
     http_hosts: str = ""  # names, separated by spaces, besides loopback ones; "" with TLS off loopback = any
     http_origins: str = ""  # sites, separated by spaces, whose pages may call from a browser: https://app.example.org
     api_keys: str = ""  # file of "sha256:<hex of key> <tenant> [roles]" lines; set = a key is required
     managed_keys: bool = False  # keys that gensafe keys api makes are taken, and a key is required
+    oidc: OidcConfig = field(default_factory=OidcConfig)  # tokens of an issuer are taken, and a credential is required
     max_request_bytes: int = in_range(64 << 20, 1 << 10, 2**31 - 1)  # one message or upload; gRPC counts in 32 bits
     # --- work at a time, and who gets it ---
     max_concurrent: int = in_range(4, 1, 1024)  # generations at a time
@@ -93,8 +116,8 @@ class ServerConfig:
 
     @property
     def takes_keys(self) -> bool:
-        """Whether callers present keys, of whichever kind."""
-        return bool(self.api_keys) or self.managed_keys
+        """Whether callers present keys or tokens, of whichever kind."""
+        return bool(self.api_keys or self.oidc.issuer) or self.managed_keys
 
     @property
     def knows_callers(self) -> bool:
@@ -219,7 +242,7 @@ def load_config(
         server: Overrides of ``[server]`` from a command line; they come last and are checked with the rest.
 
     Raises:
-        ConfigError: unreadable file, unknown key, wrong type or unsafe combination; names the key.
+        ConfigError: unreadable file, unknown key or variable, wrong type or unsafe combination; names the key.
     """
     document: dict[str, Any] = {}
     if path is not None:
@@ -228,9 +251,7 @@ def load_config(
             document = tomllib.loads(text)
         except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise ConfigError(f"{path} is not valid TOML: {error}", field="--config") from None
-    for name, value in sorted((environ or {}).items()):
-        if name.startswith("GENSAFE_"):
-            _override(document, name, value)
+    place_all(document, Config, environ or {})
     if data_dir:
         document["data_dir"] = data_dir
     if server:
@@ -261,16 +282,6 @@ def redacted(config: Config) -> dict[str, Any]:
 
     result: dict[str, Any] = plain(config, "")
     return result
-
-
-def _override(document: dict[str, Any], name: str, value: str) -> None:
-    key = name.removeprefix("GENSAFE_").lower()
-    for section in ("server", "generation", "safety", "audit", "store", "signing", "labels"):
-        if key.startswith(section + "_"):
-            document.setdefault(section, {})[key.removeprefix(section + "_")] = value
-            return
-    if key in {f.name for f in fields(Config)}:  # other GENSAFE_ names, such as the API key's, are not configuration
-        document[key] = value
 
 
 def _build(kind: type[T], document: Mapping[str, Any], prefix: str) -> T:

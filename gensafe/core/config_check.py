@@ -10,6 +10,7 @@ from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from gensafe.core.config_oidc import check_oidc
 from gensafe.core.errors import ConfigError
 from gensafe.core.postgres import SQLITE, parse_postgres
 
@@ -58,13 +59,19 @@ def check_config(config: Config) -> None:
         raise ConfigError(
             "mutual TLS needs a server certificate", field="server.tls_client_ca", fix="set tls_certificate"
         )
+    if bool(server.tls_client_ca) != bool(server.tls_client_map):
+        raise ConfigError(
+            "client certificates need a CA, and a map of whose they are and what for",
+            field="server.tls_client_map",
+            fix="set tls_client_ca and tls_client_map; '* * generate,verify' gives every certificate its own name",
+        )
     if not is_loopback(server.listen):
         _check_tls(server, server.listen, "listen")
         if not server.knows_callers:
             raise ConfigError(
                 f"{server.listen} is not loopback and callers would be anonymous",
                 field="server.listen",
-                fix="set server.tls_client_ca, server.api_keys or server.managed_keys",
+                fix="set server.tls_client_ca, server.api_keys, server.managed_keys or [server.oidc]",
             )
     if server.http and not is_loopback(server.http, "server.http"):
         _check_tls(server, server.http, "http")

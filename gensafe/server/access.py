@@ -9,16 +9,17 @@ and only there, a caller without credentials is the owner of the data directory.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
 
 from gensafe.core.config import ServerConfig
 from gensafe.core.errors import AccessError, PermissionDenied, Unauthenticated
-from gensafe.server.api_keys import Keys, key_identity
+from gensafe.server.api_keys import Keys, bearer_of, key_identity
+from gensafe.server.client_map import ClientMap
 from gensafe.server.handlers import rebuild, refusing
-from gensafe.server.identity import LOCAL, ROLES, Identity, establish_caller
-from gensafe.server.tenant_names import tenant_of
+from gensafe.server.identity import LOCAL, Identity, establish_caller
 
 ROLE_OF_SERVICE: Final = {
     "gensafe.v1.GenerationService": "generate",
@@ -44,6 +45,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, config: ServerConfig, keys: Keys | None) -> None:
         self._keys = keys
         self._mutual_tls = bool(config.tls_client_ca)
+        self._clients = ClientMap(Path(config.tls_client_map)) if config.tls_client_map else None
         self._anonymous = not self._mutual_tls and keys is None
 
     async def intercept_service(
@@ -60,6 +62,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         headers = [value for name, value in details.invocation_metadata or () if name == "authorization"]
 
         try:
+            await self._prepare(headers)
             self._turn_away(headers, role)
         except AccessError as error:
             return refusing(handler, error)
@@ -70,6 +73,10 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             _check_role(identity, role)
 
         return rebuild(handler, establish)
+
+    async def _prepare(self, headers: Sequence[str | bytes]) -> None:
+        if self._keys is not None and len(headers) == 1:
+            await self._keys.prepare(bearer_of(headers[0]))
 
     def _turn_away(self, headers: Sequence[str | bytes], role: str) -> None:
         """Refuse by the headers alone, before a body is read. A certificate is known only with the call's context.
@@ -106,10 +113,10 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         return identity
 
     def _by_certificate(self, context: grpc.aio.ServicerContext[Any, Any]) -> Identity | None:
-        if not self._mutual_tls:
+        if self._clients is None:
             return None
         presented = list(context.auth_context().get("x509_pem_cert") or ())
-        return Identity(tenant_of(bytes(presented[0])), ROLES) if presented else None
+        return self._clients.identify(bytes(presented[0])) if presented else None
 
 
 def _check_role(identity: Identity, role: str) -> None:

@@ -9,9 +9,9 @@ import re
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from gensafe.core.errors import ConfigError, Unauthenticated
 from gensafe.core.names import problem_of
@@ -20,6 +20,8 @@ from gensafe.server.identity import METRICS, ROLES, Identity
 
 log = logging.getLogger("gensafe.server")
 
+T = TypeVar("T")
+_FIELD: Final = "server.api_keys"
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _SETTLED_NS: Final = 2_000_000_000  # a file changed less than 2 s ago may change again under the same time stamp
 
@@ -79,21 +81,80 @@ def parse_api_keys(data: bytes) -> dict[str, Identity]:
             raise ConfigError(f"line {number}: the tenant's name {problem}", field="server.api_keys")
         if digest in keys:
             raise ConfigError(f"line {number} repeats a key", field="server.api_keys", fix="one line per key")
-        roles = frozenset(parts[2].split(",")) if len(parts) == 3 else ROLES
-        if not roles <= ROLES | {METRICS}:
-            raise ConfigError(
-                f"line {number} names an unknown role",
-                field="server.api_keys",
-                fix=", ".join(sorted(ROLES | {METRICS})),
-            )
-        keys[digest] = Identity(parts[1], roles)
+        keys[digest] = Identity(parts[1], roles_of(parts[2], number, _FIELD) if len(parts) == 3 else ROLES)
     return keys
 
 
-class ApiKeys(Keys):
-    """The keys in force. Each question looks whether the file changed (one ``stat``). Safe between threads.
+def roles_of(text: str, number: int, field: str) -> frozenset[str]:
+    """The roles that a line names, separated by commas.
 
-    A file that is broken or missing leaves the keys as they were, and the server's log says so.
+    Raises:
+        ConfigError: one is unknown.
+    """
+    roles = frozenset(text.split(","))
+    if not roles <= ROLES | {METRICS}:
+        fix = ", ".join(sorted(ROLES | {METRICS}))
+        raise ConfigError(f"line {number} names an unknown role", field=field, fix=fix)
+    return roles
+
+
+class KeptFile(Generic[T]):
+    """What a file says. Each question looks whether it changed (one ``stat``). Safe between threads.
+
+    A file that is broken or missing leaves what was read before as it was, and the server's log says so.
+
+    Args:
+        path: The file.
+        field: The configuration key that names it.
+        parse: Reads it.
+        what: What its lines are, for the server's log.
+
+    Raises:
+        ConfigError: it cannot be read now.
+    """
+
+    def __init__(self, path: Path, field: str, parse: Callable[[bytes], T], what: str) -> None:
+        self._path, self._field, self._parse, self._what = path, field, parse, what
+        self._lock = threading.Lock()
+        self._seen: tuple[int, ...] = ()
+        self._data = self._read()
+        self._value = parse(self._data)
+        self._problem = ""
+
+    def current(self) -> T:
+        """What counts now."""
+        with self._lock:
+            try:
+                self._look()
+            except ConfigError as error:
+                if str(error) != self._problem:
+                    log.error("%s: %s; those read before stay in force, also those just removed", self._what, error)
+                self._problem = str(error)
+            return self._value
+
+    def _look(self) -> None:
+        try:
+            now = self._path.stat()
+        except OSError as error:
+            raise ConfigError(f"cannot read {self._path}: {error.strerror}", field=self._field) from None
+        signature = (now.st_mtime_ns, now.st_ctime_ns, now.st_size, now.st_ino, now.st_dev)
+        if signature == self._seen:
+            return
+        data = self._read()
+        if data != self._data or self._problem:
+            self._data = data
+            self._value = self._parse(data)
+            self._problem = ""
+            log.warning("%s: %s changed and is in force", self._what, self._path)
+        settled = time.time_ns() - now.st_ctime_ns > _SETTLED_NS
+        self._seen = signature if settled else ()
+
+    def _read(self) -> bytes:
+        return read_bytes(self._path, self._field, largest=MAX_TEXT_BYTES)
+
+
+class ApiKeys(Keys):
+    """The keys of a file.
 
     Args:
         path: The file.
@@ -103,48 +164,16 @@ class ApiKeys(Keys):
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._seen: tuple[int, ...] = ()
-        self._data = _read(path)
-        self._keys = parse_api_keys(self._data)
-        self._problem = ""
+        self._file = KeptFile(path, _FIELD, parse_api_keys, "API keys")
 
     def identify(self, key: str) -> Identity | None:
         """Whose key this is; None = nobody's."""
         digest = "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
         found = None
-        for known, identity in self._current().items():
+        for known, identity in self._file.current().items():
             if hmac.compare_digest(known, digest):
                 found = identity
         return found
-
-    def _current(self) -> Mapping[str, Identity]:
-        with self._lock:
-            try:
-                self._look()
-            except ConfigError as error:
-                if str(error) != self._problem:
-                    log.error("API keys: %s; the keys read before stay in force, also those just removed", error)
-                self._problem = str(error)
-            return self._keys
-
-    def _look(self) -> None:
-        try:
-            now = self._path.stat()
-        except OSError as error:
-            raise ConfigError(f"cannot read {self._path}: {error.strerror}", field="server.api_keys") from None
-        signature = (now.st_mtime_ns, now.st_ctime_ns, now.st_size, now.st_ino, now.st_dev)
-        if signature == self._seen:
-            return
-        data = _read(self._path)
-        if data != self._data or self._problem:
-            self._data = data
-            self._keys = parse_api_keys(data)
-            self._problem = ""
-            log.warning("API keys: %s changed, %d keys are in force", self._path, len(self._keys))
-        settled = time.time_ns() - now.st_ctime_ns > _SETTLED_NS
-        self._seen = signature if settled else ()
 
 
 def key_identity(keys: Keys | None, headers: Sequence[str | bytes]) -> Identity | None:
@@ -163,9 +192,8 @@ def key_identity(keys: Keys | None, headers: Sequence[str | bytes]) -> Identity 
         raise Unauthenticated("this server takes no API keys", fix="leave the key out, or set server.managed_keys")
     if len(headers) > 1:
         raise Unauthenticated("more than one authorization header", fix="send one")
-    header = headers[0] if isinstance(headers[0], str) else headers[0].decode("utf-8", "replace")
-    scheme, _, key = header.partition(" ")
-    if scheme.lower() != "bearer" or not key:
+    key = bearer_of(headers[0])
+    if not key:
         raise Unauthenticated("the authorization header is not 'Bearer KEY'")
     identity = keys.identify(key)
     if identity is None:
@@ -173,5 +201,8 @@ def key_identity(keys: Keys | None, headers: Sequence[str | bytes]) -> Identity 
     return identity
 
 
-def _read(path: Path) -> bytes:
-    return read_bytes(path, "server.api_keys", largest=MAX_TEXT_BYTES)
+def bearer_of(header: str | bytes) -> str:
+    """What an ``authorization`` header presents as bearer; "" = nothing."""
+    text = header if isinstance(header, str) else header.decode("utf-8", "replace")
+    scheme, _, key = text.partition(" ")
+    return key if scheme.lower() == "bearer" else ""

@@ -37,6 +37,8 @@ from gensafe.server.limits import Limits, LimitsInterceptor
 from gensafe.server.managed_keys import ManagedKeys
 from gensafe.server.metrics import Metrics
 from gensafe.server.provenance import ProvenanceServicer
+from gensafe.server.tls import Certificates
+from gensafe.server.tokens import Tokens
 from gensafe.v1 import audit_pb2_grpc, generation_pb2_grpc, provenance_pb2_grpc, safety_pb2_grpc
 from gensafe.verify import VerifyContext
 
@@ -80,7 +82,10 @@ async def serve(
     config = chain.config
     check_config(config)
     managed = ManagedKeys(chain.registry.api_keys, chain.clock) if config.server.managed_keys else None
-    keys = _keys(config, managed)
+    tokens = Tokens(config.server.oidc) if config.server.oidc.issuer else None
+    if tokens is not None:
+        await asyncio.to_thread(tokens.keys.refresh)
+    keys = _keys(config, managed, tokens)
     limits = Limits(config.server)
     if metrics is not None:
         metrics.watch(chain, limits)
@@ -106,16 +111,17 @@ async def serve(
     health_pb2_grpc.add_HealthServicer_to_server(healths, server)
     if config.server.reflection:
         reflect.add_to_server((*SERVICES, health.SERVICE_NAME), server)
-    port = _bind(server, config)
+    certificates = Certificates(config.server) if config.server.tls_certificate else None
+    port = _bind(server, config, certificates)
     await server.start()
     front = Front(chain, generation, methods, keys, limits, config.server.max_request_bytes)
-    http, http_address = await _start_http(front, verify_context, http_socket, metrics)
+    http, http_address = await _start_http(front, verify_context, http_socket, metrics, certificates)
     for name in ("", *SERVICES, ext_proc.SERVICE):
         await healths.set(name, health_pb2.HealthCheckResponse.SERVING)
     host = config.server.listen.rpartition(":")[0]
     stop = _on_signal(chain)
     on_ready(Addresses(f"{host}:{port}", http_address))
-    watchers = watch.start(chain, limits, healths, stop, managed)
+    watchers = watch.start(chain, limits, healths, stop, *_looks(managed, tokens, certificates))
     await stop.wait()
     limits.health.draining = True
     log.info("draining")
@@ -131,11 +137,25 @@ async def serve(
     await asyncio.to_thread(_close, chain, limits)  # 5.
 
 
-def _keys(config: Config, managed: ManagedKeys | None) -> Keys | None:
-    kinds: list[Keys] = [] if managed is None else [managed]
+def _keys(config: Config, *others: Keys | None) -> Keys | None:
+    kinds = [keys for keys in others if keys is not None]
     if config.server.api_keys:
         kinds.append(ApiKeys(Path(config.server.api_keys)))
     return AllKeys(*kinds) if kinds else None
+
+
+def _looks(
+    managed: ManagedKeys | None, tokens: Tokens | None, certificates: Certificates | None
+) -> list[tuple[str, Callable[[], None]]]:
+    """What the watcher looks at because of who may call."""
+    steps: list[tuple[str, Callable[[], None]]] = []
+    if managed is not None:
+        steps.append(("API keys", managed.refresh))
+    if tokens is not None:
+        steps.append(("the issuer's keys", tokens.keys.refresh))
+    if certificates is not None:
+        steps.append(("certificates", certificates.step))
+    return steps
 
 
 def _close(chain: Chain, limits: Limits) -> None:
@@ -175,23 +195,22 @@ def _on_signal(chain: Chain) -> asyncio.Event:
     return stop
 
 
-def _bind(server: grpc.aio.Server, config: Config) -> int:
+def _bind(server: grpc.aio.Server, config: Config, certificates: Certificates | None) -> int:
     listen = config.server.listen
     try:
-        if config.server.tls_certificate:
-            pair = (Path(config.server.tls_key).read_bytes(), Path(config.server.tls_certificate).read_bytes())
-            clients = Path(config.server.tls_client_ca).read_bytes() if config.server.tls_client_ca else None
-            credentials = grpc.ssl_server_credentials([pair], clients, require_client_auth=clients is not None)
-            return server.add_secure_port(listen, credentials)
+        if certificates is not None:
+            return server.add_secure_port(listen, certificates.credentials())
         return server.add_insecure_port(listen)
-    except OSError as error:
-        raise ConfigError(f"cannot read {error.filename}: {error.strerror}", field="server.tls_certificate") from None
     except RuntimeError:
         raise ConfigError(f"cannot listen on {listen}", field="server.listen", fix="is the port taken?") from None
 
 
 async def _start_http(
-    front: Front, verify_context: VerifyContext, listening: socket.socket | None, metrics: Metrics | None
+    front: Front,
+    verify_context: VerifyContext,
+    listening: socket.socket | None,
+    metrics: Metrics | None,
+    certificates: Certificates | None,
 ) -> tuple[tuple[uvicorn.Server, asyncio.Task[None]] | None, str]:
     chain, keys, config = front.chain, front.keys, front.chain.config.server
     if listening is None:
@@ -231,6 +250,9 @@ async def _start_http(
         ssl_certfile=config.tls_certificate if secure else None,
         ssl_keyfile=config.tls_key if secure else None,
     )
+    settings.load()
+    if certificates is not None and settings.ssl is not None:
+        certificates.follow(settings.ssl)
     server = uvicorn.Server(settings)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined] # ours drain both servers
     task = asyncio.create_task(server.serve(sockets=[listening]))

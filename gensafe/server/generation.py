@@ -96,6 +96,9 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         name_request(wanted.request_id)
         who = caller()
         wanted = replace(wanted, key_id=who.key_id, models=tuple(sorted(who.models)))
+        if who.subject and wanted.subject not in ("", who.subject):
+            raise errors.PermissionDenied("the token is of another end user", fix="leave the subject out")
+        wanted = replace(wanted, subject=who.subject or wanted.subject)
         try:
             self._limits.take("generations", wanted.tenant)
             work = Work(self._limits.generate, wanted.tenant, lambda: run(self._chain, wanted, control), control)

@@ -20,6 +20,7 @@ class Identity:
     """A caller: tenant name, the roles it holds, and whether it owns the whole data directory.
 
     ``key_id``: the API key, where one of ``gensafe keys api`` was presented. ``models``: those it may use; empty = all.
+    ``subject``: the end user that a token names; "" = requests name them.
     """
 
     tenant: str
@@ -27,6 +28,7 @@ class Identity:
     owner: bool = False
     key_id: str = ""
     models: frozenset[str] = frozenset()
+    subject: str = ""
 
     def may_use(self, model: str) -> bool:
         """Whether this caller may have ``model`` make something."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gensafe.core.config import Config
 from gensafe.core.config_check import is_loopback, is_loopback_ip, split_address
+from gensafe.core.config_profile import gaps
 from gensafe.core.errors import ConfigError
 
 BACKLOG = 128  # connections that wait to be accepted; Python's and many servers' usual number. Not measured
@@ -18,12 +19,28 @@ def claim(config: Config) -> socket.socket | None:
     gRPC binds by itself later, so its address is only tried; another process may still take it in between.
 
     Raises:
-        ConfigError: an address is in use or not this machine's, or a TLS file cannot be read; names the key.
+        ConfigError: an address is in use or not this machine's, a TLS file cannot be read, or production demands more;
+            names the key.
     """
-    for key in ("tls_certificate", "tls_key", "tls_client_ca", "api_keys"):
-        _check_readable(getattr(config.server, key), f"server.{key}")
+    check_files(config)
+    if config.environment == "production":
+        for gap in gaps(config):
+            raise gap
     _bind(config.server.listen, "server.listen").close()
     return _bind(config.server.http, "server.http") if config.server.http else None
+
+
+def check_files(config: Config) -> None:
+    """Look whether every file that says who may call can be read.
+
+    Raises:
+        ConfigError: one cannot; names the key.
+    """
+    for key in ("tls_certificate", "tls_key", "tls_client_ca", "tls_client_map", "api_keys"):
+        _check_readable(getattr(config.server, key), f"server.{key}")
+    oidc = config.server.oidc
+    _check_readable(oidc.jwks_ca, "server.oidc.jwks_ca")
+    _check_readable("" if "://" in oidc.jwks else oidc.jwks, "server.oidc.jwks")
 
 
 def _bind(address: str, key: str) -> socket.socket:

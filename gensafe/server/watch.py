@@ -14,7 +14,6 @@ from gensafe.core.errors import GensafeError
 from gensafe.pipeline import Chain, carry_out_decisions
 from gensafe.server.health import NEEDS_EVERYTHING, NEEDS_THE_LOG, Health, probe
 from gensafe.server.limits import Limits
-from gensafe.server.managed_keys import ManagedKeys
 from gensafe.server.memory import give_back
 from gensafe.server.slots import FairSlots
 from gensafe.server.work import WorkPool
@@ -35,10 +34,11 @@ def start(
     limits: Limits,
     told: health.aio.HealthServicer,
     stop: asyncio.Event,
-    managed: ManagedKeys | None = None,
+    *more: tuple[str, Callable[[], None]],
 ) -> list[asyncio.Task[None]]:
-    """Start all watchers; they end after ``stop``."""
-    pool = WorkPool("watching", FairSlots(7, 7), STEP_S)
+    """Start all watchers, of ``more`` too: names and steps; they end after ``stop``."""
+    watched = 7 + len(more)  # those below and that of health: none waits for another
+    pool = WorkPool("watching", FairSlots(watched, watched), STEP_S)
     steps: list[tuple[str, float, float, Callable[[], None]]] = [
         ("policy", WATCH_S, WATCH_S, lambda: _policy(chain)),
         ("keys", WATCH_S, WATCH_S, chain.refresh_keys),
@@ -47,8 +47,7 @@ def start(
         ("memory", WATCH_S, WATCH_S, Trimmer(limits).step),
         ("refusals", WATCH_S, WATCH_S, lambda: _refusals(chain, limits)),
     ]
-    if managed is not None:
-        steps.append(("API keys", WATCH_S, WATCH_S, managed.refresh))
+    steps += [(name, WATCH_S, WATCH_S, step) for name, step in more]
     tasks = [asyncio.create_task(_watch(pool, stop, *step)) for step in steps]
     return [*tasks, asyncio.create_task(_watch_health(pool, stop, chain, limits.health, told))]
 

@@ -12,13 +12,16 @@ import contextlib
 import hashlib
 import io
 import json
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from gensafe.cli import main
 from gensafe.provenance import strip_a8
@@ -33,11 +36,13 @@ from gensafe.v1 import (
     safety_pb2,
     safety_pb2_grpc,
 )
+from tests.integration.issuer import AUDIENCE, ISSUER, public_jwk
 
 ROLES = ("generate", "verify", "classify", "audit")
 TENANTS = {"A": "acme", "B": "beta"}
 CALLERS = ["nobody", "wrong", *(f"{t}_{role}" for t in "AB" for role in ("all", *ROLES))]
 MANAGED = ["A_all@managed", "B_verify@managed", "B_audit@managed"]  # the same callers with keys of another kind
+SIGNED = ["A_all@token", "B_audit@token", "B_generate@token", "wrong@token"]  # and with tokens of an issuer
 TOKENS: dict[str, str] = {}  # what a caller presents, where it is not its own name
 TEXT = "a story about a kite that nobody else may read"
 MISSING = "0000000000001"
@@ -72,6 +77,23 @@ def metadata(caller: str) -> tuple[tuple[str, str], ...]:
     return () if caller == "nobody" else (("authorization", f"Bearer {TOKENS.get(caller, caller)}"),)
 
 
+def make_tokens(folder: Path, config: Path) -> None:
+    """An issuer's tokens, and the configuration that takes them."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), int(time.time())
+    (folder / "jwks.json").write_text(json.dumps({"keys": [public_jwk(key, "k")]}))
+    roles = "\n".join(f'{role} = "{role}"' for role in ROLES)
+    with config.open("a") as file:
+        file.write(
+            f'[server.oidc]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "{folder / "jwks.json"}"\n'
+            f'[server.oidc.roles]\nall = "{" ".join(ROLES)}"\n{roles}\n'
+        )
+    for caller in SIGNED:
+        tenant, _, role = caller.partition("@")[0].partition("_")
+        claims = {"iss": ISSUER, "aud": AUDIENCE, "exp": now + 3600, "tenant": TENANTS.get(tenant, "acme")}
+        signer = ec.generate_private_key(ec.SECP256R1()) if tenant == "wrong" else key
+        TOKENS[caller] = jwt.encode(claims | {"roles": [role]}, signer, algorithm="ES256", headers={"kid": "k"})
+
+
 def make_managed(data: Path) -> None:
     """Keys of ``gensafe keys api``, before there is a server."""
     for caller in MANAGED:
@@ -104,6 +126,7 @@ def site(tmp_path_factory, write_config, server_process):
     data = folder / "data"
     config = write_config(folder, server=settings)
     make_managed(data)
+    make_tokens(folder, config)
     server = server_process(data, ("--config", str(config)))
     server.start()
     with grpc.insecure_channel(server.address) as channel:
@@ -178,7 +201,7 @@ def outcome(call, **options) -> str:
 
 
 def expected(caller: str, role: str, for_b: str) -> str:
-    if caller in ("nobody", "wrong"):
+    if caller.partition("@")[0] in ("nobody", "wrong"):
         return "UNAUTHENTICATED"
     tenant, held = caller.partition("@")[0].split("_")
     if held not in ("all", role):
@@ -201,7 +224,7 @@ def test_every_rpc_for_every_caller_by_connect(rpc: str, site: Site, connect_cha
 @pytest.mark.parametrize("rpc", RPCS)
 def test_every_rpc_for_every_caller(rpc: str, site: Site, channel: grpc.Channel):
     role, for_b, call = calls(site, channel)[rpc]
-    callers = (*CALLERS, *MANAGED)
+    callers = (*CALLERS, *MANAGED, *SIGNED)
     got = {caller: outcome(call, metadata=metadata(caller)) for caller in callers}
     assert got == {caller: expected(caller, role, for_b) for caller in callers}
 
@@ -384,7 +407,7 @@ def test_every_http_route_for_every_caller(method: str, path: str, role: str | N
     if path.endswith("byBinding"):
         payload = bytes.fromhex("0" + site.picture.record_id)
         options["params"] = {"alg": algorithm(site), "value": base64.b64encode(payload).decode()}
-    for caller in ("nobody", "wrong", "A_all", "A_generate", "A_classify", "B_all", *MANAGED):
+    for caller in ("nobody", "wrong", "A_all", "A_generate", "A_classify", "B_all", *MANAGED, *SIGNED):
         url = f"http://{site.http}{path.replace('LABEL', site.picture.manifest.label)}"
         got = httpx.request(method, url, headers=bearer(caller), timeout=60, **options).status_code
         held = caller.partition("@")[0].partition("_")[2]
@@ -392,7 +415,7 @@ def test_every_http_route_for_every_caller(method: str, path: str, role: str | N
             want = 403
         elif role is None:
             want = 200
-        elif caller == "wrong":
+        elif caller.startswith("wrong"):
             want = 401
         elif role == "anyone" or held in ("all", role):
             want = 200

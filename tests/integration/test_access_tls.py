@@ -10,6 +10,10 @@ import datetime
 import hashlib
 import ipaddress
 import json
+import shutil
+import socket
+import ssl
+import time
 
 import grpc
 import pytest
@@ -30,10 +34,12 @@ CLIENTS = {
     "email only": (None, [EMAIL("mallory@acme.test")]),
     "address only": (None, [ADDRESS]),
     "nothing": (None, []),
+    "reader": ("reader", []),
+    "no roles": ("no roles", []),
     "empty dns": ("victim", [DNS("")]),
     "hidden": ("acme\u202e", []),
 }
-TENANT = {"common name": "acme", "dns": "beta", "uri": "spiffe://x/acme", "email": "acme"}
+TENANT = {"reader": "beta", "common name": "acme", "dns": "beta", "uri": "spiffe://x/acme", "email": "acme"}
 
 
 @pytest.fixture(scope="module")
@@ -65,27 +71,39 @@ def files(tmp_path_factory):
         (folder / f"{name}.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
 
     make("ca", "ca", [], ca=True)
-    make("server", "server", [DNS("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    names = [DNS("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    make("server", "server", names)
+    make("next", "next", names)
     for name, (common, names) in CLIENTS.items():
         make(name, common, names)
     keys = [f"sha256:{hashlib.sha256(t.encode()).hexdigest()} {t}" for t in ("acme", "beta")]
     keys.append(f"sha256:{hashlib.sha256(b'acme-reads').hexdigest()} acme audit")
     (folder / "keys.txt").write_text("\n".join(keys) + "\n")
+    (folder / "clients.txt").write_text(
+        "# NAME TENANT ROLES\n* * generate,verify,classify,audit\nreader beta audit\nno roles beta verify\n"
+    )
     return folder
 
 
 @pytest.fixture(scope="module")
-def address(files, write_config, server_process):
+def server(files, write_config, server_process):
     settings = {
         "tls_certificate": str(files / "server.pem"),
         "tls_key": str(files / "server.key"),
         "tls_client_ca": str(files / "ca.pem"),
+        "tls_client_map": str(files / "clients.txt"),
         "api_keys": str(files / "keys.txt"),
+        "http": "0.0.0.0:0",  # off loopback: HTTPS
     }
     server = server_process(files / "data", ("--config", str(write_config(files, server=settings))))
     server.start()
-    yield server.address
+    yield server
     assert server.stop() == 0, server.log
+
+
+@pytest.fixture(scope="module")
+def address(server):
+    return server.address
 
 
 def ask(files, address: str, name: str, *keys: str) -> str:
@@ -108,6 +126,8 @@ def test_a_certificate_is_one_tenant_or_nobody(name: str, files, address: str):
     got = ask(files, address, name)
     if name in TENANT:
         assert got == TENANT[name]
+    elif name == "no roles":  # a certificate has the roles that the map gives it
+        assert got.startswith("PERMISSION_DENIED") and "lacks the role" in got
     else:
         assert got.startswith("UNAUTHENTICATED: ")
         assert "client certificate" in got
@@ -133,3 +153,64 @@ def test_with_a_certificate_and_a_key_the_keys_roles_count(files, address: str):
             timeout=20,
         )
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+def greet(files, address: str, *, oldest: bool = False) -> str:
+    """The name in the certificate that a port shows, or how the handshake ended."""
+    context = ssl.create_default_context(cafile=str(files / "ca.pem"))
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.load_cert_chain(files / "dns.pem", files / "dns.key")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    if oldest:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    port = int(address.rpartition(":")[2])
+    try:
+        with socket.create_connection(("127.0.0.1", port), 20) as plain:
+            with context.wrap_socket(plain, server_hostname="localhost") as secure:
+                subject = dict(pair for part in secure.getpeercert()["subject"] for pair in part)
+                return f"{secure.version()} {subject['commonName']}"
+    except OSError as error:  # ssl.SSLError is one
+        return f"refused: {error}"
+
+
+def test_both_ports_speak_tls_1_3_and_nothing_older(files, server):
+    for address in (server.address, server.http):
+        assert greet(files, address) == "TLSv1.3 server"
+        assert greet(files, address, oldest=True).startswith("refused")
+
+
+def test_a_changed_certificate_is_taken_over_and_a_broken_one_is_not(files, server, address):
+    def becomes(name: str) -> None:
+        end = time.monotonic() + 30
+        while [greet(files, port) for port in (server.address, server.http)] != [f"TLSv1.3 {name}"] * 2:
+            assert time.monotonic() < end, server.log
+            time.sleep(0.1)
+
+    for kind in ("pem", "key"):
+        shutil.copy(files / f"server.{kind}", files / f"kept.{kind}")
+    try:
+        for kind in ("pem", "key"):
+            shutil.copy(files / f"next.{kind}", files / f"server.{kind}")
+        becomes("next")
+        (files / "server.pem").write_text("no certificate")
+        for port in (server.address, server.http):
+            assert greet(files, port) == "TLSv1.3 next"
+        assert ask(files, address, "dns") == "beta"
+    finally:
+        for kind in ("pem", "key"):
+            shutil.copy(files / f"kept.{kind}", files / f"server.{kind}")
+    becomes("server")
+    assert "stay in use" in server.log
+
+
+def test_the_map_of_clients_is_read_again_and_who_is_not_in_it_is_refused(files, address):
+    good = (files / "clients.txt").read_text()
+    try:
+        (files / "clients.txt").write_text("reader beta audit\n")
+        assert ask(files, address, "reader") == "beta"
+        assert "nobody that is known" in ask(files, address, "dns")
+        (files / "clients.txt").write_text("reader beta root\n")
+        assert ask(files, address, "reader") == "beta"  # a broken file changes nothing
+    finally:
+        (files / "clients.txt").write_text(good)
+    assert ask(files, address, "dns") == "beta"

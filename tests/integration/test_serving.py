@@ -146,7 +146,9 @@ def tls_files(tmp_path_factory):
 
 def test_mutual_tls_identity_is_the_certificates_san(simulate, tls_files):
     at = lambda name: str(tls_files / name)  # noqa: E731
-    server = simulate({"tls_certificate": at("server.pem"), "tls_key": at("server.key"), "tls_client_ca": at("ca.pem")})
+    (tls_files / "map").write_text("spiffe://acme/pipeline * generate,audit\n")
+    tls = {"tls_certificate": at("server.pem"), "tls_key": at("server.key"), "tls_client_ca": at("ca.pem")}
+    server = simulate(tls | {"tls_client_map": at("map")})
     with (
         Client(ClientOptions(server.address, root_certificates=at("ca.pem"), timeout_s=5)) as anonymous,
         pytest.raises(errors.GensafeError),

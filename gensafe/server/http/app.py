@@ -24,7 +24,7 @@ from gensafe.server.http import classify, connect, openai, operator, page, sbr
 from gensafe.server.http.calls import CountCalls
 from gensafe.server.http.guard import Guard
 from gensafe.server.http.hosts import KnownHosts
-from gensafe.server.http.identity import scope_of, unauthenticated
+from gensafe.server.http.identity import Prepared, scope_of, unauthenticated
 from gensafe.server.http.openai import Front
 from gensafe.server.http.openapi import PREFIX
 from gensafe.server.http.problems import answer
@@ -131,6 +131,7 @@ def create_app(
             Middleware(openai.Frame),
             *([] if hosts is None else [Middleware(KnownHosts, hosts=hosts)]),
             Middleware(Guard, max_bytes=max_bytes, limiter=RateLimiter(rate), limits=limits),
+            *([] if keys is None else [Middleware(Prepared, keys=keys)]),
         ],
         exception_handlers={GensafeError: _refused, HTTPException: _not_served},
     )

@@ -7,10 +7,12 @@ from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as ASGIScope
 
 from gensafe.core.errors import Unauthenticated
 from gensafe.core.types import Public, Scope
-from gensafe.server.api_keys import Keys, key_identity
+from gensafe.server.api_keys import Keys, bearer_of, key_identity
 from gensafe.server.identity import Identity, establish_caller
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="GenSafe: the password is an API key", charset="UTF-8"'}
@@ -27,6 +29,22 @@ def identity_of(request: Request, keys: Keys) -> Identity | None:
     if identity is not None:
         establish_caller(identity)
     return identity
+
+
+class Prepared:
+    """A middleware: what a credential needs beforehand is done before a route looks at it (``Keys.prepare``)."""
+
+    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+        self._app, self._keys = app, keys
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            for name, value in scope["headers"]:
+                if name in (b"authorization", b"x-api-key"):
+                    text = value.decode("latin-1")
+                    await self._keys.prepare(bearer_of(text) if name == b"authorization" else text)
+        await self._app(scope, receive, send)
 
 
 def scope_of(request: Request, keys: Keys | None, role: str) -> Scope:
