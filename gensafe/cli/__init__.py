@@ -35,6 +35,8 @@ COMMANDS = {
     "review": "list and decide outputs held for review",
     "trust": "import and list trust anchors",
     "keys": "make, list, rotate and revoke keys",
+    "config": "write, check and show the configuration",
+    "usage": "who used how much, by day, and what it cost",
     "plugins": "list plugins without loading them",
     "models": "list models of the configured backend",
     "probe": "test the guard of a gateway from outside",

@@ -29,6 +29,7 @@ __all__ = [
     "ServerConfig",
     "SigningConfig",
     "StoreConfig",
+    "UsageConfig",
     "WatermarkConfig",
     "check_config",
     "is_loopback",
@@ -209,6 +210,49 @@ class StoreConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceConfig:
+    """One of ``[[usage.prices]]``: what a model costs, in the currency."""
+
+    model: str = ""  # "" = every model without a price of its own
+    request: float = in_range(0.0, 0.0, 1e6)
+    kilotoken: float = in_range(0.0, 0.0, 1e6)  # a thousand tokens, read and written
+    megapixel: float = in_range(0.0, 0.0, 1e6)  # of pictures
+    audio_second: float = in_range(0.0, 0.0, 1e6)
+    video_second: float = in_range(0.0, 0.0, 1e6)
+    engine_second: float = in_range(0.0, 0.0, 1e6)
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaConfig:
+    """One of ``[[usage.quotas]]``: what a tenant or a key may use in a period; 0 = no limit of that unit."""
+
+    tenant: str = ""  # "" = each tenant that has no quota of its own for that period
+    key: str = ""  # id of a managed key; "" = the tenant with all its keys
+    period: str = "day"  # minute | day | month, by UTC
+    requests: int = in_range(0, 0, 10**12)
+    tokens: int = in_range(0, 0, 10**15)
+    pixels: int = in_range(0, 0, 10**15)
+    audio_seconds: int = in_range(0, 0, 10**12)
+    video_seconds: int = in_range(0, 0, 10**12)
+    engine_seconds: int = in_range(0, 0, 10**12)
+    cost: float = in_range(0.0, 0.0, 1e12)  # the budget, in the currency
+
+
+@dataclass(frozen=True, slots=True)
+class UsageConfig:
+    """Quotas, prices, and what a request is expected to use where it does not say. docs/usage.md."""
+
+    currency: str = "EUR"
+    tokens: int = in_range(1024, 1, 10**9)  # a text without max_tokens; where a quota holds, also its bound
+    pixels: int = in_range(1 << 20, 1, 10**10)  # a picture without a size
+    audio_seconds: float = in_range(30.0, 0.1, 1e6)  # a sound without a length
+    video_seconds: float = in_range(10.0, 0.1, 1e6)  # a film without a length
+    engine_seconds: float = in_range(60.0, 0.1, 1e6)  # until the first output of a model; then what it took before
+    prices: tuple[PriceConfig, ...] = ()
+    quotas: tuple[QuotaConfig, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything a deployment can choose."""
 
@@ -224,6 +268,7 @@ class Config:
     signing: SigningConfig = field(default_factory=SigningConfig)
     labels: LabelConfig = field(default_factory=LabelConfig)
     watermark: WatermarkConfig = field(default_factory=WatermarkConfig)
+    usage: UsageConfig = field(default_factory=UsageConfig)
 
 
 def load_config(

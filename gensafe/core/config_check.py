@@ -21,6 +21,8 @@ _LOCAL_NAMES: Final = ("localhost", "localhost.")  # RFC 6761 section 6.3: alway
 NO_TIME_STAMP: Final = "none"  # written in signing.time_stamp: nobody outside stamps, on purpose
 LOG_FORMATS: Final = ("text", "json")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+PERIODS: Final = ("minute", "day", "month")
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")  # ISO 4217
 _OID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 # RFC 6454, section 6.2; "*" would be every page, and a page without TLS is whose network it came through
 _ORIGIN: Final = re.compile(r"(https://[a-z0-9.-]+|http://(localhost|127\.0\.0\.1|\[::1\]))(:[0-9]{1,5})?")
@@ -77,6 +79,8 @@ def check_config(config: Config) -> None:
         _check_tls(server, server.http, "http")
     if server.http_classify:
         _check_http_classify(server)
+    check_oidc(server.oidc)
+    _check_usage(config)
     trusted_proxies(server)
     for origin in server.http_origins.split():
         if not _ORIGIN.fullmatch(origin):
@@ -105,6 +109,22 @@ def _check_engines(config: Config) -> None:
     for backend, key in named:
         if config.environment == "production" and backend == "simulator":
             raise ConfigError("the simulator is no model", field=key, fix="configure a real backend")
+
+
+def _check_usage(config: Config) -> None:
+    models = [price.model for price in config.usage.prices]
+    if len(set(models)) != len(models):
+        raise ConfigError("names a model twice", field="usage.prices", fix="one price for each model")
+    for number, quota in enumerate(config.usage.quotas):
+        where = f"usage.quotas[{number}]"
+        if quota.period not in PERIODS:
+            raise ConfigError(
+                f"{quota.period!r} is no period", field=f"{where}.period", fix=f"one of: {', '.join(PERIODS)}"
+            )
+        if quota.cost and not config.usage.prices:
+            raise ConfigError("there are no prices", field=f"{where}.cost", fix="set [[usage.prices]]")
+    if not _CURRENCY.fullmatch(config.usage.currency):
+        raise ConfigError("is no code of a currency", field="usage.currency", fix="three capitals, for example EUR")
 
 
 def _check_signing(config: Config) -> None:

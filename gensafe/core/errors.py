@@ -11,6 +11,7 @@ GensafeError                    every error carries a stable ``reason`` and, whe
 │   ├── PermissionDenied
 │   └── IdentityUnavailable     who calls cannot be established now: what says so cannot be read
 ├── Overloaded                  queue full or quota spent; carries when to retry
+│   └── QuotaExceeded           a quota or budget would be exceeded
 ├── PluginError                 a plugin is missing, doubled, or broke its contract
 ├── KeyError_                   a key is missing, unreadable, of the wrong kind, or a development key in production
 ├── MediaError
@@ -138,6 +139,17 @@ class Overloaded(GensafeError):
         super().__init__(message, fix=f"retry after {retry_after_s:g} s")
         self.retry_after_s = retry_after_s
         self.subject = subject
+
+
+class QuotaExceeded(Overloaded):
+    """A tenant's or key's quota or budget would be exceeded: the request was not started."""
+
+    reason = "QUOTA_EXCEEDED"
+
+    def __init__(self, message: str, *, retry_after_s: float, subject: str = "", budget: bool = False) -> None:
+        super().__init__(message, retry_after_s=retry_after_s, subject=subject)
+        self.fix = f"ask for less, or again in {retry_after_s:.0f} s"
+        self.budget = budget  # it is about cost
 
 
 class PluginError(GensafeError):

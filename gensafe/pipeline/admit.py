@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gensafe import media as codecs
 from gensafe.audit import entries
@@ -23,6 +23,7 @@ from gensafe.core.types import (
     Verdict,
     VideoStream,
 )
+from gensafe.core.types.usage import Amounts
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.ledger import Attempt
 from gensafe.pipeline.mask import mask_prompt
@@ -55,6 +56,7 @@ class Claimed:
     record_id: int
     input_digests: tuple[str, ...]
     subject: str = ""  # commitment to the end user
+    forecast: Amounts = field(default_factory=Amounts)
 
 
 def check(chain: Chain, request: GenerationRequest) -> Checked:
@@ -127,7 +129,7 @@ def check(chain: Chain, request: GenerationRequest) -> Checked:
         messages=request.messages,
         parameters=request.parameters,
     )
-    return Checked(job, tuple(parts))
+    return Checked(chain.meter.bounded(request, job), tuple(parts))
 
 
 def writable_types(modality: Modality) -> tuple[str, ...]:
@@ -143,15 +145,19 @@ def _check_parameters(media_type: str, field: str) -> None:
 
 
 def claim(chain: Chain, request: GenerationRequest, checked: Checked) -> Claimed | Intent:
-    """2. Claim the request id. Returns the earlier intent when this very request was already released or is held.
+    """2. Claim the request id, and reserve what the request may use, in one transaction.
+
+    Returns the earlier intent when this very request was already released or is held.
 
     Raises:
+        QuotaExceeded: a quota or budget would be exceeded.
         Conflict: the id belongs to another request, to one that is running, or to one that was blocked.
     """
     record_id = ids.new_record_id()
     subject = chain.registry.commit_end_user(request.tenant, request.subject)
     input_digests = tuple(sha256(item.data) for item in request.inputs)
     older = _request_digest(request, input_digests)
+    reservation = chain.meter.reservation(request, checked.job)
     try:
         intent, fresh = chain.registry.open_intent(
             request.key,
@@ -159,6 +165,7 @@ def claim(chain: Chain, request: GenerationRequest, checked: Checked) -> Claimed
             record_id,
             modality=request.modality.value,
             older_digest=older,
+            reservation=reservation,
         )
     except InvalidRequest as error:
         raise Conflict(error.message, field="request_id", fix="send a fresh UUID") from None
@@ -169,8 +176,8 @@ def claim(chain: Chain, request: GenerationRequest, checked: Checked) -> Claimed
             state = "is still running" if intent.state is IntentState.OPEN else "was blocked by policy"
             raise Conflict(f"this request {state}", field="request_id", fix="send a fresh UUID for a new request")
         # It failed, was cancelled or cut off without releasing anything: a retry may run.
-        chain.registry.reopen_intent(request.key, record_id)
-    return Claimed(request, checked, record_id, input_digests, subject)
+        chain.registry.reopen_intent(request.key, record_id, reservation)
+    return Claimed(request, checked, record_id, input_digests, subject, reservation.forecast)
 
 
 def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:

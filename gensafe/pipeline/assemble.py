@@ -20,6 +20,7 @@ from gensafe.pipeline.agreement import check_agreement, restore_lost_intents
 from gensafe.pipeline.chain import Chain, no_fault
 from gensafe.pipeline.labels import write_metadata_labels
 from gensafe.pipeline.ledger import Ledger
+from gensafe.pipeline.metering import Meter
 from gensafe.pipeline.recovery import recover
 from gensafe.pipeline.review import carry_out_decisions
 from gensafe.pipeline.signing import Signing
@@ -76,6 +77,7 @@ def _opened(config: Config, opened: ExitStack, fault_point: Callable[[str], None
     }
     text_scheme: SamplingWatermark = plugins.load("gensafe.watermarks", "text", config.watermark.text)
     return Chain(
+        meter=Meter(config.usage),
         config=config,
         clock=clock,
         keys=keys,

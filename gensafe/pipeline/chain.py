@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 
 from gensafe.audit import AuditLog, entries
-from gensafe.core.config import Config
+from gensafe.core.config import Config, UsageConfig
 from gensafe.core.observer import Observer, unobserved
 from gensafe.core.ports import Clock
 from gensafe.engines import Engines
@@ -16,6 +16,7 @@ from gensafe.keys import KeyRing
 from gensafe.marking import Marker
 from gensafe.pipeline.key_changes import take_over
 from gensafe.pipeline.ledger import Ledger
+from gensafe.pipeline.metering import Meter
 from gensafe.pipeline.signing import Signing
 from gensafe.registry import Registry
 from gensafe.safety.reload import PolicyChange, PolicyFile
@@ -67,6 +68,7 @@ class Chain:
     marker: Marker
     signing: Signing
     ledger: Ledger
+    meter: Meter = field(default_factory=lambda: Meter(UsageConfig()))
     fault_point: Callable[[str], None] = no_fault
     observe: Observer = unobserved
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from gensafe.core.errors import Cancelled, DeadlineExceeded
 from gensafe.core.types import Draft, Progress, Recorded, Verdict
+from gensafe.core.types.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Accepted:
     record_id: int
     log_index: int
     seed: int
+    usage: Usage | None = None  # what it may use at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Stopped:
     verdict: Verdict
     log_index: int
     retract_from: int = -1
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Held:
     categories: tuple[str, ...]
     log_index: int
     retract_from: int = -1
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Released:
     recorded: Recorded
     tlog_proof: bytes
     replayed: bool = False
+    usage: Usage | None = None
 
     @property
     def draft(self) -> Draft:

@@ -53,9 +53,9 @@ class ForReview:
 
 
 def produce(
-    chain: Chain, admission: Admission, safety: SafetyRunner, control: CallControl
+    chain: Chain, admission: Admission, safety: SafetyRunner, control: CallControl, generating: Stopwatch
 ) -> Generator[Progress | ReleasedText, None, Judged | ForReview]:
-    """5. Drive the backend; 6. judge the output. Returns what became of it.
+    """5. Drive the backend, on the watch ``generating``; 6. judge the output. Returns what became of it.
 
     Raises:
         SafetyBlocked: policy refuses the output.
@@ -63,7 +63,7 @@ def produce(
         Cancelled, DeadlineExceeded: the caller is gone or out of patience.
         BackendError: generation failed, also by anything a backend should not have raised.
     """
-    begin, generating = time.perf_counter(), Stopwatch()
+    begin = time.perf_counter()
     try:
         return (yield from _produce(chain, admission, safety, control, generating))
     finally:

@@ -7,6 +7,7 @@ For every intent that is still open:
 4. closed otherwise: take over that state
 5. not closed at all: log ``generation.aborted``; no media of it left (text may have streamed before the crash)
 
+What was reserved for those that were cut off counts no more (``gensafe.registry.usage``).
 Then, 6., log the claim signatures that no entry accounts for as discarded.
 
 A held intent stays held, unless its decision was being carried out: then 1, 2 and 4 apply, and what is not closed is
@@ -29,6 +30,7 @@ from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.finish import discard_signatures
 from gensafe.pipeline.held import unpack
 from gensafe.pipeline.ledger import STATES, Attempt
+from gensafe.pipeline.spending import settle_what_is_left
 from gensafe.registry import Intent, IntentState, Record
 from gensafe.safety.receipt import verdict_dict
 
@@ -56,6 +58,7 @@ def recover(chain: Chain) -> int:
         elif intent.state is IntentState.OPEN and not (found is not None and _hold_again(chain, intent, found)):  # 3.
             attempt = Attempt(intent.key, intent.record_id, Modality(intent.modality), intent.opened_index)
             chain.ledger.aborted(attempt)  # 5.
+    settle_what_is_left(chain)
     discard_signatures(chain, None, "crash")  # 6.
     if chain.ledger.settle():
         raise RegistryUnavailable("could not close what a crash left open", fix="see the messages above")

@@ -1,11 +1,11 @@
 """One request from prompt to released bytes.
 
 1.  check the request                         -> Checked
-2.  claim the request id                      -> Claimed, or replay what was released under it
+2.  claim the request id, reserve its use     -> Claimed, or replay what was released under it
 3.  judge prompt and inputs
 4.  durable intent in the log                 -> Admission
 5.  generate                                  -> Draft
-6.  judge the output                          -> Judged, or Held for a person (see ``review``)
+6.  judge the output                          -> Judged, or Held for a person (see ``review``); count what was used
 7.  mark, encode, detect on the encoded bytes -> Marked
 8.  sign, verify on the signed bytes          -> Signed
 9.  store, durable leaf in the log            -> Recorded
@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from gensafe.audit import entries
 from gensafe.core.errors import Cancelled, DeadlineExceeded, GensafeError, SafetyBlocked
-from gensafe.core.observer import timed
+from gensafe.core.observer import Stopwatch, timed
 from gensafe.core.types import Admission, GenerationRequest, Judged, Marked, Progress, Text
+from gensafe.core.types.usage import Usage
 from gensafe.pipeline.admit import Claimed, admit, check, claim
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Accepted, CallControl, Judgement, PipelineEvent, ReleasedText, Stopped
@@ -34,6 +35,7 @@ from gensafe.pipeline.ledger import Attempt, Step
 from gensafe.pipeline.produce import ForReview, produce
 from gensafe.pipeline.replay import replay
 from gensafe.pipeline.review import held_event, hold
+from gensafe.pipeline.spending import settle, usage_of
 from gensafe.pipeline.watched import watched
 from gensafe.registry import Intent, IntentState
 
@@ -47,6 +49,8 @@ class _Course:
     step: Step = Step.ADMIT
     admission: Admission | None = None
     streamed: int = 0  # bytes of text that left
+    engine: Stopwatch = field(default_factory=Stopwatch)
+    usage: Usage | None = None  # once it is counted
 
 
 def run(chain: Chain, request: GenerationRequest, control: CallControl) -> Iterator[PipelineEvent]:
@@ -65,7 +69,8 @@ def _run(chain: Chain, request: GenerationRequest, control: CallControl) -> Gene
     claimed = claim(chain, request, checked)  # 2.
     if isinstance(claimed, Intent):
         held = chain.registry.reviews.of_request(claimed.key) if claimed.state is IntentState.HELD else None
-        yield held_event(held) if held else replay(chain, claimed)
+        again = held_event(held) if held else replay(chain, claimed)
+        yield replace(again, usage=usage_of(chain, claimed.record_id))
         return
     safety = chain.safety(request.tenant)
     course = _Course()
@@ -74,13 +79,17 @@ def _run(chain: Chain, request: GenerationRequest, control: CallControl) -> Gene
         chain.fault_point("claimed")
         with stage("admit"):
             admission = course.admission = admit(chain, claimed, safety)  # 3. 4.
-        yield Accepted(request.request_id, admission.record_id, admission.intent_index, checked.job.seed)
+        may_use = Usage(claimed.forecast, claimed.forecast, chain.config.usage.currency)
+        yield Accepted(request.request_id, admission.record_id, admission.intent_index, checked.job.seed, may_use)
         course.step = Step.GENERATE
-        ended = yield from _counted(produce(chain, admission, safety, control), course)  # 5. 6.
+        ended = yield from _counted(produce(chain, admission, safety, control, course.engine), course)  # 5. 6.
+        draft = ended.judged.draft if isinstance(ended, ForReview) else ended.draft
+        course.usage = settle(chain, claimed, chain.meter.measured(checked.job, draft, course.engine.seconds))
         if isinstance(ended, ForReview):
             course.step = Step.HOLD
             retract = ended.retract_from if course.streamed else -1
-            yield hold(chain, ended.judged, retract_from=retract, bytes_released=course.streamed)
+            waits = hold(chain, ended.judged, retract_from=retract, bytes_released=course.streamed)
+            yield replace(waits, usage=course.usage)
             return
         yield Judgement(ended.verdict)
         yield Progress(0, 1, "mark")
@@ -104,7 +113,8 @@ def _run(chain: Chain, request: GenerationRequest, control: CallControl) -> Gene
     except SafetyBlocked as blocked:
         done = chain.ledger.blocked(_attempt(claimed, course), blocked.verdict)
         retract = blocked.offset if course.streamed and blocked.offset is not None else -1
-        yield Stopped(request.request_id, blocked.verdict, done.index, retract)
+        usage = course.usage = course.usage or _settle_unfinished(chain, claimed, course)
+        yield Stopped(request.request_id, blocked.verdict, done.index, retract, usage)
         return
     except GeneratorExit:
         _close(chain, claimed, course, entries.CANCELLED, "CANCELLED")
@@ -115,8 +125,10 @@ def _run(chain: Chain, request: GenerationRequest, control: CallControl) -> Gene
         _close(chain, claimed, course, entries.CANCELLED if gone else entries.FAILED, reason)
         raise
     finally:
+        if course.usage is None:
+            _settle_unfinished(chain, claimed, course)
         discard_signatures(chain, claimed.record_id, "ended")
-    yield release(chain, recorded)  # 10.
+    yield replace(release(chain, recorded), usage=course.usage)  # 10.
 
 
 def _counted(
@@ -132,6 +144,15 @@ def _counted(
         return end.value  # type: ignore[no-any-return]
     finally:
         events.close()
+
+
+def _settle_unfinished(chain: Chain, claimed: Claimed, course: _Course) -> Usage | None:
+    """Count what a request used that came to no draft. Must not hide the error that ended it."""
+    try:
+        return settle(chain, claimed, chain.meter.unfinished(claimed.checked.job, course.engine.seconds))
+    except GensafeError:  # what was reserved counts until the next start
+        log.exception("what request %s used could not be counted", claimed.request.request_id)
+        return None
 
 
 def _notice(judged: Judged, marked: Marked) -> str:

@@ -109,4 +109,6 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
 def _without_floats(value: object) -> object:
     if isinstance(value, dict):
         return {k: _without_floats(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_without_floats(one) for one in value]
     return str(value) if isinstance(value, float) else value

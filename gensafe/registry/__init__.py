@@ -6,10 +6,12 @@ from gensafe.registry.model import HeldOutput, Hold, Intent, IntentState, Record
 from gensafe.registry.orders import Order, OrderKind, Orders
 from gensafe.registry.registry import Registry
 from gensafe.registry.reviews import Reviews, new_review_id
+from gensafe.registry.usage import DayOfUse, UsageTable
 
 __all__ = [
     "ApiKey",
     "ApiKeyTable",
+    "DayOfUse",
     "HeldOutput",
     "Hold",
     "Intent",
@@ -24,6 +26,7 @@ __all__ = [
     "Registry",
     "ReviewDecision",
     "Reviews",
+    "UsageTable",
     "new_review_id",
     "owner_name",
 ]

@@ -11,9 +11,11 @@ from sqlalchemy.exc import IntegrityError
 from gensafe.core.errors import Conflict, InvalidRequest, RegistryError
 from gensafe.core.ports import Clock
 from gensafe.core.types import RequestKey
+from gensafe.core.types.usage import Amounts, Reservation
 from gensafe.registry.database import Database
 from gensafe.registry.model import Intent, IntentState
 from gensafe.registry.tables import intents, of_request
+from gensafe.registry.usage import VOID, change, reserve
 
 ERASABLE_STATES: Final = (IntentState.BLOCKED, IntentState.CANCELLED, IntentState.FAILED, IntentState.ABORTED)
 
@@ -33,6 +35,7 @@ class IntentTable:
         opened_index: int = -1,
         modality: str = "",
         older_digest: str = "",
+        reservation: Reservation | None = None,
     ) -> tuple[Intent, bool]:
         """Claim a request id. Returns (intent, True) if it is new, (the existing intent, False) on a replay.
 
@@ -46,8 +49,10 @@ class IntentTable:
             opened_index: Of its log entry; -1 = not logged yet.
             modality: Of the output.
             older_digest: What an older version would have stored for the same request.
+            reservation: What it may use: counted in the same transaction, or the intent is not opened.
 
         Raises:
+            QuotaExceeded: a quota or budget would be exceeded.
             InvalidRequest: this tenant used the id for another request.
         """
         row: dict[str, Any] = {
@@ -62,7 +67,7 @@ class IntentTable:
             "created_ms": self._clock.now_ms(),
         }
         try:
-            self._db.write("open an intent", lambda connection: connection.execute(sa.insert(intents).values(**row)))
+            self._db.write("open an intent", lambda connection: _open(connection, row, reservation))
         except IntegrityError:
             existing = self.intent(key)
             if existing is None or existing.request_digest not in (request_digest, older_digest):
@@ -72,17 +77,25 @@ class IntentTable:
             return existing, False
         return _intent(row), True
 
-    def reopen_intent(self, key: RequestKey, record_id: int) -> None:
+    def reopen_intent(self, key: RequestKey, record_id: int, reservation: Reservation | None = None) -> None:
         """Let a request that failed, was cancelled or was cut off run again under its id, as a new record.
 
         Raises:
+            QuotaExceeded: as ``open_intent``.
             Conflict: it is running, was blocked or was released.
         """
         again = (IntentState.FAILED.value, IntentState.CANCELLED.value, IntentState.ABORTED.value)
         query = sa.update(intents).where(of_request(intents, key), intents.c.state.in_(again))
         fresh = {"record_id": record_id, "opened_index": -1, "final_index": -1, "state": IntentState.OPEN.value}
-        query = query.values(**fresh, created_ms=self._clock.now_ms())
-        if self._db.write("reopen an intent", lambda connection: connection.execute(query).rowcount) != 1:
+        now_ms = self._clock.now_ms()
+
+        def again_or_not(connection: sa.Connection) -> int:
+            changed = connection.execute(query.values(**fresh, created_ms=now_ms)).rowcount
+            if changed == 1 and reservation is not None:
+                reserve(connection, record_id, reservation, now_ms)
+            return changed
+
+        if self._db.write("reopen an intent", again_or_not) != 1:
             raise Conflict("this request is still running", field="request_id")  # another retry of it was first
 
     def restore_intent(self, intent: Intent) -> None:
@@ -128,6 +141,12 @@ class IntentTable:
             return [_intent({**row}) for row in connection.execute(query).mappings()]
 
 
+def _open(connection: sa.Connection, row: Mapping[str, Any], reservation: Reservation | None) -> None:
+    connection.execute(sa.insert(intents).values(**row))
+    if reservation is not None:
+        reserve(connection, row["record_id"], reservation, row["created_ms"])
+
+
 def close(connection: sa.Connection, key: RequestKey, state: IntentState, final_index: int) -> None:
     """Set how a request ended, in the caller's transaction.
 
@@ -137,6 +156,9 @@ def close(connection: sa.Connection, key: RequestKey, state: IntentState, final_
     mine, values = of_request(intents, key), {"state": state.value, "final_index": final_index}
     running = intents.c.state.in_([IntentState.OPEN.value, IntentState.HELD.value])
     if connection.execute(sa.update(intents).where(mine, running).values(**values)).rowcount == 1:
+        if state is IntentState.ABORTED:  # a crash cut it off: nothing of it counts
+            record_id = connection.execute(sa.select(intents.c.record_id).where(mine)).scalar_one()
+            change(connection, record_id, VOID, Amounts())
         return
     same = sa.and_(intents.c.state == state.value, intents.c.final_index == final_index)
     if connection.execute(sa.select(intents.c.request_id).where(mine, same)).first() is None:

@@ -28,6 +28,7 @@ from gensafe.registry.orders import Orders
 from gensafe.registry.records import RecordTable, insert
 from gensafe.registry.reviews import Reviews
 from gensafe.registry.tables import intents, records, reviews
+from gensafe.registry.usage import UsageTable
 from gensafe.registry.vault import Vault
 
 
@@ -46,6 +47,7 @@ class Registry(RecordTable, IntentTable, HoldTable):
         self.reviews = Reviews(db, clock)
         self.orders = Orders(db, clock)
         self.api_keys = ApiKeyTable(db, clock)
+        self.usage = UsageTable(db, clock)
 
     @staticmethod
     def open(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from gensafe.core.types import RequestKey
+from gensafe.core.types.usage import UNITS
 
 meta = sa.MetaData()
 
@@ -114,6 +115,37 @@ orders = sa.Table(
     sa.Column("body", sa.Text, nullable=False),  # JSON; emptied when done
     sa.Column("placed_ms", sa.BigInteger, nullable=False),
     sa.Column("result", sa.Text),  # JSON; NULL = waiting
+)
+
+# --- who used how much ---
+
+
+def _counted() -> list[sa.Column[int]]:
+    return [sa.Column(unit, sa.BigInteger, nullable=False) for unit in UNITS]
+
+
+spending = sa.Table(
+    "spending",
+    meta,
+    sa.Column("record_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("modality", sa.Text, nullable=False),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("forecast", sa.Text, nullable=False),  # JSON
+    *_counted(),
+)
+
+usage_totals = sa.Table(
+    "usage_totals",
+    meta,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("key_id", sa.Text, primary_key=True),  # "" = all of the tenant
+    sa.Column("period", sa.Text, primary_key=True),  # minute | day
+    sa.Column("start_ms", sa.BigInteger, primary_key=True),
+    *_counted(),
 )
 
 # --- who may call ---

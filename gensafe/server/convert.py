@@ -26,6 +26,7 @@ from gensafe.core.types import (
     VerificationReport,
     read_parameters,
 )
+from gensafe.core.types.usage import Amounts, Usage
 from gensafe.pipeline.events import Accepted, Held, Judgement, PipelineEvent, Released, ReleasedText, Stopped
 from gensafe.safety import verdict_digest
 from gensafe.v1 import common_pb2, generation_pb2, provenance_pb2
@@ -157,6 +158,7 @@ def event_to_pb(event: PipelineEvent) -> generation_pb2.GenerateResponse:
                     record_id=ids.record_id_text(event.record_id),
                     log_index=event.log_index,
                     seed=event.seed,
+                    usage=usage_to_pb(event.usage),
                 )
             )
         case Progress():
@@ -189,6 +191,7 @@ def blocked_to_pb(event: Stopped) -> generation_pb2.Blocked:
         log_index=event.log_index,
         retract_from=event.retract_from,
         message=stopped_sentence(event.verdict),
+        usage=usage_to_pb(event.usage),
     )
 
 
@@ -202,6 +205,25 @@ def held_to_pb(event: Held) -> generation_pb2.Held:
         log_index=event.log_index,
         retract_from=event.retract_from,
         message=held_sentence(event.categories),
+        usage=usage_to_pb(event.usage),
+    )
+
+
+def usage_to_pb(usage: Usage | None) -> generation_pb2.Usage | None:
+    """Render what a request may use and used; None = not known."""
+    if usage is None:
+        return None
+    return generation_pb2.Usage(forecast=_amounts(usage.forecast), spent=_amounts(usage.spent), currency=usage.currency)
+
+
+def _amounts(amounts: Amounts) -> generation_pb2.Amounts:
+    return generation_pb2.Amounts(
+        tokens=amounts.tokens,
+        pixels=amounts.pixels,
+        audio_ms=amounts.audio_ms,
+        video_ms=amounts.video_ms,
+        engine_ms=amounts.engine_ms,
+        cost_micros=amounts.micros,
     )
 
 
@@ -255,6 +277,7 @@ def completed_to_pb(event: Released) -> generation_pb2.Completed:
         prompt_verdict=verdict_to_pb(admission.prompt_verdict),
         output_verdict=verdict_to_pb(marked.judged.verdict),
         text=draft.media.text if isinstance(draft.media, Text) else "",
+        usage=usage_to_pb(event.usage),
     )
 
 

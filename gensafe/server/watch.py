@@ -111,7 +111,8 @@ def _refusals(chain: Chain, limits: Limits) -> None:
 
 
 def _retention(chain: Chain) -> None:
-    """Forget the contents of log entries that are older than the configuration keeps them."""
+    """Forget the contents of log entries that are older than the configuration keeps them, and sums by minute."""
+    chain.registry.usage.forget_minutes()
     held, now_ms = bool(chain.registry.holds()), chain.clock.now_ms()
     done = expire(chain.log, chain.config.audit.keep_days, now_ms, held=held)
     if done.entries:

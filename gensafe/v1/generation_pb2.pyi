@@ -385,10 +385,15 @@ class Accepted(_message.Message):
     RECORD_ID_FIELD_NUMBER: _builtins.int
     LOG_INDEX_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     record_id: _builtins.str
     log_index: _builtins.int
     seed: _builtins.int
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """What the request may use at most, and its cost: reserved until it ends."""
+
     def __init__(
         self,
         *,
@@ -396,14 +401,85 @@ class Accepted(_message.Message):
         record_id: _builtins.str = ...,
         log_index: _builtins.int = ...,
         seed: _builtins.int = ...,
+        usage: Global___Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_index", b"log_index", "record_id", b"record_id", "request_id", b"request_id", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_index", b"log_index", "record_id", b"record_id", "request_id", b"request_id", "seed", b"seed", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Accepted: _TypeAlias = Accepted  # noqa: Y015
+
+@_typing.final
+class Amounts(_message.Message):
+    """Whole units, 0 or more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: _builtins.int
+    PIXELS_FIELD_NUMBER: _builtins.int
+    AUDIO_MS_FIELD_NUMBER: _builtins.int
+    VIDEO_MS_FIELD_NUMBER: _builtins.int
+    ENGINE_MS_FIELD_NUMBER: _builtins.int
+    COST_MICROS_FIELD_NUMBER: _builtins.int
+    tokens: _builtins.int
+    """Read and written."""
+    pixels: _builtins.int
+    """Of pictures."""
+    audio_ms: _builtins.int
+    video_ms: _builtins.int
+    engine_ms: _builtins.int
+    """Time that the engine worked."""
+    cost_micros: _builtins.int
+    """Millionths of the currency."""
+    def __init__(
+        self,
+        *,
+        tokens: _builtins.int = ...,
+        pixels: _builtins.int = ...,
+        audio_ms: _builtins.int = ...,
+        video_ms: _builtins.int = ...,
+        engine_ms: _builtins.int = ...,
+        cost_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_ms", b"audio_ms", "cost_micros", b"cost_micros", "engine_ms", b"engine_ms", "pixels", b"pixels", "tokens", b"tokens", "video_ms", b"video_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Amounts: _TypeAlias = Amounts  # noqa: Y015
+
+@_typing.final
+class Usage(_message.Message):
+    """What a request was expected to use at most, and what it used."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORECAST_FIELD_NUMBER: _builtins.int
+    SPENT_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    currency: _builtins.str
+    """ISO 4217."""
+    @_builtins.property
+    def forecast(self) -> Global___Amounts: ...
+    @_builtins.property
+    def spent(self) -> Global___Amounts: ...
+    def __init__(
+        self,
+        *,
+        forecast: Global___Amounts | None = ...,
+        spent: Global___Amounts | None = ...,
+        currency: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["forecast", b"forecast", "spent", b"spent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "forecast", b"forecast", "spent", b"spent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Usage: _TypeAlias = Usage  # noqa: Y015
 
 @_typing.final
 class Progress(_message.Message):
@@ -492,6 +568,7 @@ class Completed(_message.Message):
     PROMPT_VERDICT_FIELD_NUMBER: _builtins.int
     OUTPUT_VERDICT_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     record_id: _builtins.str
     media_type: _builtins.str
@@ -512,6 +589,10 @@ class Completed(_message.Message):
     def prompt_verdict(self) -> _common_pb2.Verdict: ...
     @_builtins.property
     def output_verdict(self) -> _common_pb2.Verdict: ...
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """Absent: made before usage was counted."""
+
     def __init__(
         self,
         *,
@@ -527,10 +608,11 @@ class Completed(_message.Message):
         prompt_verdict: _common_pb2.Verdict | None = ...,
         output_verdict: _common_pb2.Verdict | None = ...,
         text: _builtins.str = ...,
+        usage: Global___Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "log", b"log", "manifest", b"manifest", "output_verdict", b"output_verdict", "prompt_verdict", b"prompt_verdict", "watermark", b"watermark"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "log", b"log", "manifest", b"manifest", "output_verdict", b"output_verdict", "prompt_verdict", b"prompt_verdict", "usage", b"usage", "watermark", b"watermark"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "generation", b"generation", "log", b"log", "manifest", b"manifest", "media_type", b"media_type", "output_verdict", b"output_verdict", "prompt_verdict", b"prompt_verdict", "record_id", b"record_id", "request_id", b"request_id", "size", b"size", "text", b"text", "watermark", b"watermark"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "generation", b"generation", "log", b"log", "manifest", b"manifest", "media_type", b"media_type", "output_verdict", b"output_verdict", "prompt_verdict", b"prompt_verdict", "record_id", b"record_id", "request_id", b"request_id", "size", b"size", "text", b"text", "usage", b"usage", "watermark", b"watermark"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -722,6 +804,7 @@ class Blocked(_message.Message):
     LOG_INDEX_FIELD_NUMBER: _builtins.int
     RETRACT_FROM_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     reason: _builtins.str
     """For programs: SAFETY_BLOCKED, or SAFETY_UNAVAILABLE where a check could not be made."""
@@ -734,6 +817,8 @@ class Blocked(_message.Message):
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def verdict(self) -> _common_pb2.Verdict: ...
+    @_builtins.property
+    def usage(self) -> Global___Usage: ...
     def __init__(
         self,
         *,
@@ -744,10 +829,11 @@ class Blocked(_message.Message):
         log_index: _builtins.int = ...,
         retract_from: _builtins.int = ...,
         message: _builtins.str = ...,
+        usage: Global___Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "log_index", b"log_index", "message", b"message", "reason", b"reason", "request_id", b"request_id", "retract_from", b"retract_from", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "log_index", b"log_index", "message", b"message", "reason", b"reason", "request_id", b"request_id", "retract_from", b"retract_from", "usage", b"usage", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -768,6 +854,7 @@ class Held(_message.Message):
     LOG_INDEX_FIELD_NUMBER: _builtins.int
     RETRACT_FROM_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     record_id: _builtins.str
     review_id: _builtins.str
@@ -779,6 +866,8 @@ class Held(_message.Message):
     """For people: one sentence that names the categories in words."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def usage(self) -> Global___Usage: ...
     def __init__(
         self,
         *,
@@ -789,10 +878,11 @@ class Held(_message.Message):
         log_index: _builtins.int = ...,
         retract_from: _builtins.int = ...,
         message: _builtins.str = ...,
+        usage: Global___Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "log_index", b"log_index", "message", b"message", "record_id", b"record_id", "request_id", b"request_id", "retract_from", b"retract_from", "review_id", b"review_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "log_index", b"log_index", "message", b"message", "record_id", b"record_id", "request_id", b"request_id", "retract_from", b"retract_from", "review_id", b"review_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -46,6 +46,9 @@ def test_kill_at(point, modality, start_server, write_config, tmp_path):
     server = start_server("--config", config)
     with Registry.open(server.data_dir / "registry", readonly=True) as registry:
         assert registry.open_intents() == []
+        assert registry.usage.reserved() == []
+        used = [day.spent.requests for day in registry.usage.days(0, 2**50)]
+        assert sum(used) == (1 if released_before else 0)  # what a crash cut off costs nothing
     events = [e["event"] for e in entries_of(server.data_dir)]
     assert ("generation.aborted" in events) == (not released_before)
 
@@ -59,5 +62,14 @@ def test_kill_at(point, modality, start_server, write_config, tmp_path):
     assert proof["output"]["digest"] == output.completed.digest
     released = [e for e in entries_of(server.data_dir) if e["event"] == "generation.released"]
     assert len(released) == 1
+    with Registry.open(server.data_dir / "registry", readonly=True) as registry:
+        (day,) = registry.usage.days(0, 2**50)
+        row = registry.usage.of(int(output.record_id, 16))
+    spent = output.completed.usage.spent
+    assert day.spent == row.spent and day.spent.requests == 1  # neither lost nor doubled
+    assert (spent.audio_ms, spent.tokens) == (
+        row.spent.audio_ms,
+        row.spent.tokens,
+    ) and spent.audio_ms + spent.tokens > 0
     assert server.stop() == 0
     assert fsck(server.data_dir / "log").ok

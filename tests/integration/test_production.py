@@ -3,6 +3,7 @@
 Everything over the wire and by the command line; the parts in one process are ``unit/pipeline/test_signing.py``.
 """
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -13,7 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gensafe.cli import main
-from gensafe.client import Client
+from gensafe.client import Client, ClientOptions
 from gensafe.core import errors
 from gensafe.v1 import audit_pb2
 
@@ -55,6 +56,8 @@ def production(tmp_path, monkeypatch):
         lines += ["[generation]", 'backend = "symphony"', "[safety]", f'policy = "{tmp_path / "policy.toml"}"']
         lines += ["[signing]", 'provider = "pkcs11"', f'time_stamp = ["{url}"]', "[signing.options]"]
         lines += [f"{key} = {json.dumps(value)}" for key, value in token.options.items()]
+        (tmp_path / "keys.txt").write_text(f"sha256:{hashlib.sha256(b'operator-key').hexdigest()} operator\n")
+        lines += ["[server]", f'api_keys = "{tmp_path / "keys.txt"}"']  # in production nobody is anonymous
         config = tmp_path / "gensafe.toml"
         config.write_text("\n".join(lines) + "\n")
         yield made, token, str(config)
@@ -81,7 +84,7 @@ def test_everything_is_proved_and_without_its_token_a_server_releases_nothing_an
     assert main(["doctor", "--config", config]) == 0, capsys.readouterr().out
     server = start_server("--config", config, data_dir=made.data)
     files = []
-    with Client(server.address) as client:
+    with Client(ClientOptions(server.address, api_key="operator-key")) as client:
         for modality, prompt in PROMPTS.items():
             output = client.generate(prompt, modality)
             files.append(made.folder / f"{modality}.bin")

@@ -84,8 +84,46 @@ def test_loopback(address, expected):
 def test_environment_names_of_other_parts_are_left_alone_and_misspelt_settings_are_not():
     config = load_config(None, {"GENSAFE_API_KEY": "secret", "GENSAFE_KEY_PASSPHRASE": "secret"})
     assert config == Config()
-    with pytest.raises(ConfigError, match="lisden"):
-        load_config(None, {"GENSAFE_SERVER_LISDEN": "127.0.0.1:1"})
+    for name, near in (
+        ("GENSAFE_SERVER_LISDEN", "GENSAFE_SERVER_LISTEN"),
+        ("GENSAFE_SERVR_LISTEN", "GENSAFE_SERVER_LISTEN"),
+        ("GENSAFE_API_KEYS", "GENSAFE_API_KEY"),
+        ("GENSAFE_SERVER_OIDC_ISUER", "GENSAFE_SERVER_OIDC_ISSUER"),
+    ):
+        with pytest.raises(ConfigError, match=f"did you mean {near}") as caught:
+            load_config(None, {name: "127.0.0.1:1"})
+        assert caught.value.field == name
+    for name in ("GENSAFE_ENGINES", "GENSAFE_USAGE_QUOTAS", "GENSAFE_GENERATION_OPTIONS"):
+        with pytest.raises(ConfigError, match="in the file"):
+            load_config(None, {name: "[]"})
+
+
+def test_the_environment_reaches_nested_tables_and_options_of_engines():
+    """Seen before: ``GENSAFE_GENERATION_OPTIONS_URL`` was an unknown key; ``GENSAFE_WATERMARK_*`` was ignored."""
+    config = load_config(
+        None,
+        {
+            "GENSAFE_GENERATION_OPTIONS_URL": "http://127.0.0.1:1",
+            "GENSAFE_SERVER_OIDC_ISSUER": "https://i",
+            "GENSAFE_SERVER_OIDC_AUDIENCE": "a",
+            "GENSAFE_SERVER_OIDC_JWKS": "keys.json",
+            "GENSAFE_SERVER_OIDC_ROLES_MAKERS": "generate",
+            "GENSAFE_SERVER_OIDC_ROLES_CLAIM": "groups",
+            "GENSAFE_WATERMARK_TEXT_KEY_IDS": "0,3",
+            "GENSAFE_USAGE_CURRENCY": "CHF",
+        },
+    )
+    assert config.generation.options == {"url": "http://127.0.0.1:1"}
+    assert (config.server.oidc.issuer, config.server.oidc.roles_claim) == ("https://i", "groups")
+    assert config.server.oidc.roles == {"makers": "generate"}
+    assert config.watermark.text == {"key_ids": "0,3"}
+    assert config.usage.currency == "CHF"
+
+
+def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_setting():
+    names = ("GENSAFE_SERVICE_HOST", "GENSAFE_SERVICE_PORT", "GENSAFE_SERVICE_PORT_GRPC", "GENSAFE_PORT",
+             "GENSAFE_PORT_50051_TCP", "GENSAFE_PORT_50051_TCP_ADDR", "GENSAFE_HTTP_SERVICE_HOST")  # fmt: skip
+    assert load_config(None, dict.fromkeys(names, "10.0.0.1")) == Config()
 
 
 def test_missing_file_is_a_config_error(tmp_path):

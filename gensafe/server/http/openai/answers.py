@@ -27,6 +27,7 @@ _TABLE: Final[tuple[tuple[type[errors.GensafeError], int, str, str], ...]] = (
     (errors.Unauthenticated, 401, _INVALID, "invalid_api_key"),
     (errors.PermissionDenied, 403, _INVALID, "permission_denied"),
     (errors.IdentityUnavailable, 503, "server_error", "identity_unavailable"),
+    (errors.QuotaExceeded, 429, "insufficient_quota", "insufficient_quota"),  # as the service that this API is from
     (errors.Overloaded, 429, "rate_limit_error", "rate_limit_exceeded"),
     (errors.SafetyUnavailable, 503, "server_error", "safety_unavailable"),
     (errors.BackendUnavailable, 503, "server_error", "engine_unavailable"),

@@ -8,6 +8,7 @@ from gensafe.core import ids
 from gensafe.core.hazards import CATEGORIES
 from gensafe.core.stopped import held_sentence
 from gensafe.core.types import MarkLevel, Text
+from gensafe.core.types.usage import MICRO, Amounts, Usage
 from gensafe.pipeline import Held, Released
 from gensafe.provenance import strip_a8
 
@@ -57,7 +58,20 @@ def gensafe_object(released: Released) -> dict[str, Any]:
             "notes": list(record.notes),
         },
         "replayed": released.replayed,
+        "usage": usage_object(released.usage),
     }
+
+
+def usage_object(usage: Usage | None) -> dict[str, Any] | None:
+    """What a request may use at most and what it used; costs in millionths of the currency. None = not known."""
+    if usage is None:
+        return None
+    return {"forecast": _amounts(usage.forecast), "spent": _amounts(usage.spent), "currency": usage.currency}
+
+
+def _amounts(amounts: Amounts) -> dict[str, int]:
+    found = {name: value for name, value in amounts.by_name().items() if name != "requests"}
+    return found | {"cost_micros": found.pop("micros")}
 
 
 def headers_of(released: Released) -> dict[str, str]:
@@ -73,7 +87,13 @@ def headers_of(released: Released) -> dict[str, str]:
         "X-GenSafe-Log-Index": str(recorded.log_index),
         "X-GenSafe-Verdict": marked.judged.verdict.action.value,
         "X-GenSafe-Mark": shown,
+        **({"X-GenSafe-Cost": cost_of(released.usage)} if released.usage else {}),
     }
+
+
+def cost_of(usage: Usage) -> str:
+    """Cost and currency, for example "0.031200 EUR"."""
+    return f"{usage.spent.micros / MICRO:.6f} {usage.currency}"
 
 
 def held_object(held: Held) -> dict[str, Any]:
@@ -88,6 +108,7 @@ def held_object(held: Held) -> dict[str, Any]:
         "log_index": held.log_index,
         "retract_from": held.retract_from,
         "ask_url": f"{REQUESTS}/{held.request_id}",
+        "usage": usage_object(held.usage),
     }
 
 
