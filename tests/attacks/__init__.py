@@ -1,0 +1,1 @@
+"""The attack scripts of ``../shared/security``, run against this code: ``python -m tests.attacks``."""
