@@ -34,7 +34,7 @@ def captions(pixels):
 def text_all_over(pixels):
     picture = PilImage.fromarray(pixels)
     draw = ImageDraw.Draw(picture)
-    for y in range(4, 250, 12):
+    for y in range(4, 250, 24):
         draw.text((4, y), "THIS TEXT WAS NEVER MADE BY THE SERVICE", fill=(0, 0, 0))
     return np.asarray(picture)
 
