@@ -14,8 +14,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from re import _constants as _c  # type: ignore[attr-defined]  # the parser is the only way to see a pattern's structure
-from re import _parser as _p  # type: ignore[attr-defined]
+from re import _constants as _c  # type: ignore[attr-defined, unused-ignore]  # no other way to see a pattern
+from re import _parser as _p  # type: ignore[attr-defined, unused-ignore]
 from typing import Any, Final
 
 from gensafe.core.errors import ConfigError

@@ -9,7 +9,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from asn1crypto import cms, tsp
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -28,7 +28,7 @@ class Quiet(http.server.ThreadingHTTPServer):
 
 
 class Authority(http.server.BaseHTTPRequestHandler):
-    tsa = None
+    tsa: ClassVar[Any] = None
     asked: ClassVar[list] = []  # paths, in order
     down: ClassVar[set] = set()  # paths that answer 503 now
 

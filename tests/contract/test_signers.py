@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -24,7 +26,7 @@ NONE = serialization.NoEncryption()
 
 @pytest.mark.parametrize("algorithm", KEYS)
 def test_a_key_in_a_file(algorithm, tmp_path):
-    key = KEYS[algorithm]()
+    key: Any = KEYS[algorithm]()
     chain, _ = certify(key.public_key())
     files = {"key": tmp_path / "key.pem", "chain": tmp_path / "chain.pem"}
     files["key"].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, NONE))

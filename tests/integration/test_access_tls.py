@@ -26,7 +26,7 @@ from gensafe.v1 import audit_pb2, audit_pb2_grpc, provenance_pb2, provenance_pb2
 
 DNS, URI, EMAIL = x509.DNSName, x509.UniformResourceIdentifier, x509.RFC822Name
 ADDRESS = x509.IPAddress(ipaddress.ip_address("10.0.0.1"))
-CLIENTS = {
+CLIENTS: dict[str, tuple[str | None, list[x509.GeneralName]]] = {
     "common name": ("acme", []),
     "dns": ("x", [DNS("beta")]),
     "uri": ("x", [DNS("d"), URI("spiffe://x/acme")]),
@@ -110,7 +110,7 @@ def ask(files, address: str, name: str, *keys: str) -> str:
     """Which tenants' entries a caller reads after an export of its own, or how it is refused."""
     pair = [(files / f"{name}.{end}").read_bytes() for end in ("key", "pem")] if name else [None, None]
     credentials = grpc.ssl_channel_credentials((files / "ca.pem").read_bytes(), *pair)
-    metadata = [("authorization", f"Bearer {key}") for key in keys]
+    metadata = tuple(("authorization", f"Bearer {key}") for key in keys)
     with grpc.secure_channel(address, credentials) as channel:
         stub = audit_pb2_grpc.AuditServiceStub(channel)
         try:
@@ -149,7 +149,7 @@ def test_with_a_certificate_and_a_key_the_keys_roles_count(files, address: str):
     with grpc.secure_channel(address, credentials) as channel, pytest.raises(grpc.RpcError) as caught:
         provenance_pb2_grpc.ProvenanceServiceStub(channel).Verify(
             iter([provenance_pb2.VerifyRequest(data=b"x")]),
-            metadata=[("authorization", "Bearer acme-reads")],
+            metadata=(("authorization", "Bearer acme-reads"),),
             timeout=20,
         )
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gensafe.audit import standalone
 from tests.fuzz import bundles
 
 GOOD, OTHER, KEYS = bundles.load()
@@ -21,7 +22,7 @@ def test_no_changed_bundle_crashes_hangs_or_holds(without_note: bool, with_key: 
 
 def test_the_fuzzer_sees_a_checker_that_believes_all(monkeypatch: pytest.MonkeyPatch):
     """It can fail: with signatures that are not looked at, changed bundles hold."""
-    monkeypatch.setattr(bundles.standalone.Report, "status", property(lambda report: 0))
+    monkeypatch.setattr(standalone.Report, "status", property(lambda report: 0))
     outcome = bundles.run(20, 11, without_note=True, keys=KEYS, good=GOOD, other=OTHER)
     assert outcome.failures
 

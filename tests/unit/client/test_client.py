@@ -330,6 +330,7 @@ class Jobs(generation_pb2_grpc.GenerationServiceServicer):
         self.refusals: list[errors.GensafeError] = []
         self.asked = 0
         self.looks = 0
+        self.address = ""
         self.left = 0.0
 
     def StartGeneration(self, request, context):

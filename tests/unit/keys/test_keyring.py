@@ -52,7 +52,9 @@ def test_claim_chain_verifies_and_signs(ring):
     signature = signer.sign(b"claim")
     assert signer.algorithm == "es256" and len(signature) == 64
     der = utils.encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big"))
-    leaf.public_key().verify(der, b"claim", ec.ECDSA(SHA256()))
+    public = leaf.public_key()
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    public.verify(der, b"claim", ec.ECDSA(SHA256()))
 
 
 def test_leaf_follows_the_c2pa_profile(ring):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gensafe.core.errors import InvalidRequest
 from gensafe.core.types import MarkLevel
 from gensafe_watermark import text
 
@@ -56,5 +57,5 @@ def test_generate_without_it_is_not(model):
 def test_one_processor_serves_one_call(model):
     processor = text.TransformersLogitsProcessor(KEY)
     generate(model, processor, rows=2, length=4)
-    with pytest.raises(text.detector.InvalidRequest):
+    with pytest.raises(InvalidRequest):
         generate(model, processor, rows=3, length=4)
