@@ -17,6 +17,8 @@ from gensafe.core.types.caller import Everything, OneTenant, Scope
 PUBLIC: Final = frozenset(
     {
         entries.KEY_ROTATED,
+        entries.KEY_COMMITTED,
+        entries.KEY_DISCLOSED,
         entries.POLICY_CHANGED,
         entries.SERVICE_STARTED,
         entries.FILTER_UNAVAILABLE,

@@ -42,6 +42,8 @@ ABORTED: Final = "generation.aborted"
 VERIFIED: Final = "verify.performed"
 POLICY_CHANGED: Final = "policy.changed"
 KEY_ROTATED: Final = "key.rotated"
+KEY_COMMITTED: Final = "key.committed"
+KEY_DISCLOSED: Final = "key.disclosed"
 CONFIG_CHANGED: Final = "config.changed"
 EXPORT_MADE: Final = "export.made"
 HOLD_SET: Final = "hold.set"
@@ -69,6 +71,8 @@ EVENTS: Final = (
     VERIFIED,
     POLICY_CHANGED,
     KEY_ROTATED,
+    KEY_COMMITTED,
+    KEY_DISCLOSED,
     CONFIG_CHANGED,
     EXPORT_MADE,
     HOLD_SET,

@@ -7,6 +7,8 @@ anew, subjects' keys are wrapped anew.
 
 from __future__ import annotations
 
+from typing import Any
+
 from gensafe.cli.orders import have_done
 from gensafe.installation import Installation
 from gensafe.keys import KeyInfo, KeyRing, Role, State
@@ -64,6 +66,14 @@ class Changes:
         new = self._ring.import_claim(key_pem, chain_pem, root_pem)
         self._log(Role.CLAIM, old.key_id if old else "", new.key_id, "imported")
         return new
+
+    def disclose(self, epoch: int) -> dict[str, Any]:
+        """Publish the key of a retired watermark epoch; returns where it stands in the log.
+
+        Raises:
+            RegistryError, LogUnavailable: it cannot be disclosed, or not yet; or the running server did not answer.
+        """
+        return have_done(self._registry, self._home, self._ring, OrderKind.DISCLOSE, {"epoch": epoch})
 
     def _log(self, role: Role, old: str, new: str, reason: str) -> None:
         if not self._home.has_log:

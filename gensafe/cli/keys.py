@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from gensafe.cli import api_keys
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
 from gensafe.core.clock import iso
 from gensafe.core.errors import InvalidRequest
 from gensafe.core.textfile import MAX_SECRET_BYTES, read_bytes
+
+if TYPE_CHECKING:
+    from gensafe.installation import Installation
+    from gensafe.keys import KeyRing
 
 
 def add_parser(commands: Commands) -> None:
@@ -36,12 +41,22 @@ def add_parser(commands: Commands) -> None:
     revoke.add_argument("key_id", metavar="KEY_ID", help="as gensafe keys list shows it")
     revoke.add_argument("--reason", required=True)
     add_config_arguments(revoke)
+    disclose = verbs.add_parser(
+        "disclose",
+        help="publish the key of a retired watermark epoch in the log",
+        description="Publish the key of a retired watermark epoch in the log, once the time stated with its "
+        "commitment has come: from then on anybody can find that epoch's marks, and write them, so that only records "
+        "logged before count.",
+    )
+    disclose.add_argument("epoch", type=int, metavar="EPOCH", help="0 to 15, as gensafe keys list shows it")
+    disclose.add_argument("--yes", action="store_true", help="do not ask before a step that cannot be taken back")
+    add_config_arguments(disclose)
     imported = verbs.add_parser("import", help="install a claim key that your CA certified")
     for option in ("--chain", "--root"):
         imported.add_argument(option, required=True, metavar="PEM")
     imported.add_argument("--key", metavar="PEM", help="leave out where a signer ([signing] provider) has the key")
     add_config_arguments(imported)
-    for each in (rotate, revoke, imported):
+    for each in (rotate, revoke, disclose, imported):
         each.add_argument("--json", action="store_true")
     api_keys.add_parser(verbs)
 
@@ -65,16 +80,20 @@ def run(args: argparse.Namespace) -> int:
             return Exit.OK
         for info in infos:
             mark = " development" if info.development else ""
+            mark += f" epoch {info.epoch}" if info.role is Role.WATERMARK else ""
+            mark += f" disclosed {iso(info.disclosed_ms)}" if info.disclosed_ms else ""
             say(f"{info.key_id}  {info.role:10} {info.state:8} {iso(info.created_ms)}{mark} {info.reason}".rstrip())
         if ring.claimless:
             note("no claim key: nothing can be signed until gensafe keys import installs one")
         elif ring.development:
             note("development keys: signatures made here prove nothing to third parties")
         return Exit.OK
+    if args.verb == "disclose":
+        return _disclose(args, home, ring)
     with Changes(home, ring) as changes:
         if args.verb == "rotate":
             if args.role == "watermark" and not args.yes:
-                _confirm("one of 16 watermark epochs is used up, and every detection then tries one key more")
+                _confirm("one of 16 watermark epochs is used up, and every detection then tries one key more", "rotate")
             changed, event = changes.rotate(Role(args.role)), "rotated"
         elif args.verb == "revoke":
             changed, event = changes.revoke(args.key_id, args.reason), "revoked"
@@ -90,7 +109,32 @@ def run(args: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _confirm(what: str) -> None:
+def _disclose(args: argparse.Namespace, home: Installation, ring: KeyRing) -> int:
+    from gensafe.cli.key_changes import Changes
+    from gensafe.pipeline.epochs import disclosure_due
+
+    if not home.has_log:
+        raise InvalidRequest("there is no log, so no commitment to a key", field="epoch")
+    with home.read_log() as log:
+        due = disclosure_due(ring, log, args.epoch)  # says early what cannot be
+    if not args.yes and not ring.watermark_info(args.epoch).disclosed_ms:
+        _confirm(
+            f"the key of epoch {args.epoch} becomes public for good (due since {iso(due)}): everybody can then find, "
+            "remove and write its marks",
+            "disclose",
+        )
+    with Changes(home, ring) as changes:
+        done = changes.disclose(args.epoch)
+    if args.json:
+        print_json(done)
+        return Exit.OK
+    said = f"entry {done['log_index']}; its commitment is entry {done['committed_index']}"
+    say(f"disclosed the key of epoch {args.epoch}: {said}")
+    note("records logged before it count; give out an export that reaches this entry (docs/disclosure.md)")
+    return Exit.OK
+
+
+def _confirm(what: str, verb: str) -> None:
     """Ask on a terminal; elsewhere --yes is the answer.
 
     Raises:
@@ -98,9 +142,9 @@ def _confirm(what: str) -> None:
     """
     if sys.stdin.isatty():
         note(what)
-        if input("rotate? [y/N] ").strip().lower() in ("y", "yes"):
+        if input(f"{verb}? [y/N] ").strip().lower() in ("y", "yes"):
             return
-        raise InvalidRequest("not rotated", field="watermark")
+        raise InvalidRequest(f"not confirmed: nothing was done ({verb})", field="watermark")
     raise InvalidRequest(what, field="watermark", fix="add --yes")
 
 

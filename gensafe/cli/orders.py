@@ -41,5 +41,5 @@ def have_done(
             )
         time.sleep(POLL_S)
     if "error" in result:
-        raise RegistryError(str(result["error"]), fix=str(result.get("fix", "")))
+        raise RegistryError(str(result["error"]), fix=str(result.get("fix") or ""))
     return dict(result)

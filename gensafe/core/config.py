@@ -193,12 +193,15 @@ class LabelConfig:
 
 @dataclass(frozen=True, slots=True)
 class WatermarkConfig:
-    """``[watermark.image]`` and so on: options of the watermark plugins, as each documents them."""
+    """``[watermark.image]`` and so on: options of the watermark plugins, as each documents them; when keys come out."""
 
     image: Mapping[str, str] = field(default_factory=dict)
     audio: Mapping[str, str] = field(default_factory=dict)
     video: Mapping[str, str] = field(default_factory=dict)
     text: Mapping[str, str] = field(default_factory=dict)  # e.g. key_ids = "0,3", as `watermark test-keys` found
+    disclose_days: int = in_range(
+        180, 0, 36_500
+    )  # how long after its end a watermark epoch's key may be published (docs/disclosure.md); 0 = never
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,13 @@ class KeyInfo:
     changed_ms: int = 0
     reason: str = ""  # why it was revoked
     external: bool = False  # claim keys only: the private half is held by a signer (HSM, KMS, service), not here
+    committed: int = -1  # watermark keys only: the log entry that holds the commitment to this key
+    disclosed_ms: int = 0  # watermark keys only: when the key was published in the log; 0 = it is secret
+
+    @property
+    def secret_name(self) -> str:
+        """File of the private half."""
+        return f"{self.role.value}-{self.key_id}.key"
 
 
 @dataclass(frozen=True, slots=True)

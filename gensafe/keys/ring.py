@@ -16,18 +16,17 @@ from pathlib import Path
 from typing import Final, cast
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gensafe.core.clock import SystemClock
 from gensafe.core.errors import ConfigError, KeyError_
 from gensafe.core.ports import ClaimSigner, Clock
-from gensafe.core.types import Modality
 from gensafe.keys import development, pki
 from gensafe.keys.development import IMPORT, not_made_in_production, refuse_development
 from gensafe.keys.disk import locked, read_index
+from gensafe.keys.epochs import WatermarkEpochs
 from gensafe.keys.index import Index, KeyInfo, Role, State
 from gensafe.keys.kek import KeyEncryptionKey
 from gensafe.keys.signer import LocalClaimSigner, PrivateKey, check_chain, load_chain, load_private_key
@@ -48,7 +47,7 @@ class TsaCredential:
     development: bool
 
 
-class KeyRing:
+class KeyRing(WatermarkEpochs):
     """All keys of one installation. Make one with ``KeyRing.open``; safe to share between threads."""
 
     def __init__(self, directory: Path, environment: str, index: Index, vault: Vault, clock: Clock) -> None:
@@ -193,7 +192,7 @@ class KeyRing:
     def checkpoint_private_key(self) -> Ed25519PrivateKey:
         """The key that signs log checkpoints."""
         info = self._need(Role.CHECKPOINT, "gensafe keys init")
-        return Ed25519PrivateKey.from_private_bytes(self._vault.load(_secret_name(info)))
+        return Ed25519PrivateKey.from_private_bytes(self._vault.load(info.secret_name))
 
     def checkpoint_public_key(self) -> Ed25519PublicKey:
         """The active checkpoint key's public half; reads no secret."""
@@ -214,37 +213,6 @@ class KeyRing:
         return tuple(Ed25519PublicKey.from_public_bytes(bytes.fromhex(k.public)) for k in infos)
 
     @property
-    def current_epoch(self) -> int:
-        """Watermark epoch that new marks carry, 0..15."""
-        return self._need(Role.WATERMARK, "gensafe keys init").epoch
-
-    def watermark_epochs(self) -> tuple[int, ...]:
-        """Epochs a detector should search, newest first; revoked ones are left out."""
-        return tuple(k.epoch for k in reversed(self._index.of(Role.WATERMARK)))
-
-    def watermark_key(self, modality: Modality, epoch: int | None = None) -> bytes:
-        """The 32-byte watermark key of one medium and epoch (default: the current one); HKDF-SHA256, RFC 5869.
-
-        Raises:
-            KeyError_: no such epoch, or it was revoked.
-        """
-        wanted = self.current_epoch if epoch is None else epoch
-        for info in self._index.of(Role.WATERMARK):
-            if info.epoch == wanted:
-                master = self._vault.load(_secret_name(info))
-                label = f"gensafe/watermark/v1/{modality.value}/{wanted}".encode()
-                return HKDF(hashes.SHA256(), 32, None, label).derive(master)
-        raise KeyError_(f"there is no usable watermark key of epoch {wanted}", field="epoch")
-
-    def watermark_key_id(self, epoch: int | None = None) -> str:
-        """Public name of a watermark epoch's key, for receipts and the log."""
-        wanted = self.current_epoch if epoch is None else epoch
-        found = [k for k in self._index.keys if k.role is Role.WATERMARK and k.epoch == wanted]
-        if not found:
-            raise KeyError_(f"there is no watermark key of epoch {wanted}", field="epoch")
-        return f"{found[-1].key_id}/{wanted}"
-
-    @property
     def kek_id(self) -> str:
         """Id of the active key-encryption key; reads no secret."""
         return self._need(Role.KEK, "gensafe keys init").key_id
@@ -256,7 +224,7 @@ class KeyRing:
     def kek(self) -> KeyEncryptionKey:
         """The key-encryption key, with its retired forerunners for unwrapping."""
         current = self._need(Role.KEK, "gensafe keys init")
-        held = {k.key_id: self._vault.load(_secret_name(k)) for k in self._index.of(Role.KEK)}
+        held = {k.key_id: self._vault.load(k.secret_name) for k in self._index.of(Role.KEK)}
         return KeyEncryptionKey(current.key_id, held)
 
     # --- changing ------------------------------------------------------------------------------------------------
@@ -367,7 +335,7 @@ class KeyRing:
     def _install(self, info: KeyInfo, secret: bytes | None, chain: bytes = b"", root: bytes = b"") -> None:
         """Secret and certificates first, index last: a crash between leaves an unused file, never a dangling entry."""
         if secret is not None:
-            self._vault.store(_secret_name(info), secret)
+            self._vault.store(info.secret_name, secret)
         if chain:
             write_file(self._public_path(info, "chain"), chain)
             write_file(self._public_path(info, "root"), root)
@@ -387,7 +355,7 @@ class KeyRing:
         return info
 
     def _private(self, info: KeyInfo) -> PrivateKey:
-        return load_private_key(self._vault.load(_secret_name(info)))
+        return load_private_key(self._vault.load(info.secret_name))
 
     def _public(self, info: KeyInfo, kind: str) -> bytes:
         path = self._public_path(info, kind)
@@ -404,7 +372,3 @@ class KeyRing:
         if self.environment == "production":
             infos = tuple(k for k in infos if not k.development)
         return b"".join(dict.fromkeys(self._public(k, "root") for k in infos))
-
-
-def _secret_name(info: KeyInfo) -> str:
-    return f"{info.role.value}-{info.key_id}.key"

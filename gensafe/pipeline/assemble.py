@@ -18,6 +18,7 @@ from gensafe.installation import Installation
 from gensafe.marking import Marker
 from gensafe.pipeline.agreement import check_agreement, restore_lost_intents
 from gensafe.pipeline.chain import Chain, no_fault
+from gensafe.pipeline.epochs import Epochs
 from gensafe.pipeline.labels import write_metadata_labels
 from gensafe.pipeline.ledger import Ledger
 from gensafe.pipeline.metering import Meter
@@ -89,7 +90,7 @@ def _opened(config: Config, opened: ExitStack, fault_point: Callable[[str], None
             watermarkers=watermarkers,
             text_scheme=text_scheme,
             key_for=keys.watermark_key,
-            epoch_now=lambda: keys.current_epoch,
+            epoch_now=Epochs(keys, log, config.watermark.disclose_days).current,
             label=lambda judged, data, kind: write_metadata_labels(config, clock.now_ms(), judged, data, kind),
         ),
         signing=signing,

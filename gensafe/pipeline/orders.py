@@ -8,6 +8,7 @@ from gensafe.audit import AuditLog, entries
 from gensafe.core import ids
 from gensafe.core.errors import GensafeError, LogUnavailable
 from gensafe.keys import KeyRing, Role
+from gensafe.pipeline.epochs import disclose
 from gensafe.pipeline.key_changes import take_over
 from gensafe.registry import KeyChange, Order, OrderKind, Registry
 
@@ -54,6 +55,8 @@ def _carry_out(registry: Registry, log: AuditLog, keys: KeyRing, order: Order) -
             return {"log_index": log.append(entries.key_rotated(**body)).index}
         case OrderKind.API_KEY:
             return {"log_index": _api_key(registry, log, body)}
+        case OrderKind.DISCLOSE:
+            return disclose(keys, log, int(body["epoch"]))
         case OrderKind.HOLD:
             hold = registry.set_hold(body["hold_id"], body["scope"])
             event = entries.HOLD_SET

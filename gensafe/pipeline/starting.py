@@ -24,7 +24,10 @@ UNKNOWN: Final = "unknown"  # stands for the changed keys where the old configur
 
 
 def log_start(chain: Chain) -> None:
-    """1. What changed in the configuration; 2. the start; 3. outages that the last run left open; 4. listen for more.
+    """Log what this start runs with.
+
+    1. What changed in the configuration; 2. the start, and the commitment to a new watermark key; 3. outages that the
+    last run left open; 4. listen for more.
 
     Raises:
         LogUnavailable: nothing may be served.
@@ -42,6 +45,7 @@ def log_start(chain: Chain) -> None:
             coverage=coverage_of(runner),
         )
     )
+    _ = chain.marker.epoch  # commits to its key where that is not done yet
     health = chain.policy.health  # 4. before 3.: what is carried over is said through it
     health.report = lambda change: report(chain.log, change)
     for name, entry in before.outages.items():  # 3.

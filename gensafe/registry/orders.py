@@ -31,6 +31,7 @@ class OrderKind(StrEnum):
     LIFT = "hold.released"
     KEY = "key.rotated"  # and use the keys that are active now
     API_KEY = "api_key.changed"
+    DISCLOSE = "key.disclosed"  # publish the key of a retired watermark epoch
 
 
 @dataclass(frozen=True, slots=True)

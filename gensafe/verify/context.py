@@ -34,6 +34,7 @@ class VerifyContext:
         preparers: What searches under several keys share, by modality; without one each search begins anew.
         key_for: Watermark keys by modality and epoch; None = watermarks are not searched.
         epochs: Epochs to search, newest first.
+        disclosed: Those of them whose keys were published: anybody can write their marks.
         records: The registry.
         log: The log.
         limits: Bounds on what is decoded.
@@ -46,6 +47,7 @@ class VerifyContext:
     preparers: Mapping[Modality, Preparer] = field(default_factory=dict)
     key_for: KeyLookup | None = None
     epochs: tuple[int, ...] = ()
+    disclosed: frozenset[int] = frozenset()
     records: Records | None = None
     log: LogProver | None = None
     limits: Limits = LIMITS
@@ -96,6 +98,7 @@ def open_context(
         algorithms=algorithms,
         key_for=keys.watermark_key,
         epochs=keys.watermark_epochs(),
+        disclosed=keys.disclosed_epochs(),
         records=registry,
         log=_prover(keys, log),
         contained=contained,
@@ -123,7 +126,8 @@ def _renewal(keys: KeyRing, folder: TrustFolder, log: LogReader | None) -> Calla
     def renew(context: VerifyContext) -> VerifyContext:
         keys.refresh()
         trust = _trust(keys, folder.current())
-        return replace(context, trust=trust, epochs=keys.watermark_epochs(), log=_prover(keys, log))
+        epochs, disclosed = keys.watermark_epochs(), keys.disclosed_epochs()
+        return replace(context, trust=trust, epochs=epochs, disclosed=disclosed, log=_prover(keys, log))
 
     return renew
 

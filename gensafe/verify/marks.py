@@ -16,6 +16,7 @@ from gensafe.verify.conclusion import MarkFact
 from gensafe.verify.context import VerifyContext
 from gensafe.verify.lines import Line
 
+PUBLISHED = "its key was published, so anybody can write it: only agreement with the record counts"
 _RANK = (MarkLevel.NONE, MarkLevel.UNDECIDABLE, MarkLevel.PRESENT, MarkLevel.RECORD)
 
 
@@ -29,13 +30,17 @@ class Search(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MarkSearch:
-    """What the search found. ``epoch`` and ``record_id`` only with level RECORD; ``problem`` unless it was done."""
+    """What the search found. ``epoch`` and ``record_id`` only with level RECORD; ``problem`` unless it was done.
+
+    ``disclosed``: the key that found it was published, so that anybody could have written the mark.
+    """
 
     search: Search
     problem: str = ""
     detection: Detection | None = None
     epoch: int = -1
     record_id: int = 0
+    disclosed: bool = False
 
     @property
     def fact(self) -> MarkFact:
@@ -81,6 +86,11 @@ def search(content: Media | None, context: VerifyContext, budget: Budget, first:
     Where the detector can share work between keys, its quick part runs under every key before the whole of it under
     any: a file that nobody cropped or turned is found at about the cost of one key, whatever its epoch.
     """
+    found = _search(content, context, budget, first)
+    return replace(found, disclosed=found.found and found.epoch in context.disclosed)
+
+
+def _search(content: Media | None, context: VerifyContext, budget: Budget, first: int | None) -> MarkSearch:
     if content is None:
         return MarkSearch(Search.FAILED, "the content could not be decoded")
     modality: Modality = content.modality
@@ -153,10 +163,11 @@ def line(found: MarkSearch, modality: Modality | None) -> Line:
         **{f"detail.{k}": v for k, v in detection.detail.items()},
     }
     bound = f"p ≤ {detection.p_value:.1e}"
-    present = "our watermark is in the content"
+    present = "our watermark is in the content" + (f"; {PUBLISHED}" if found.disclosed else "")
     match detection.level:
         case MarkLevel.RECORD:
             record_id = record_id_text(found.record_id)
+            shown = f"record {record_id} ({bound})" + (f"; {PUBLISHED}" if found.disclosed else "")
             return Line(
                 name,
                 Outcome.PASS,
@@ -164,7 +175,7 @@ def line(found: MarkSearch, modality: Modality | None) -> Line:
                 evidence,
                 owner={"record_id": record_id},
                 caller_summary=f"{present} ({bound})",
-                owner_summary=f"record {record_id} ({bound})",
+                owner_summary=shown,
             )
         case MarkLevel.PRESENT:
             why = "a text's mark carries no payload" if modality is Modality.TEXT else "its payload is unreadable"

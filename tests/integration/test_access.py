@@ -351,7 +351,8 @@ def test_a_tenant_reads_its_own_entries_and_public_ones(read, site: Site, channe
         entries = read(channel, f"{letter}_audit")
         assert {entry["tenant"] for entry in entries if "tenant" in entry} <= {tenant}
         assert {entry["event"] for entry in entries if "tenant" not in entry} <= {
-            "key.rotated", "policy.changed", "service.started", "filter.unavailable", "filter.restored",
+            "key.rotated", "key.committed", "policy.changed", "service.started", "filter.unavailable",
+            "filter.restored",
         }  # fmt: skip
     assert any(entry.get("tenant") == "acme" for entry in read(channel, "A_audit"))
 
