@@ -12,7 +12,7 @@ from gensafe.core.clock import iso
 from gensafe.core.digest import sha256
 from gensafe.core.errors import ManifestInvalid
 from gensafe.keys import pki
-from gensafe.provenance import jumbf
+from gensafe.provenance import crjson, jumbf
 from gensafe.provenance.a8 import A8Wrapper
 from gensafe.provenance.c2pa_adapter import LibraryReading
 from gensafe.provenance.cose import CoseSign1, parse_cose
@@ -85,9 +85,13 @@ def judge(
     successes, informational = statuses(active, "success"), statuses(active, "informational")
     failures = list(statuses(active, "failure"))
 
+    complained = len(failures)
     state, failures = _state_with_our_binding(reading, label, wrapper, successes, failures, claim_only=claim_only)
+    shown = reading.crjson
+    if wrapper is not None and len(failures) < complained:
+        shown = crjson.without_complaint(shown, label, _TEXT_COMPLAINT)
     cose = _cose(store, label)
-    signer, mismatch = _signer(manifest, _crjson_signature(reading.crjson, label), cose)
+    signer, mismatch = _signer(manifest, crjson.signature_of(reading.crjson, label), cose)
     time_stamp = _time_stamp(manifest, successes, cose)
     answers = _revocation(cose, trust, time_stamp, now_ms)
     own = _broken_rules(mismatch, informational, cose, signer, trust, answers)
@@ -139,7 +143,7 @@ def judge(
         remote_url=reading.remote_url,
         manifests=len(as_object(report.get("manifests"))),
         raw=report,
-        crjson=reading.crjson,
+        crjson=shown,
     )
 
 
@@ -204,7 +208,7 @@ def _text_binding_holds(
         return False
     if complaints[0].code != "assertion.dataHash.mismatch" or label not in complaints[0].url:
         return False
-    hashes = as_object(_crjson_manifest(reading.crjson, label).get("assertions")).get("c2pa.hash.data")
+    hashes = as_object(crjson.manifest_of(reading.crjson, label).get("assertions")).get("c2pa.hash.data")
     exclusions = as_objects(as_object(hashes).get("exclusions"))
     expected = {"start": wrapper.start, "length": wrapper.length}
     return len(exclusions) == 1 and dict(exclusions[0]) == expected
@@ -364,18 +368,6 @@ def _assertion(manifest: Object, label: str) -> Object:
         if assertion.get("label") == label:
             return as_object(assertion.get("data"))
     return {}
-
-
-def _crjson_manifest(crjson: str, label: str) -> Object:
-    try:
-        document = json.loads(crjson)
-    except ValueError:
-        return {}
-    return next((m for m in as_objects(as_object(document).get("manifests")) if m.get("label") == label), {})
-
-
-def _crjson_signature(crjson: str, label: str) -> Object:
-    return as_object(_crjson_manifest(crjson, label).get("signature"))
 
 
 def _name(value: object) -> str:
