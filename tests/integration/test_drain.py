@@ -49,7 +49,7 @@ def begin(tmp_path, module, name, how):
     [
         ("provenance", "verify_bytes", "verify"),
         ("classify", "judge_parts", "classify"),
-        ("http.app", "verify_bytes", "page"),
+        ("http.verify", "verify_bytes", "page"),
     ],
 )
 def test_process_ends_whatever_hangs(tmp_path, module, name, call, how):
