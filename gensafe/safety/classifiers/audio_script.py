@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
 from typing import Final
 
 import numpy as np
@@ -74,12 +73,6 @@ def _finding(match: ScriptMatch) -> Finding:
     return Finding("unc", SCORE, NAME, "the speech differs from its script; " + "; ".join(said), times=match.other)
 
 
-@cache
-def _matcher() -> ScriptMatcher:
-    """One for the whole process: it takes about 100 MB."""
-    return ScriptMatcher()
-
-
 def create(options: Mapping[str, str]) -> AudioScript:
     """Entry point.
 
@@ -92,4 +85,4 @@ def create(options: Mapping[str, str]) -> AudioScript:
     """
     if not options.get("script"):
         raise InvalidRequest("is needed: what should be said", field="audio_script.script")
-    return AudioScript(_matcher(), options["script"])
+    return AudioScript(ScriptMatcher(), options["script"])

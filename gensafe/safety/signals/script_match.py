@@ -12,17 +12,18 @@ How often it is right stands in the card of ``audio_script``.
 from __future__ import annotations
 
 import re
-import threading
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gensafe.core.errors import InvalidRequest, SafetyUnavailable
+from gensafe.core.errors import InvalidRequest
 from gensafe.core.types import TimeRange
+from gensafe.safety.signals import recogniser
+from gensafe.safety.signals.recogniser import RATE as RATE  # part of this module's interface
 
-RATE: Final = 16_000  # Hz: what PocketSphinx' English acoustic model was trained on
 PRICE: Final = 1e-40  # of not following the script once; see benchmarks.media_safety.scripts
 LEAST_PHONES: Final = 3  # of other speech
 MAX_WORDS: Final = 60  # a grammar of n words has about 240 n arcs
@@ -57,81 +58,97 @@ class ScriptMatch:
 
 
 class ScriptMatcher:
-    """PocketSphinx with its US-English model (``pip install gensafe[speech]``). Thread-safe; one sound at a time.
+    """PocketSphinx with its US-English model (``pip install gensafe[speech]``), in worker processes.
 
     Raises:
         SafetyUnavailable: PocketSphinx is not installed.
     """
 
-    name = "pocketsphinx-5"
+    name = recogniser.NAME
 
     def __init__(self) -> None:
-        try:
-            from pocketsphinx import Decoder
-        except ImportError as error:
-            raise SafetyUnavailable("pocketsphinx is not installed", fix="pip install gensafe[speech]") from error
-        # weights of 1: the grammar's probabilities count as they stand; wide beams: the wrong path must survive
-        self._decoder: Any = Decoder(
-            samprate=RATE,
-            loglevel="FATAL",
-            lm=None,
-            lw=1.0,
-            wip=1.0,
-            pip=1.0,
-            bestpath=False,
-            fwdflat=False,
-            beam=1e-60,
-            wbeam=1e-40,
-            pbeam=1e-60,
-        )
-        self._normalisation = self._decoder.get_cmn(False)
-        for phone in _PHONES:
-            self._decoder.add_word(_FILLER + phone.lower(), phone, phone == _PHONES[-1])
-        self._lock = threading.Lock()
+        recogniser.require()
 
     def match(self, samples: NDArray[np.float32], script: str) -> ScriptMatch:
         """Compare float32 (n,) mono samples at 16 kHz with ``script``, English in its usual spelling.
 
         Raises:
             InvalidRequest: the script has no word, more than MAX_WORDS, or figures instead of words.
+            SafetyUnavailable: the recogniser crashed, or took too long.
         """
         words = script_words(script)
-        with self._lock:
-            unknown = tuple(i for i, word in enumerate(words) if self._decoder.lookup_word(word) is None)
-            self._decoder.add_fsg("script", self._grammar(words, unknown))
-            self._decoder.activate_search("script")
-            self._decoder.set_cmn(self._normalisation)  # what it learned from the last sound must not colour this one
-            self._decoder.start_utt()
-            self._decoder.process_raw((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
-            self._decoder.end_utt()
-            path = [(s.word, s.start_frame, s.end_frame + 1) for s in self._decoder.seg() or ()]
+        target = "gensafe.safety.signals.script_match:best_path"
+        path, unknown = recogniser.in_worker(target, samples, words)
         return _read(path, words, unknown)
 
-    def _grammar(self, words: tuple[str, ...], unknown: tuple[int, ...]) -> Any:  # noqa: ANN401 - untyped library
-        """States 0..n lie between the words; the rest are inside a filler."""
-        count = len(words)
-        arcs: list[tuple[Any, ...]] = []
-        free = count + 1
 
-        def filler(start: int, end: int, price: float) -> None:
-            nonlocal free
-            at = start
-            for step in range(LEAST_PHONES):
-                chance = (price if step == 0 else 1.0) / len(_PHONES)
-                arcs.extend((at, free, chance, _FILLER + phone.lower()) for phone in _PHONES)
-                at, free = free, free + 1
-            arcs.extend((at, at, 1 / len(_PHONES), _FILLER + phone.lower()) for phone in _PHONES)
-            arcs.append((at, end, 1.0))
+def best_path(pcm: bytes, words: tuple[str, ...]) -> tuple[list[tuple[str, int, int]], tuple[int, ...]]:
+    """The best path of 16-bit samples through the grammar of ``words``. Runs in a worker.
 
-        for index, word in enumerate(words):
-            if index in unknown:
-                filler(index, index + 1, 1.0)
-                continue
-            arcs += [(index, index + 1, 1.0, word), (index, index + 1, PRICE)]  # said, or left out
-            filler(index, index + 1, PRICE)  # another word in its place
-        for index in range(count + 1):
-            filler(index, index, PRICE)  # other speech between
-        return self._decoder.create_fsg("script", 0, count, arcs)
+    Returns:
+        (word, first frame, frame after the last) of each step, and the indices of words that the dictionary lacks.
+    """
+    decoder, normalisation = _decoder()
+    unknown = tuple(i for i, word in enumerate(words) if decoder.lookup_word(word) is None)
+    decoder.add_fsg("script", _grammar(decoder, words, unknown))
+    decoder.activate_search("script")
+    decoder.set_cmn(normalisation)  # what it learned from the last sound must not colour this one
+    decoder.start_utt()
+    decoder.process_raw(pcm, full_utt=True)
+    decoder.end_utt()
+    return [(str(s.word), int(s.start_frame), int(s.end_frame) + 1) for s in decoder.seg() or ()], unknown
+
+
+@cache
+def _decoder() -> tuple[Any, str]:
+    """The decoder of this worker, and the normalisation that it starts with."""
+    from pocketsphinx import Decoder
+
+    # weights of 1: the grammar's probabilities count as they stand; wide beams: the wrong path must survive
+    decoder = Decoder(
+        samprate=RATE,
+        loglevel="FATAL",
+        lm=None,
+        lw=1.0,
+        wip=1.0,
+        pip=1.0,
+        bestpath=False,
+        fwdflat=False,
+        beam=1e-60,
+        wbeam=1e-40,
+        pbeam=1e-60,
+    )
+    normalisation = decoder.get_cmn(False)
+    for phone in _PHONES:
+        decoder.add_word(_FILLER + phone.lower(), phone, phone == _PHONES[-1])
+    return decoder, normalisation
+
+
+def _grammar(decoder: Any, words: tuple[str, ...], unknown: tuple[int, ...]) -> Any:  # noqa: ANN401 - untyped library
+    """States 0..n lie between the words; the rest are inside a filler."""
+    count = len(words)
+    arcs: list[tuple[Any, ...]] = []
+    free = count + 1
+
+    def filler(start: int, end: int, price: float) -> None:
+        nonlocal free
+        at = start
+        for step in range(LEAST_PHONES):
+            chance = (price if step == 0 else 1.0) / len(_PHONES)
+            arcs.extend((at, free, chance, _FILLER + phone.lower()) for phone in _PHONES)
+            at, free = free, free + 1
+        arcs.extend((at, at, 1 / len(_PHONES), _FILLER + phone.lower()) for phone in _PHONES)
+        arcs.append((at, end, 1.0))
+
+    for index, word in enumerate(words):
+        if index in unknown:
+            filler(index, index + 1, 1.0)
+            continue
+        arcs += [(index, index + 1, 1.0, word), (index, index + 1, PRICE)]  # said, or left out
+        filler(index, index + 1, PRICE)  # another word in its place
+    for index in range(count + 1):
+        filler(index, index, PRICE)  # other speech between
+    return decoder.create_fsg("script", 0, count, arcs)
 
 
 def script_words(script: str) -> tuple[str, ...]:

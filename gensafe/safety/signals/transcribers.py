@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Protocol
@@ -12,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gensafe.core.errors import ConfigError, SafetyUnavailable
+from gensafe.safety.signals import recogniser
+from gensafe.safety.signals.recogniser import RATE as RATE  # part of this module's interface
 
-RATE: Final = 16_000  # Hz: what PocketSphinx' English acoustic model was trained on
 _BLOCK_S: Final = 30  # seconds decoded at a time: bounds memory, but may cut a word. A round number, not measured
 
 
@@ -47,43 +47,41 @@ class PocketSphinx:
     transcripts are evidence: scores are halved, which keeps them below what the default policy holds.
     """
 
-    name = "pocketsphinx-5"
+    name = recogniser.NAME
     trust = 0.5
 
     def __init__(self) -> None:
-        try:
-            from pocketsphinx import Decoder
-        except ImportError as error:
-            raise SafetyUnavailable("pocketsphinx is not installed", fix="pip install gensafe[speech]") from error
-        self._make: Callable[[], Any] = lambda: Decoder(samprate=RATE, loglevel="FATAL")
-        self._idle: list[Any] = []
-        self._normalisation = ""
+        recogniser.require()
 
     def transcribe(self, samples: NDArray[np.float32]) -> list[Segment]:
-        """Decode in blocks of 30 seconds."""
-        try:
-            decoder = self._idle.pop()
-        except IndexError:
-            decoder = self._make()
-            self._normalisation = decoder.get_cmn(False)
-        decoder.set_cmn(self._normalisation)  # what it learned from the last sound must not colour this one
+        """Decode in blocks of 30 seconds, in a worker process."""
         found = []
         for start in range(0, samples.size, _BLOCK_S * RATE):
             block = samples[start : start + _BLOCK_S * RATE]
-            text = self._decode(decoder, block)
+            text = recogniser.in_worker("gensafe.safety.signals.transcribers:hear", block)
             if text:
                 found.append(Segment(text, start / RATE, (start + block.size) / RATE))
-        self._idle.append(decoder)
         return found
 
-    @staticmethod
-    def _decode(decoder: Any, block: NDArray[np.float32]) -> str:  # noqa: ANN401 - an untyped library
-        pcm = (np.clip(block, -1, 1) * 32767).astype("<i2").tobytes()
-        decoder.start_utt()
-        decoder.process_raw(pcm, full_utt=True)
-        decoder.end_utt()
-        heard = decoder.hyp()
-        return str(heard.hypstr) if heard is not None else ""
+
+def hear(pcm: bytes) -> str:
+    """The words in 16-bit mono samples at 16 kHz; "" = none. Runs in a worker."""
+    decoder, normalisation = _decoder()
+    decoder.set_cmn(normalisation)  # what it learned from the last sound must not colour this one
+    decoder.start_utt()
+    decoder.process_raw(pcm, full_utt=True)
+    decoder.end_utt()
+    heard = decoder.hyp()
+    return str(heard.hypstr) if heard is not None else ""
+
+
+@cache
+def _decoder() -> tuple[Any, str]:
+    """The decoder of this worker, and the normalisation that it starts with."""
+    from pocketsphinx import Decoder
+
+    decoder = Decoder(samprate=RATE, loglevel="FATAL")
+    return decoder, decoder.get_cmn(False)
 
 
 def load_transcriber(spec: str) -> Transcriber | None:
@@ -101,11 +99,11 @@ def load_transcriber(spec: str) -> Transcriber | None:
         return None
     if spec in ("", "auto"):
         try:
-            return _pocketsphinx()
+            return PocketSphinx()
         except SafetyUnavailable:
             return None
     if spec == "pocketsphinx":
-        return _pocketsphinx()
+        return PocketSphinx()
     module, separator, function = spec.partition(":")
     if not separator:
         raise ConfigError(
@@ -116,9 +114,3 @@ def load_transcriber(spec: str) -> Transcriber | None:
     except Exception as error:
         raise SafetyUnavailable(f"the transcriber {spec} cannot be loaded: {type(error).__name__}") from error
     return made
-
-
-@cache
-def _pocketsphinx() -> PocketSphinx:
-    """One for the whole process: each of its decoders takes about 100 MB."""
-    return PocketSphinx()

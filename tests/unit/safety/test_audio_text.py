@@ -1,11 +1,15 @@
 """``audio_text`` with a scripted transcriber, with PocketSphinx where it is installed, and without any."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from gensafe.core.errors import ConfigError, SafetyUnavailable
 from gensafe.core.types import Audio, Stage, Text
 from gensafe.safety.classifiers.audio_text import AudioText, create, distinct_views
+from gensafe.safety.signals import recogniser
 from gensafe.safety.signals.transcribers import Segment, load_transcriber
 from gensafe.safety.text import TextStack
 
@@ -89,3 +93,26 @@ def test_pocketsphinx_hears_nothing_in_a_tone():
     engine = load_transcriber("pocketsphinx")
     assert engine is not None
     assert engine.transcribe(tone()) == []
+
+
+def test_the_recogniser_runs_in_a_process_of_its_own():
+    """It holds Python's lock while it decodes: in this process it stopped every other request for seconds."""
+    pytest.importorskip("pocketsphinx")
+    program = (
+        "import sys; from gensafe.safety.signals.script_match import ScriptMatcher;"
+        "from gensafe.safety.signals.transcribers import load_transcriber; import numpy as np;"
+        "sound = np.random.default_rng(1).normal(0, 0.1, 16000).astype('f4');"
+        "load_transcriber('pocketsphinx').transcribe(sound); ScriptMatcher().match(sound, 'good morning');"
+        "print('pocketsphinx' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_recogniser_that_fails_is_unavailable(monkeypatch):
+    pytest.importorskip("pocketsphinx")
+    engine = load_transcriber("pocketsphinx")
+    in_worker = recogniser.in_worker
+    monkeypatch.setattr(recogniser, "in_worker", lambda _, samples: in_worker("os:abort", samples))
+    with pytest.raises(SafetyUnavailable, match="recogniser failed"):
+        engine.transcribe(tone())
