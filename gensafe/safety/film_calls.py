@@ -39,6 +39,9 @@ from gensafe.safety.films import OVERLAP_S, WINDOW_S, WholeFilm, assess_sound, e
 # benchmarks.long_media), a busy one in a few
 PER_SECOND: Final = 10.0
 PER_FRAME: Final = 5.0  # seconds for a frame looked at as a picture: a core does it in half a second, likewise
+# Seconds of time for a second of sound before any of it was examined: the recogniser takes one block at a time, and
+# 1.4 s a second of music on a quiet core
+SOUND_PER_SECOND: Final = 3.0
 _FRAMES: Final = 30.0  # of a film that count as a second of it
 _LOOK_S: Final = 0.25  # between looks at the progress
 
@@ -77,6 +80,12 @@ def film_of(item: Medium) -> VideoStream | AudioStream | None:
     if long and item.samples.shape[1] > (WINDOW_S + OVERLAP_S) * item.rate:  # type: ignore[union-attr] # Audio
         return ArrayAudio(item)  # type: ignore[arg-type] # Audio
     return None
+
+
+def time_of(item: Medium) -> float:
+    """Seconds beside the policy's ``timeout_s`` for an item that is judged at once: a sound that is no film."""
+    well_formed = isinstance(item, Audio) and item.samples.ndim == 2 and item.rate > 0
+    return SOUND_PER_SECOND * item.samples.shape[1] / item.rate if well_formed else 0.0  # type: ignore[union-attr] # Audio
 
 
 def _is_film(item: Video) -> bool:
@@ -283,7 +292,9 @@ class _SoundCall(_Growing):
     """One classifier of sounds on a long one."""
 
     def __init__(self, classifier: Classifier, sound: AudioStream, stage: Stage, timeout_s: float) -> None:
-        super().__init__(timeout_s)
+        whole = getattr(classifier, "needs_whole", False)
+        at_once = sound.seconds if whole else min(sound.seconds, WINDOW_S + OVERLAP_S)
+        super().__init__(timeout_s + SOUND_PER_SECOND * at_once)
         self._classifier, self._sound, self._stage = classifier, sound, stage
         self._outcome: Outcome = "not run"
 

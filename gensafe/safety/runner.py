@@ -36,7 +36,7 @@ from gensafe.core.types import (
     VideoStream,
 )
 from gensafe.safety.cards import CategoryCoverage, category_coverage
-from gensafe.safety.film_calls import Call, Job, Outcome, checked, film_of, reason_of, start_film, whole_of
+from gensafe.safety.film_calls import Call, Job, Outcome, checked, film_of, reason_of, start_film, time_of, whole_of
 from gensafe.safety.health import FilterHealth
 from gensafe.safety.policy import Policy
 from gensafe.safety.shadow import Shadow
@@ -119,8 +119,8 @@ class SafetyRunner:
         """Examine ``item`` and decide. Never raises: what goes wrong is in ``errors`` and makes the action BLOCK.
 
         Args:
-            item: Text, Image, Audio, Video or a stream. A film and a sound of over 34 s may take longer than
-                ``timeout_s``: what they are given more follows from what was examined (``gensafe.safety.film_calls``).
+            item: Text, Image, Audio, Video or a stream. A film and a sound may take longer than ``timeout_s``: what
+                they are given more follows from their length and what was examined (``gensafe.safety.film_calls``).
             stage: Where in the request this is.
             streaming: The item is a window of a stream: use the thresholds calibrated for that, and let classifiers
                 that can (``StreamClassifier``) leave its end to later windows.
@@ -145,8 +145,9 @@ class SafetyRunner:
         findings: list[Finding] = []
         coverage: list[Coverage] = []
         ids: list[ClassifierId] = []
+        end = begin + self.timeout_s + time_of(item)
         for classifier, job in jobs:
-            outcome = job.wait(max(0.0, begin + self.timeout_s - time.monotonic()))
+            outcome = job.wait(max(0.0, end - time.monotonic()))
             if isinstance(outcome, str):
                 errors.append(f"{_name(classifier)}: {outcome}")
                 if self._health is not None:

@@ -12,6 +12,7 @@ from gensafe.core.errors import SafetyUnavailable
 from gensafe.core.types import (
     Action,
     Assessment,
+    Audio,
     ClassifierId,
     Coverage,
     Finding,
@@ -111,6 +112,15 @@ def test_too_slow_is_a_block_and_does_not_wait():
         gate.set()
     assert verdict.errors == ("fixed: timed out",)
     assert verdict.action is Action.BLOCK
+
+
+@pytest.mark.parametrize("seconds", [5, 50], ids=["judged at once", "judged in windows"])
+def test_a_sound_is_given_time_by_its_length(seconds):
+    """A recogniser takes 1.4 s for a second of music: 26 s of speech and any music were blocked as "timed out"."""
+    sound, gate = Audio(np.zeros((1, 100 * seconds), np.float32), 100), threading.Event()
+    runner = SafetyRunner(parse_policy(POLICY), {Modality.AUDIO: (Fixed(wait=gate),)}, timeout_s=0.05)
+    threading.Timer(0.5, gate.set).start()  # ten times the policy's time
+    assert runner.judge(sound, Stage.OUTPUT).errors == ()
 
 
 def test_a_modality_without_classifiers_is_blocked():
