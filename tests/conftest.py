@@ -52,6 +52,8 @@ class ServerProcess:
     http: str = ""
 
     def start(self) -> ServerProcess:
+        if self.process is not None:  # started again after it was killed
+            self.process.stdout.close()
         command = [sys.executable, "-m", "gensafe.cli", "serve", "--data-dir", str(self.data_dir)]
         if "--listen" not in self.arguments:
             command += ["--listen", "127.0.0.1:0"]

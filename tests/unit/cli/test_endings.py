@@ -61,7 +61,7 @@ def shell(line, tmp_path, **env):
     return done.returncode, done.stderr.decode()
 
 
-VALUES = {"DATE": "2026-12-02"}  # what a required argument is given where "x" is no value of its kind
+VALUES = {"EPOCH": "0", "DATE": "2026-12-02"}  # what a required argument is given where "x" is no value of its kind
 
 
 @pytest.mark.parametrize("words", [w for w, _ in ALL], ids=lambda w: "-".join(w) or "top")
