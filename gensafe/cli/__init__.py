@@ -74,8 +74,8 @@ def program() -> NoReturn:
     """
     prepare_streams()
     status = close_streams(main())
-    runner = sys.modules.get("gensafe.safety.runner")
-    if runner is not None and runner.stuck_threads():
+    workers = sys.modules.get("gensafe.safety.workers")
+    if workers is not None and workers.stuck_threads():
         os._exit(status)
     sys.exit(status)
 

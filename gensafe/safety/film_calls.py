@@ -45,6 +45,7 @@ SOUND_PER_SECOND: Final = 3.0
 _FRAMES: Final = 30.0  # of a film that count as a second of it
 _LOOK_S: Final = 0.25  # between looks at the progress
 
+TIMED_OUT: Final = "timed out"
 Outcome = tuple[ClassifierId, Assessment] | str
 """An assessment, or the reason why there is none."""
 
@@ -61,6 +62,10 @@ class Call(Protocol):
 
 class Job(Protocol):
     """What the runner waits for."""
+
+    @property
+    def call(self) -> Call:
+        """What runs; several jobs may share it."""
 
     @property
     def seconds(self) -> float:
@@ -279,13 +284,18 @@ class _Share:
         self._call, self._k = call, k
 
     @property
+    def call(self) -> Call:
+        """The film's."""
+        return self._call
+
+    @property
     def seconds(self) -> float:
         """How long this classifier took."""
         return self._call.share(self._k)
 
     def wait(self, seconds: float) -> Outcome:
         """The outcome, once the whole pass is over."""
-        return self._call.outcomes[self._k] if self._call.settled() else "timed out"
+        return self._call.outcomes[self._k] if self._call.settled() else TIMED_OUT
 
 
 class _SoundCall(_Growing):
@@ -312,6 +322,11 @@ class _SoundCall(_Growing):
         finally:
             self.end()
 
+    @property
+    def call(self) -> Call:
+        """What runs: this."""
+        return self
+
     def refuse(self, reason: str) -> None:
         """Settle without running."""
         self._outcome = reason
@@ -319,7 +334,7 @@ class _SoundCall(_Growing):
 
     def wait(self, seconds: float) -> Outcome:
         """The outcome."""
-        return self._outcome if self.settled() else "timed out"
+        return self._outcome if self.settled() else TIMED_OUT
 
 
 def reason_of(error: BaseException) -> str:

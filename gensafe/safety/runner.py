@@ -7,10 +7,8 @@ verdict BLOCK, and so does a part of the item that no classifier examined.
 from __future__ import annotations
 
 import json
-import queue
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -36,10 +34,22 @@ from gensafe.core.types import (
     VideoStream,
 )
 from gensafe.safety.cards import CategoryCoverage, category_coverage
-from gensafe.safety.film_calls import Call, Job, Outcome, checked, film_of, reason_of, start_film, time_of, whole_of
+from gensafe.safety.film_calls import (
+    TIMED_OUT,
+    Call,
+    Job,
+    Outcome,
+    checked,
+    film_of,
+    reason_of,
+    start_film,
+    time_of,
+    whole_of,
+)
 from gensafe.safety.health import FilterHealth
 from gensafe.safety.policy import Policy
 from gensafe.safety.shadow import Shadow
+from gensafe.safety.workers import Workers
 
 MAX_STUCK: Final = 64  # threads that may hang in a classifier before new work is refused
 MAX_SHADOW: Final = 2  # threads for classifiers on trial: they must not take the processor from those that decide
@@ -71,9 +81,9 @@ class SafetyRunner:
         self._classifiers = {m: tuple(c) for m, c in classifiers.items()}
         self._missing = {m: tuple(e) for m, e in (errors or {}).items()}
         self._health = health
-        self._workers = _Workers(MAX_STUCK)
+        self._workers = Workers(MAX_STUCK)
         self._shadow = shadow or Shadow(policy, {})
-        self._shadow_workers = _Workers(MAX_SHADOW)
+        self._shadow_workers = Workers(MAX_SHADOW)
 
     @classmethod
     def from_policy(
@@ -149,6 +159,8 @@ class SafetyRunner:
         for classifier, job in jobs:
             outcome = job.wait(max(0.0, end - time.monotonic()))
             if isinstance(outcome, str):
+                if outcome == TIMED_OUT:
+                    self._workers.gave_up(job)
                 errors.append(f"{_name(classifier)}: {outcome}")
                 if self._health is not None:
                     reason = outcome.partition(":")[0]
@@ -280,7 +292,7 @@ def _gaps(coverage: Sequence[Coverage]) -> list[str]:
     ]
 
 
-# --- workers ---------------------------------------------------------------------------------------------------------
+# --- calls ---------------------------------------------------------------------------------------------------------
 
 
 class _Call:
@@ -306,6 +318,11 @@ class _Call:
             self._end = time.perf_counter()
             self._done.set()
 
+    @property
+    def call(self) -> Call:
+        """What runs: this."""
+        return self
+
     def refuse(self, reason: str) -> None:
         """Settle without running."""
         self._outcome = reason
@@ -318,54 +335,4 @@ class _Call:
 
     def wait(self, seconds: float) -> Outcome:
         """The outcome, or "timed out"."""
-        return self._outcome if self._done.wait(seconds) else "timed out"
-
-
-def stuck_threads() -> int:
-    """Classifiers that are still running in this process, mostly because they ran out of time."""
-    return sum(workers.busy for workers in _ALL_WORKERS)
-
-
-class _Workers:
-    """Daemon threads made on demand. A thread stuck in a classifier is left behind and counted; too many: refuse."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._idle = 0
-        self._threads = 0
-        _ALL_WORKERS.add(self)
-
-    @property
-    def busy(self) -> int:
-        """Threads that are inside a classifier."""
-        with self._lock:
-            return self._threads - self._idle
-
-    def submit(self, call: Call) -> None:
-        """Run ``call`` on an idle thread or a new one."""
-        if not self.offer(call.run):
-            call.refuse("all classifier threads are busy")
-
-    def offer(self, work: Callable[[], None]) -> bool:
-        """Run ``work``, which must not raise, on a free thread; False if there is none."""
-        with self._lock:
-            if self._idle > 0:
-                self._idle -= 1
-            elif self._threads < self._limit:
-                self._threads += 1
-                threading.Thread(target=self._loop, name="gensafe-classifier", daemon=True).start()
-            else:
-                return False
-        self._queue.put(work)
-        return True
-
-    def _loop(self) -> None:
-        while True:
-            self._queue.get()()
-            with self._lock:
-                self._idle += 1
-
-
-_ALL_WORKERS: Final[weakref.WeakSet[_Workers]] = weakref.WeakSet()
+        return self._outcome if self._done.wait(seconds) else TIMED_OUT

@@ -18,6 +18,23 @@ def entries_of(data_dir) -> list[dict]:
         return [dict(e.entry) for e in log.entries()]
 
 
+POLICY = """base = "balanced"
+id = "few"
+version = "1"
+[classifiers]
+text = ["text_rules"]
+audio = ["audio_signal"]
+"""
+
+
+def with_few_classifiers(config):
+    """What is tried here is the order of steps: classifiers that take seconds to load would only make it slower."""
+    policy = config.with_name("policy.toml")
+    policy.write_text(POLICY)
+    config.write_text(config.read_text() + f'[safety]\npolicy = "{policy}"\n')
+    return config
+
+
 CASES = [(point, "audio") for point in FAULT_POINTS] + [
     (point, "text") for point in ("opened", "generated", "recorded")
 ]
@@ -25,7 +42,7 @@ CASES = [(point, "audio") for point in FAULT_POINTS] + [
 
 @pytest.mark.parametrize(("point", "modality"), CASES)
 def test_kill_at(point, modality, start_server, write_config, tmp_path):
-    config = str(write_config(tmp_path))
+    config = str(with_few_classifiers(write_config(tmp_path)))
     server = start_server("--config", config, "--test-crash-at", point)
     request = generate_request("a garden", modality, seed=1, request_id=ids.new_request_id())
     received = []

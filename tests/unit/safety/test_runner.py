@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from gensafe.core.types import (
 )
 from gensafe.safety import SafetyRunner, redact, verdict_dict, verdict_digest
 from gensafe.safety.policy import parse_policy
+from gensafe.safety.runner import MAX_STUCK
 
 POLICY = """
 [default]
@@ -112,6 +114,30 @@ def test_too_slow_is_a_block_and_does_not_wait():
         gate.set()
     assert verdict.errors == ("fixed: timed out",)
     assert verdict.action is Action.BLOCK
+
+
+def test_work_beside_other_work_is_not_refused():
+    """Sixteen images at a time, six classifiers each: two of 32 were blocked, "all classifier threads are busy"."""
+    gate = threading.Event()
+    runner = SafetyRunner(parse_policy(POLICY), {Modality.TEXT: (Fixed(wait=gate),)}, timeout_s=30)
+    with ThreadPoolExecutor(MAX_STUCK + 10) as callers:
+        verdicts = [callers.submit(runner.judge, Text("hello"), Stage.OUTPUT) for _ in range(MAX_STUCK + 10)]
+        gate.set()
+    assert all(v.result().errors == () for v in verdicts)
+
+
+def test_when_too_many_hang_new_work_is_refused_until_they_come_back():
+    gate, finished = threading.Event(), threading.Semaphore(0)
+    hangs = Fixed(wait=gate)
+    hangs.assess = lambda item, stage, assess=hangs.assess: (assess(item, stage), finished.release())[0]
+    runner = SafetyRunner(parse_policy(POLICY), {Modality.TEXT: (hangs,) * MAX_STUCK}, timeout_s=0.2)
+    assert set(runner.judge(Text("hello"), Stage.OUTPUT).errors) == {"fixed: timed out"}
+    assert set(runner.judge(Text("hello"), Stage.OUTPUT).errors) == {"fixed: too many classifiers hang"}
+    gate.set()
+    for _ in range(MAX_STUCK):
+        assert finished.acquire(timeout=30)
+    while runner.judge(Text("hello"), Stage.OUTPUT).errors:  # the last of them is still being counted out
+        pass
 
 
 @pytest.mark.parametrize("seconds", [5, 50], ids=["judged at once", "judged in windows"])

@@ -64,7 +64,7 @@ def everyday():
     """Short requests, the same in long texts, and the prose of this repository's own pages."""
     short = everyday_texts()
     long = [" ".join(short[i : i + 9]) for i in range(0, len(short) - 9, 9)]
-    prose = pages()[::2]
+    prose = pages()[::4]
     assert len(short) > 300 and len(prose) > 40
     return short + long + prose
 
@@ -107,12 +107,12 @@ def test_the_budget_notices_a_stack_that_cries_wolf(runner, everyday, contrast):
     stack = {Modality.TEXT: runner.classifiers(Modality.TEXT)}
     nervous = re.sub(r"(?m)^(review|block) = 0\.[0-9]+", r"\1 = 0.06", text)
     nervous = SafetyRunner(parse_policy(nervous), stack, timeout_s=120)
-    assert len(stopped(nervous, everyday)) > EVERYDAY_BUDGET * len(everyday)
-    assert len(stopped(nervous, contrast[0], (Action.BLOCK,))) > LOOK_ALIKE_BUDGET * len(contrast[0])
+    assert len(stopped(nervous, everyday[::4])) > EVERYDAY_BUDGET * len(everyday[::4])
+    assert len(stopped(nervous, contrast[0][::4], (Action.BLOCK,))) > LOOK_ALIKE_BUDGET * len(contrast[0][::4])
     deaf = SafetyRunner(
         parse_policy(re.sub(r"(?m)^(review|block) = 0\.[0-9]+", r"\1 = 0.99", text)), stack, timeout_s=120
     )
-    assert len(stopped(deaf, contrast[1], (Action.BLOCK,))) < TWINS_CAUGHT * len(contrast[1])
+    assert len(stopped(deaf, contrast[1][::4], (Action.BLOCK,))) < TWINS_CAUGHT * len(contrast[1][::4])
 
 
 @pytest.mark.shared
