@@ -104,7 +104,7 @@ def disclose(keys: KeyRing, log: AuditLog, epoch: int) -> dict[str, Any]:
 
 
 def _discloses(entry: Any, info: KeyInfo) -> bool:  # noqa: ANN401 - an entry of the log
-    return entry.get("event") == entries.KEY_DISCLOSED and entry.get("key_id") == info.key_id
+    return bool(entry.get("event") == entries.KEY_DISCLOSED and entry.get("key_id") == info.key_id)
 
 
 def _committed(log: LogReader, info: KeyInfo, commitment: str) -> dict[str, Any] | None:

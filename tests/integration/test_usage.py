@@ -83,7 +83,7 @@ def refused(server, tenant: str, **options) -> tuple[str, dict[str, str], float]
     with client_of(server, tenant) as client, pytest.raises(grpc.RpcError) as caught:
         list(client.generation.Generate(request, metadata=metadata, timeout=60))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    packed = next(v for k, v in caught.value.trailing_metadata() if k == "grpc-status-details-bin")
+    packed = dict(caught.value.trailing_metadata())["grpc-status-details-bin"]
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
     for detail in status_pb2.Status.FromString(packed).details:
         detail.Unpack(info) or detail.Unpack(retry)
