@@ -7,6 +7,7 @@ verdict BLOCK, and so does a part of the item that no classifier examined.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from gensafe.core.ports import Classifier
 from gensafe.core.types import (
     Action,
     Assessment,
+    Audio,
     AudioStream,
     ClassifierId,
     Coverage,
@@ -52,6 +54,9 @@ from gensafe.safety.shadow import Shadow
 from gensafe.safety.workers import Workers
 
 MAX_STUCK: Final = 64  # threads that may hang in a classifier before new work is refused
+# Sounds of up to 34 s judged at a time: recognising speech takes a core for seconds. With 16 at once on two cores, 31
+# of 64 in a mixed load of 256 requests ran out of time and were blocked
+_SOUNDS: Final = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
 MAX_SHADOW: Final = 2  # threads for classifiers on trial: they must not take the processor from those that decide
 
 
@@ -135,6 +140,12 @@ class SafetyRunner:
             streaming: The item is a window of a stream: use the thresholds calibrated for that, and let classifiers
                 that can (``StreamClassifier``) leave its end to later windows.
         """
+        if isinstance(item, Audio) and film_of(item) is None:  # a short sound: its time begins when it is its turn
+            with _SOUNDS:
+                return self._judge(item, stage, streaming=streaming)
+        return self._judge(item, stage, streaming=streaming)
+
+    def _judge(self, item: Medium, stage: Stage, *, streaming: bool) -> Verdict:
         begin = time.monotonic()
         modality = item.modality
         classifiers = self._classifiers.get(modality, ())
