@@ -153,7 +153,9 @@ def _mutual_tls(work: Path) -> Iterator[None]:
         file.rename(work / "m" / file.name)
     for file in work.glob("*.key"):
         file.rename(work / "m" / file.name)
-    tls = 'tls_certificate = "m/srv.pem"\ntls_key = "m/srv.key"\ntls_client_ca = "m/ca.pem"\napi_keys = "k/api.keys"\n'
+    (work / "m/map").write_text("* * generate,verify,classify,audit\n")
+    tls = 'tls_certificate = "m/srv.pem"\ntls_key = "m/srv.key"\ntls_client_ca = "m/ca.pem"\ntls_client_map = "m/map"\n'
+    tls += 'api_keys = "k/api.keys"\n'
     with server(work, "m", SIMULATOR + _listening(tls)):
         yield
 
