@@ -20,7 +20,7 @@ from pathlib import Path
 from gensafe.audit import AuditLog, LogReader
 from gensafe.audit.signatures import FILE as SIGNATURES
 from gensafe.core.config import Config
-from gensafe.core.errors import GensafeError, LogUnavailable
+from gensafe.core.errors import GensafeError, InvalidRequest, LogUnavailable
 from gensafe.core.ports import Clock, TextTokenizer
 from gensafe.core.postgres import SQLITE
 from gensafe.core.storage import make_private_folder
@@ -87,6 +87,16 @@ class Installation:
     def has_registry(self) -> bool:
         """Whether there is a registry; one in a database counts as there, and opening it says what is wrong."""
         return self.config.store.registry != SQLITE or self.registry_dir.is_dir()
+
+    def existing(self) -> Installation:
+        """This, where there is something to work on.
+
+        Raises:
+            InvalidRequest: there is no key ring, log or registry here: nothing is made by mistyping a folder's name.
+        """
+        if not (self.has_keys or self.has_log or self.has_registry):
+            raise InvalidRequest(f"{self.data_dir} is not a GenSafe data directory", field="--data-dir")
+        return self
 
     def open_keys(self) -> KeyRing:
         """The key ring, making what the environment allows to make.

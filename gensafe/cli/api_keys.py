@@ -68,6 +68,8 @@ def add_parser(verbs: Commands) -> None:
 def run(args: argparse.Namespace, config: Config) -> int:
     """Run one action."""
     home = Installation(config)
+    if args.action != "create":
+        home.existing()
     changes = args.action in ("create", "rotate", "revoke")
     ring = home.open_keys() if changes else home.read_keys()
     if changes and not home.has_log:

@@ -339,7 +339,7 @@ def progress(what: str) -> Callable[[int, int], None] | None:
 
 
 def _home(args: argparse.Namespace) -> Installation:
-    return Installation(read_config(args))
+    return Installation(read_config(args)).existing()
 
 
 def _index_of(text: str, home: Installation) -> int | None:

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from gensafe.audit.signatures import read_journal
 
     config = read_config(args)
-    home = Installation(config)
+    home = Installation(config).existing()
     ring = home.read_keys()
     signer = args.signer or ring.claim_key().public
     with home.read_log() as log:
@@ -149,7 +149,7 @@ def _files(args: argparse.Namespace, known: set[str], pruned: int) -> int:
 def _is_own(args: argparse.Namespace, signer: str) -> bool:
     from gensafe.keys import Role
 
-    ring = Installation(read_config(args)).read_keys()
+    ring = Installation(read_config(args)).existing().read_keys()
     return any(info.role is Role.CLAIM and info.public == signer for info in ring.keys())
 
 

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         return api_keys.run(args, config)
     home = Installation(config)
     may_make = args.verb == "init" or (args.verb == "import" and config.environment == "production")
-    ring = home.open_keys() if may_make else home.read_keys()
+    ring = home.open_keys() if may_make else home.existing().read_keys()
     if args.verb in ("init", "list"):
         infos = ring.keys()
         if args.json:

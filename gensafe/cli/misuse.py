@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.reason.strip() or len(args.reason) > MAX_TEXT:
         raise InvalidRequest("say what is reported", field="--reason", fix=f"1 to {MAX_TEXT} characters")
-    home = Installation(read_config(args))
+    home = Installation(read_config(args)).existing()
     ring = home.keys_if_readable()
     with home.open_registry(ring) as registry:
         record_id = _record_id(args.output, registry)

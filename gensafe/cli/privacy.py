@@ -53,7 +53,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run one verb; returns the exit status."""
-    home = Installation(read_config(args))
+    home = Installation(read_config(args)).existing()
     ring = home.keys_if_readable()
     with home.open_registry(ring, readonly=args.privacy_command == "holds") as registry:
         if args.privacy_command == "holds":

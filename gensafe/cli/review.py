@@ -59,9 +59,7 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Dispatch."""
     config = read_config(args)
-    home = Installation(config)
-    if not home.data_dir.is_dir():
-        raise NotFound(f"there is no data folder {home.data_dir}", field="--data-dir")
+    home = Installation(config).existing()
     keys = home.open_keys()
     with home.open_registry(keys) as registry:
         if args.action == "list":

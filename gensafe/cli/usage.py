@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     first = _date(args.first, "--from") if args.first else last - timedelta(days=_DAYS)
     if first > last:
         raise InvalidRequest(f"{first} is after {last}", field="--from")
-    with Installation(config).open_registry(readonly=True) as registry:
+    with Installation(config).existing().open_registry(readonly=True) as registry:
         found = registry.usage.days(_ms(first), _ms(last + timedelta(days=1)), args.tenant)
     rows = [_row(one, config.usage.currency) for one in found if args.keys or not one.key_id]
     if args.format == "json" and not args.out:

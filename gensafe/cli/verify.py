@@ -218,7 +218,7 @@ def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
         if home.has_log:
             log = stack.enter_context(home.read_log())
     elif args.data_dir:
-        raise InvalidRequest(f"{home.data_dir} is not a GenSafe data directory", field="--data-dir")
+        home.existing().read_keys()  # says what is missing
     elif not args.quiet:
         note("no data directory: only the file's own manifest is checked (give --data-dir or --server)")
     context = open_context(
