@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives import hashes
@@ -18,8 +17,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from gensafe.core.errors import KeyError_
 from gensafe.core.types import Modality
 from gensafe.keys.disk import locked
-from gensafe.keys.index import Index, KeyInfo, Role
-from gensafe.keys.vault import Vault
+from gensafe.keys.holder import Holder
+from gensafe.keys.index import KeyInfo, Role
 
 COMMITMENT: Final = b"gensafe/watermark/commitment/v1\0"  # keeps this hash apart from every other use of the key
 
@@ -29,21 +28,8 @@ def commitment_to(master: bytes) -> str:
     return "sha256:" + hashlib.sha256(COMMITMENT + master).hexdigest()
 
 
-class WatermarkEpochs:
+class WatermarkEpochs(Holder):
     """The part of ``KeyRing`` that is about watermark keys."""
-
-    directory: Path
-    _index: Index
-    _vault: Vault
-
-    def _need(self, role: Role, fix: str) -> KeyInfo:
-        raise NotImplementedError
-
-    def _save(self, index: Index) -> None:
-        raise NotImplementedError
-
-    def _reload(self) -> None:
-        raise NotImplementedError
 
     @property
     def current_epoch(self) -> int:

@@ -51,10 +51,8 @@ class KeyRing(WatermarkEpochs):
     """All keys of one installation. Make one with ``KeyRing.open``; safe to share between threads."""
 
     def __init__(self, directory: Path, environment: str, index: Index, vault: Vault, clock: Clock) -> None:
-        self.directory = directory
+        super().__init__(directory, index, vault)
         self.environment = environment
-        self._index = index
-        self._vault = vault
         self._clock = clock
 
     @classmethod
@@ -340,19 +338,6 @@ class KeyRing(WatermarkEpochs):
             write_file(self._public_path(info, "chain"), chain)
             write_file(self._public_path(info, "root"), root)
         self._save(self._index.add(info))
-
-    def _save(self, index: Index) -> None:
-        write_file(self.directory / "keyring.json", index.to_json())
-        self._index = index
-
-    def _reload(self) -> None:
-        self._index = read_index(self.directory / "keyring.json")
-
-    def _need(self, role: Role, fix: str) -> KeyInfo:
-        info = self._index.active(role)
-        if info is None:
-            raise KeyError_(f"the key ring has no active {role.value} key", fix=fix)
-        return info
 
     def _private(self, info: KeyInfo) -> PrivateKey:
         return load_private_key(self._vault.load(info.secret_name))
