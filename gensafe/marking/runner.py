@@ -48,13 +48,8 @@ class Marker:
     watermarkers: Mapping[Modality, Watermarker]
     text_scheme: SamplingWatermark
     key_for: Callable[[Modality, int], bytes]  # (modality, epoch) -> 32 bytes
-    epoch_now: Callable[[], int]  # the key may be rotated while this process runs
+    epoch_now: Callable[[], int]  # of new marks; rotated while this runs. The first call of an epoch commits to its key
     label: Labeller
-
-    @property
-    def epoch(self) -> int:
-        """Of the key that new marks are made with."""
-        return self.epoch_now()
 
     def sampling_mark(self, epoch: int) -> SamplingMark:
         """A fresh sampling mark for one text, under the key of the epoch it was admitted in."""
@@ -76,7 +71,7 @@ class Marker:
         admission = judged.admission
         media_type = admission.request.media_type or codecs.DEFAULT_MEDIA_TYPE[media.modality]
         watermarker = self.watermarkers[media.modality]
-        epoch = self.epoch  # one for the whole medium
+        epoch = self.epoch_now()  # one for the whole medium
         key = self.key_for(media.modality, epoch)
         payload = ids.pack_payload(admission.record_id, epoch)  # 1.
         media, visible = _visible(judged, media)  # 2.

@@ -225,7 +225,7 @@ def admit(chain: Chain, claimed: Claimed, safety: SafetyRunner) -> Admission:
         prompt_verdict=verdict,
         prompt_commitment=commitment,
         input_digests=claimed.input_digests,
-        key_epoch=chain.marker.epoch,
+        key_epoch=chain.marker.epoch_now(),
         subject=claimed.subject,
         owner=chain.registry.pseudonym(owner),
     )

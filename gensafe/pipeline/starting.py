@@ -45,7 +45,7 @@ def log_start(chain: Chain) -> None:
             coverage=coverage_of(runner),
         )
     )
-    _ = chain.marker.epoch  # commits to its key where that is not done yet
+    chain.marker.epoch_now()  # commits to its key where that is not done yet
     health = chain.policy.health  # 4. before 3.: what is carried over is said through it
     health.report = lambda change: report(chain.log, change)
     for name, entry in before.outages.items():  # 3.
