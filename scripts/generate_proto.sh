@@ -2,7 +2,7 @@
 # Regenerate gensafe/v1 and gensafe/extproc from proto/ with the pinned tools; with --check, fail if that changes anything.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tools=${GENSAFE_PROTO_VENV:-build/proto-tools}
+tools=${TEST_PROTO_VENV:-build/proto-tools}
 if [ ! -x "$tools/bin/python" ]; then
   python3 -m venv "$tools"
   "$tools/bin/pip" install -q -r proto/requirements.txt

@@ -22,13 +22,6 @@ OTHERS: Final = frozenset(
         "GENSAFE_DEBUG",  # the command line shows tracebacks
         "GENSAFE_TEXT_MARK_KEY_FILE",  # the logits processor for vLLM
         "GENSAFE_TEXT_MARK_KEY_ID",
-        # of this repository's tests and scripts
-        "GENSAFE_C2PATXT_PYTHON",
-        "GENSAFE_CRASH_ROUNDS",
-        "GENSAFE_LITELLM_PYTHON",
-        "GENSAFE_PROTO_VENV",
-        "GENSAFE_SCREENSHOTS",
-        "GENSAFE_SIGSTORE_PYTHON",
     }
 )
 # what Kubernetes sets in every pod of a namespace that has a Service whose name begins with "gensafe"

@@ -1,6 +1,6 @@
 """An independent implementation of the C2SP formats accepts our proofs: sigstore-python, in its own environment.
 
-Set ``GENSAFE_SIGSTORE_PYTHON`` to an interpreter that has ``sigstore`` installed.
+Set ``TEST_SIGSTORE_PYTHON`` to an interpreter that has ``sigstore`` installed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).with_name("audit_second_opinion.py")
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
-@pytest.mark.skipif(not os.environ.get("GENSAFE_SIGSTORE_PYTHON"), reason="GENSAFE_SIGSTORE_PYTHON is not set")
+@pytest.mark.skipif(not os.environ.get("TEST_SIGSTORE_PYTHON"), reason="TEST_SIGSTORE_PYTHON is not set")
 def test_sigstore_accepts_our_checkpoints_and_proofs(tmp_path: Path):
     (tmp_path / "log.key").write_text(KEY.public_key().public_bytes_raw().hex())
     with AuditLog.open(tmp_path / "log", origin="example.com/log", key=KEY) as log:
@@ -29,7 +29,7 @@ def test_sigstore_accepts_our_checkpoints_and_proofs(tmp_path: Path):
                 name = f"{log.size}-{index}"
                 (tmp_path / f"{name}.tlog-proof").write_bytes(log.tlog_proof(index))
                 (tmp_path / f"{name}.leaf").write_bytes(log.entry(index).data)
-    command = [os.environ["GENSAFE_SIGSTORE_PYTHON"], str(SCRIPT), str(tmp_path)]
+    command = [os.environ["TEST_SIGSTORE_PYTHON"], str(SCRIPT), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "sigstore accepts" in done.stdout

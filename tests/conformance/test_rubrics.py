@@ -1,7 +1,7 @@
 """Every container that we write keeps the rules of C2PA 2.4 and of the conformance programme 0.2.
 
 Our own rules always run. The programme's rubrics (c2pa-org/conformance-public, ``asset-rubrics``, CC BY 4.0) run where
-``GENSAFE_C2PA_RUBRICS`` names that folder and ``GENSAFE_JSON_FORMULA`` the ``src`` of adobe/json-formula-py, which its
+``TEST_C2PA_RUBRICS`` names that folder and ``TEST_JSON_FORMULA`` the ``src`` of adobe/json-formula-py, which its
 evaluators need.
 """
 
@@ -22,8 +22,8 @@ _spec = importlib.util.spec_from_file_location("rules", Path(__file__).with_name
 rules = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(rules)
 
-RUBRICS = os.environ.get("GENSAFE_C2PA_RUBRICS", "")
-FORMULA = os.environ.get("GENSAFE_JSON_FORMULA", "")
+RUBRICS = os.environ.get("TEST_C2PA_RUBRICS", "")
+FORMULA = os.environ.get("TEST_JSON_FORMULA", "")
 TYPES = (
     *("image/png", "image/jpeg", "image/webp", "audio/wav", "audio/mpeg", "audio/flac", "video/mp4"),
     *("text/plain", "application/json", "audio/ogg"),
@@ -111,7 +111,7 @@ def _quietly(call, *arguments, **options):
         return call(*arguments, **options)
 
 
-@pytest.mark.skipif(not (RUBRICS and FORMULA), reason="GENSAFE_C2PA_RUBRICS and GENSAFE_JSON_FORMULA are not set")
+@pytest.mark.skipif(not (RUBRICS and FORMULA), reason="TEST_C2PA_RUBRICS and TEST_JSON_FORMULA are not set")
 @pytest.mark.parametrize("media_type", TYPES)
 def test_the_programmes_rubrics_find_nothing(crjson, evaluators, media_type):
     conformance, signals = evaluators

@@ -1,7 +1,7 @@
 """Verifiers written by others, on every file of ours and on tampered ones.
 
 ``encypher-c2pa`` (dev extra) reads everything; ``c2patxt`` reads text only and pins another ``cryptography``, so it
-lives in a virtual environment of its own, named by ``GENSAFE_C2PATXT_PYTHON`` (its interpreter).
+lives in a virtual environment of its own, named by ``TEST_C2PATXT_PYTHON`` (its interpreter).
 """
 
 import json
@@ -13,7 +13,7 @@ import pytest
 from gensafe.provenance import ManifestState, TrustList, TrustStore, read_asset
 
 encypher = pytest.importorskip("encypher_c2pa", reason="the dev extra installs encypher-c2pa")
-C2PATXT = os.environ.get("GENSAFE_C2PATXT_PYTHON", "")
+C2PATXT = os.environ.get("TEST_C2PATXT_PYTHON", "")
 
 TYPES = [
     "image/png",
@@ -92,7 +92,7 @@ def test_both_refuse_a_signer_whose_root_is_only_a_time_stamp_root(media_type, s
     assert read_asset(data, media_type, trust=confused).state is ManifestState.VALID
 
 
-@pytest.mark.skipif(not C2PATXT, reason="GENSAFE_C2PATXT_PYTHON does not name an interpreter with c2patxt")
+@pytest.mark.skipif(not C2PATXT, reason="TEST_C2PATXT_PYTHON does not name an interpreter with c2patxt")
 def test_a_text_verifier_accepts_our_wrapper_and_refuses_changes(signed, bench):
     good = signed["text/plain"][0].decode()
     texts = [good, good.replace("roter", "blauer"), "x" + good, good + "x"]

@@ -1,6 +1,6 @@
 """kill -9 of a process that appends, at every named point of a commit: nothing acknowledged is lost, nothing forks.
 
-The harness is ``benchmarks.audit.crash``, which runs 50 rounds a point; here ``GENSAFE_CRASH_ROUNDS`` (default 4).
+The harness is ``benchmarks.audit.crash``, which runs 50 rounds a point; here ``TEST_CRASH_ROUNDS`` (default 4).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gensafe.audit.checkpoint import parse_checkpoint
 from gensafe.audit.publish import publish, read_published
 from gensafe.core.errors import LogUnavailable
 
-ROUNDS = int(os.environ.get("GENSAFE_CRASH_ROUNDS", "4"))
+ROUNDS = int(os.environ.get("TEST_CRASH_ROUNDS", "4"))
 
 
 @pytest.mark.parametrize("point", LOG_POINTS)

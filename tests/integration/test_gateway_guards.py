@@ -1,7 +1,7 @@
 """A real server as the guard of other gateways: LiteLLM, Kong, Envoy. Each receipt is checked offline.
 
 Envoy's side speaks with the protos that Envoy publishes (``xds-protos``), LiteLLM's with LiteLLM itself where it is
-installed (``GENSAFE_LITELLM_PYTHON`` names its python).
+installed (``TEST_LITELLM_PYTHON`` names its python).
 """
 
 from __future__ import annotations
@@ -213,9 +213,9 @@ print(json.dumps(asyncio.run(run())))
 
 def test_litellm_itself_asks_this_guard(guard):
     """LiteLLM's own client of its Generic Guardrail API, unmodified: allowed, raised, masked."""
-    python = os.environ.get("GENSAFE_LITELLM_PYTHON")
+    python = os.environ.get("TEST_LITELLM_PYTHON")
     if not python:
-        pytest.skip("GENSAFE_LITELLM_PYTHON does not name a python that has litellm")
+        pytest.skip("TEST_LITELLM_PYTHON does not name a python that has litellm")
     ran = subprocess.run(
         [python, "-c", LITELLM_PROGRAM, guard.http, FINE, HARM, CARD],
         capture_output=True,
@@ -471,10 +471,10 @@ general_settings: {{ master_key: sk-proxy }}
 @contextlib.contextmanager
 def litellm_proxy(folder, engine: str, guard: str):
     """The URL of a running proxy; skips where LiteLLM is there without what its proxy needs."""
-    python = os.environ.get("GENSAFE_LITELLM_PYTHON", "")
+    python = os.environ.get("TEST_LITELLM_PYTHON", "")
     look = [python, "-c", "import importlib.metadata as m; m.version('litellm-proxy-extras')"]
     if not python or subprocess.run(look, capture_output=True, check=False).returncode:
-        pytest.skip("GENSAFE_LITELLM_PYTHON does not name a python that has litellm with its extra 'proxy'")
+        pytest.skip("TEST_LITELLM_PYTHON does not name a python that has litellm with its extra 'proxy'")
     program = os.path.join(os.path.dirname(python), "litellm")
     (folder / "config.yaml").write_text(PROXY.format(engine=engine, guard=guard))
     with socket.create_server(("127.0.0.1", 0)) as free:

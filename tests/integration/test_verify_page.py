@@ -167,7 +167,7 @@ def picture(tmp_path_factory):
 
 
 def shots():
-    folder = os.environ.get("GENSAFE_SCREENSHOTS", "")
+    folder = os.environ.get("TEST_SCREENSHOTS", "")
     return Path(folder) if folder else None
 
 
