@@ -9,7 +9,7 @@ token, and the sampling mark is asked exactly once for each token (``transformer
 word in some models). Nothing is downloaded, only safetensors are read, code in the folder is never run.
 
 Files: ``source`` (the folder and the options), ``plugin`` (which kind it holds), ``text`` (the loop), ``tokens``
-(tokenizer and chat), ``speech``, ``music``.
+(tokenizer and chat), ``sound`` (what sounds share), ``speech``, ``music``.
 """
 
 from gensafe_backends.transformers_any.plugin import create

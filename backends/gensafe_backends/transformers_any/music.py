@@ -2,109 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gensafe.core.errors import BackendError, BackendUnavailable, Cancelled, InvalidRequest
-from gensafe.core.ports import CancelCheck, SamplingMark, TextTokenizer
-from gensafe.core.types import (
-    Audio,
-    BackendCapabilities,
-    BackendEvent,
-    Draft,
-    GenerationJob,
-    GenerationRecord,
-    Modality,
-    Parameters,
-    Progress,
-    Text,
-)
+from gensafe.core.ports import CancelCheck, SamplingMark
+from gensafe.core.types import Audio, BackendEvent, Draft, GenerationJob, Parameters, Progress
 from gensafe_backends.sampling import probabilities
-from gensafe_backends.transformers_any.source import NAME, VERSION, Source
-from gensafe_backends.transformers_any.tokens import Tokens
+from gensafe_backends.transformers_any.sound import SoundModel, within_full_scale
 
 SECONDS: Final = 8.0  # of a request that names none; the published demonstrations make as much
 LONGEST_S: Final = 30.0  # what the published models were trained on (Copet et al. 2023)
 TOP_K: Final = 250  # of a request that names none: as in the paper, section 3
 GUIDANCE: Final = 3.0  # of a request that names none: as in the paper, section 3
 MOST_GUIDANCE: Final = 20.0  # beyond, only noise is left. By eye, not measured
-PEAK: Final = 0.97  # what the loudest sample is scaled to where the sound went over full scale; as speech
 
 
-class MusicBackend:
+class MusicBackend(SoundModel):
     """See the module's text. The same words and seed give the same samples."""
 
-    name = NAME
-    version = VERSION
+    architecture = "MusicgenForConditionalGeneration"
+    about = "a MusicGen model from a local folder, by transformers: music as the prompt describes it"
+    honoured = frozenset({"seconds", "temperature", "top_k", "top_p", "min_p", "guidance"})
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._tokens = Tokens(source.folder)
-        self._lock = Lock()
-        self._model: Any = None
-
-    def warm(self) -> None:
-        """Load the weights now, not at the first job."""
-        self._started()
-
-    def _started(self) -> Any:  # noqa: ANN401 - the library has no types
-        with self._lock:
-            if self._model is None:
-                import torch
-                from transformers import MusicgenForConditionalGeneration
-
-                self._source.folder.unchanged()
-                try:
-                    model: Any = MusicgenForConditionalGeneration.from_pretrained(
-                        self._source.folder.path,
-                        local_files_only=True,
-                        use_safetensors=True,
-                        dtype=getattr(torch, self._source.dtype),
-                    )
-                    self._model = model.to(self._source.device).eval()
-                except Exception as error:  # the library raises many kinds
-                    said = f"{type(error).__name__}: {error}"
-                    raise BackendUnavailable(f"the folder's model cannot be loaded: {said}") from error
-                if self._model.decoder.config.audio_channels != 1:
-                    raise BackendUnavailable("the folder's model makes stereo, which is not covered")
-            return self._model
-
-    def capabilities(self) -> BackendCapabilities:
-        """Sound from words."""
-        return BackendCapabilities(
-            outputs=frozenset({Modality.AUDIO}),
-            inputs=frozenset({Modality.TEXT}),
-            sampling_marks=False,
-            streaming_text=False,
-            description="a MusicGen model from a local folder, by transformers: music as the prompt describes it",
-            parameters=frozenset({"seconds", "temperature", "top_k", "top_p", "min_p", "guidance"}),
-        )
-
-    def models(self) -> Mapping[str, str]:
-        """The one model and the digest of its folder."""
-        return {self._source.name: self._source.folder.digest}
-
-    def tokenizer(self) -> TextTokenizer | None:
-        """None: it writes no text."""
-        return None
+    def _load(self) -> Any:  # noqa: ANN401 - the library has no types
+        model = super()._load()
+        if model.decoder.config.audio_channels != 1:
+            raise BackendUnavailable("the folder's model makes stereo, which is not covered")
+        return model
 
     def generate(self, job: GenerationJob, mark: SamplingMark | None, cancelled: CancelCheck) -> Iterator[BackendEvent]:
         """See ``Backend.generate``. ``cancelled`` is asked before every step, of which a second has some fifty."""
-        if job.modality is not Modality.AUDIO:
-            raise InvalidRequest(f"this engine does not produce {job.modality}", field="modality")
-        if any(not isinstance(m, Text) for m in job.inputs):
-            raise InvalidRequest("this engine reads words only", field="inputs")
+        words = self._words(job)
         seconds, guidance = _checked(job.parameters)
         if cancelled():
             raise Cancelled("the request was cancelled before it was begun")
         model = self._started()
         frames = max(1, round(seconds * float(model.audio_encoder.config.frame_rate)))
-        words = "\n\n".join([*(m.text for m in job.inputs if isinstance(m, Text)), job.prompt])
         loop = _Loop(model, self._tokens.encode(words), guidance)
         codes = np.zeros((loop.codebooks, frames), np.int64)
         random = np.random.default_rng(job.seed)
@@ -123,20 +61,8 @@ class MusicBackend:
                     column[book] = codes[book, at] = _chosen(logits[book], job.parameters, random)
         samples = loop.sound(codes)
         yield Progress(steps, steps)
-        yield Draft(Audio(samples, int(model.audio_encoder.config.sampling_rate)), self._record(job, codes, guidance))
-
-    def _record(self, job: GenerationJob, codes: NDArray[np.int64], guidance: float) -> GenerationRecord:
-        model = self._started()
-        return GenerationRecord(
-            backend=self.name,
-            model=self._source.name,
-            model_version=f"{type(model).__name__}, {sum(p.numel() for p in model.parameters()):,} parameters",
-            weights_digest=self._source.folder.digest,
-            seed=job.seed,
-            tokens=int(codes.size),
-            sampling_mark="not marked by sampling: audio is marked after it is made",
-            parameters={"device": self._source.device, "dtype": self._source.dtype, "guidance": f"{guidance:g}"},
-        )
+        record = self._record(job, int(codes.size), guidance=f"{guidance:g}")
+        yield Draft(Audio(samples, int(model.audio_encoder.config.sampling_rate)), record)
 
 
 def _checked(wishes: Parameters) -> tuple[float, float]:
@@ -219,11 +145,7 @@ class _Loop:
         with self._guarded():
             frames = self._torch.tensor(codes, device=self._model.device)[None, None]
             values = self._model.audio_encoder.decode(frames, [None]).audio_values
-        samples = np.asarray(values[0].float().cpu().numpy(), np.float32)
-        if not samples.size or not np.isfinite(samples).all():
-            raise BackendError("the model made no sound")
-        peak = float(np.abs(samples).max())
-        return samples * np.float32(PEAK / peak) if peak > PEAK else samples
+        return within_full_scale(np.asarray(values[0].float().cpu().numpy(), np.float32))
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
