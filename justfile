@@ -21,6 +21,10 @@ test:
 fuzz count="20000":
     {{bin}}python -m tests.fuzz --count {{count}}
 
+# The attack scripts of ../shared/security against this code, and why each of them fails.
+attacks:
+    {{bin}}python -m tests.attacks
+
 # Generated code and documents: Python from proto/, and the pages that are made from the code.
 generate:
     scripts/generate_proto.sh

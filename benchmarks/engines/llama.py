@@ -16,13 +16,13 @@ from typing import Final
 import httpx
 
 SERVER: Final = """
-import sys, time, xllamacpp
+import sys, xllamacpp
 p = xllamacpp.CommonParams()
 p.model.path, p.n_ctx, p.n_parallel, p.port = sys.argv[1], 2048, 1, 0
 p.cpuparams.n_threads = p.cpuparams_batch.n_threads = 1
 server = xllamacpp.Server(p)
 print(server.listening_address, flush=True)
-time.sleep(3600)
+sys.stdin.read()  # until the benchmark ends
 """
 
 
@@ -58,7 +58,9 @@ def name() -> str:
 def server(weights: Path) -> Iterator[Llama]:
     """Start it; it ends with the block."""
     command = [sys.executable, "-c", SERVER, str(weights)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         try:
             assert process.stdout is not None
             yield Llama(next(line.strip() for line in process.stdout if line.startswith("http")), process.pid)

@@ -51,6 +51,8 @@ def run(attack: Attack, work: Path) -> str:
 
 def failed(attack: Attack, said: str) -> bool:
     """Whether the attack failed: all that shows it is there, and nothing that must not be."""
+    if attack.completes and "Traceback" in said:
+        return False  # a script that broke shows nothing
     return all(re.search(p, said) for p in attack.fails) and not any(re.search(p, said) for p in attack.never)
 
 

@@ -36,6 +36,7 @@ class Attack:
         never: Patterns that must not be found.
         reason: Why the attack fails, for people.
         arguments: Of the script.
+        completes: The script runs to its end; the others stop where the attack is refused.
     """
 
     script: str
@@ -44,6 +45,7 @@ class Attack:
     reason: str
     never: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
+    completes: bool = True
 
 
 ATTACKS: Final = (
@@ -63,8 +65,15 @@ ATTACKS: Final = (
         "",
         ("'landlock': True", "Permission denied"),
         "the cage lets the parser read nothing but Python's own files",
+        completes=False,
     ),
-    Attack("px_px", "", ("nobody asked",), "a tenant's read contexts are not shared: both are as fast"),
+    Attack(
+        "px_px",
+        "",
+        ("reused 64 tokens",),
+        "nothing of another tenant's context is reused, asked before or not",
+        (r"reused (?!64 )\d+ tokens",),
+    ),
     Attack(
         "dbl_dbl",
         "",
@@ -89,13 +98,21 @@ ATTACKS: Final = (
         ),
         "strangers are refused, other tenants find nothing",
     ),
-    Attack("k_leak", "k", ("NOT_FOUND|notfound",), "another tenant gets neither differences nor the record", ("LEAK",)),
+    Attack(
+        "k_leak",
+        "k",
+        ("NOT_FOUND|notfound",),
+        "another tenant gets neither differences nor the record",
+        ("LEAK",),
+        completes=False,
+    ),
     Attack(
         "k_leak2",
         "k",
         ("IndexError|False",),
         "no difference is given to another tenant (the script finds none)",
         ("given back: True",),
+        completes=False,
     ),
     Attack("like", "k", ("altered|derived",), "redacted words are not given back", ("given back: True",)),
     Attack(
@@ -118,9 +135,12 @@ ATTACKS: Final = (
         "k",
         ("whole: True", "not those of the record"),
         "a download that does not fit its digest is an error",
+        completes=False,
     ),
     Attack("k_hold", "k", (), "legal holds are for the owner", ("reads:",)),
-    Attack("k_inname", "k", (r"manifest: False",), "names of inputs stay out of manifests", (r": True",)),
+    Attack(
+        "k_inname", "k", (r"manifest: False",), "names of inputs stay out of manifests", (r": True",), completes=False
+    ),
     Attack("mt", "k", ("INVALID_ARGUMENT",), "media types are a closed list", ("accepted",)),
     Attack("xff", "k", (r"made-up X-Forwarded-For each: \{429: 150\}",), "the header is not believed"),
     Attack(
@@ -134,9 +154,10 @@ ATTACKS: Final = (
         "k",
         ("B uses A's request id: OK", "more than 240 classifications"),
         "request ids are per tenant; Classify has a quota",
+        completes=False,
     ),
     Attack("dd_d", "dd", (r"the two uploads: \[\(200",), "comparison is bounded and holds up nobody", ("no answer",)),
-    Attack("gt_g", "gt", ("more than 5 verifications a minute",), "Verify has a quota"),
+    Attack("gt_g", "gt", ("more than 5 verifications a minute",), "Verify has a quota", completes=False),
     Attack(
         "r_storm",
         "r",
