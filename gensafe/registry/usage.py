@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -151,13 +152,20 @@ def change(connection: sa.Connection, record_id: int, state: str, spent: Amounts
 
 def _add(connection: sa.Connection, tenant: str, key_id: str, at_ms: int, amounts: Amounts) -> None:
     """Add to the sums. The tenant's row comes first: it is the lock between processes that share a database."""
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    for who in dict.fromkeys(("", key_id)):
-        for period, length in (("minute", MINUTE_MS), ("day", DAY_MS)):
-            key = {"tenant": tenant, "key_id": who, "period": period, "start_ms": at_ms - at_ms % length}
-            more = {unit: usage_totals.c[unit] + amount for unit, amount in amounts.by_name().items()}
-            query = insert(usage_totals).values(**key, **amounts.by_name())
-            connection.execute(query.on_conflict_do_update(index_elements=list(key), set_=more))
+    rows = [
+        {"tenant": tenant, "key_id": who, "period": period, "start_ms": at_ms - at_ms % length, **amounts.by_name()}
+        for who in dict.fromkeys(("", key_id))
+        for period, length in (("minute", MINUTE_MS), ("day", DAY_MS))
+    ]
+    connection.execute(_adding(connection.dialect.name), rows)
+
+
+@lru_cache(maxsize=2)  # one for each kind of database; building and compiling it took longer than running it
+def _adding(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    """The statement that adds a row's amounts to the sums under its key."""
+    query = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(usage_totals)
+    more = {unit: usage_totals.c[unit] + query.excluded[unit] for unit in Amounts().by_name()}
+    return query.on_conflict_do_update(index_elements=list(usage_totals.primary_key), set_=more)
 
 
 def _used(connection: sa.Connection, tenant: str, limit: Limit, now_ms: int) -> int:

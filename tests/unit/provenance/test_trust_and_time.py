@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from asn1crypto import cms
 
 from gensafe.core.clock import FixedClock, SystemClock
 from gensafe.core.errors import ConfigError, ManifestInvalid, SigningFailed
@@ -111,6 +112,16 @@ def test_token_says_what_was_stamped(bench):
     for junk in (b"", b"junk", token[:-1], token[:200]):
         with pytest.raises(ManifestInvalid):
             read_token(junk)
+
+
+def test_a_token_is_what_the_library_would_encode(bench):
+    """Tokens are put together from parts that were encoded once: the order of sets and every length must be DER's."""
+    for nonce in (None, 2**70):
+        token = bench.tsa.stamp(b"\x07" * 32, nonce)
+        parsed = cms.ContentInfo.load(token, strict=True)
+        assert parsed["content"]["signer_infos"][0]["sid"].chosen["serial_number"].native
+        assert parsed.dump(force=True) == token
+        assert read_token(token).nonce == nonce
 
 
 def test_trust_list_import(bench):
