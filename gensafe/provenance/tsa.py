@@ -19,9 +19,9 @@ from gensafe.core.errors import ManifestInvalid, SigningFailed
 from gensafe.core.ports import Clock
 
 LOCAL_POLICY: Final = "1.2.3.4.1"  # the example policy of OpenSSL: a development authority promises nothing
-SEQUENCE: Final = 0x30  # tags of DER, X.690 section 8.1.2
-SET: Final = 0x31
-CONTEXT_0: Final = 0xA0  # [0], constructed
+SEQUENCE: Final = 0x30  # tag of DER, X.690 section 8.9
+SET: Final = 0x31  # tag of DER, X.690 section 8.11
+CONTEXT_0: Final = 0xA0  # tag of DER: [0], constructed, X.690 section 8.14
 _SIGNED_DATA: Final = cms.ContentType("signed_data").dump()
 _TST_INFO: Final = cms.ContentType("tst_info").dump()
 _MESSAGE_DIGEST: Final = cms.CMSAttributeType("message_digest").dump()
