@@ -299,14 +299,14 @@ def export_made(
     return entry | {"manifest_digest": manifest_digest} | given(tenant=tenant)
 
 
-def hold(event: str, *, hold_id: str, scope: str, actor: str = "") -> Entry:
+def hold(event: str, *, hold_id: str, scope: str, actor: str = "", why: str = "") -> Entry:
     """A legal hold was placed (``HOLD_SET``) or lifted (``HOLD_RELEASED``) on a scope, e.g. ``tenant:p-…``.
 
-    ``hold_id``: a pseudonym, since the hold's own name is words of the operator.
+    ``hold_id``, ``actor``: pseudonyms, since their own names are words of the operator; ``why``: a keyed digest.
     """
     if event not in (HOLD_SET, HOLD_RELEASED):
         raise ValueError(f"{event} is not about a hold")
-    return _event(event) | {"hold_id": hold_id, "scope": scope} | given(actor=actor)
+    return _event(event) | {"hold_id": hold_id, "scope": scope} | given(actor=actor, why=why)
 
 
 def tombstone(

@@ -24,7 +24,8 @@ from gensafe.core.names import problem_of
 from gensafe.installation import Installation
 from gensafe.registry import ApiKey, KeyAct, KeyChange, KeyState, OrderKind, Registry
 
-ROLES: Final = ("audit", "classify", "generate", "metrics", "verify")
+ROLES: Final = ("admin", "audit", "classify", "generate", "metrics", "review", "verify")
+NAMED: Final = ("admin", "metrics", "review")  # as gensafe.server.identity.NAMED
 PREFIX: Final = "gsk_"  # programs that look for leaked secrets can look for it
 _SECRET_BYTES: Final = 32  # 256 bits: nobody guesses it, so its digest needs no slow hash
 _ID_CHARS: Final = 12  # of 36 letters: ids never meet
@@ -39,7 +40,9 @@ def add_parser(verbs: Commands) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     create = actions.add_parser("create", help="make a key; it is shown once, on standard output")
     create.add_argument("--tenant", required=True, metavar="NAME", help="whom the key's calls belong to")
-    create.add_argument("--role", action="append", choices=ROLES, help="repeat it; default: all but metrics")
+    create.add_argument(
+        "--role", action="append", choices=ROLES, help="repeat it; default: all but admin, metrics and review"
+    )
     create.add_argument("--model", action="append", metavar="NAME", help="may use this one; repeat it; default: all")
     create.add_argument("--name", default="", metavar="TEXT", help="what it is for; stays out of the log")
     listing = actions.add_parser("list", help="list keys, without their secrets")
@@ -134,7 +137,7 @@ def _make(args: argparse.Namespace, changing: _Changing, config: Config) -> int:
         digest="sha256:" + hashlib.sha256(secret.encode()).hexdigest(),
         tenant=replaced.tenant if replaced else args.tenant,
         name=replaced.name if replaced else _words(args.name, "--name", _MAX_NAME, empty=True),
-        roles=replaced.roles if replaced else frozenset(args.role or set(ROLES) - {"metrics"}),
+        roles=replaced.roles if replaced else frozenset(args.role or set(ROLES) - set(NAMED)),
         models=replaced.models if replaced else frozenset(args.model or ()),
         created_ms=now_ms,
         expires_ms=_moment_ms(args.expires, now_ms),

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gensafe.core.errors import LogUnavailable, RegistryError
+from gensafe.core.errors import LogUnavailable, RegistryRefused
 from gensafe.installation import Installation
 from gensafe.keys import KeyRing
 from gensafe.registry import OrderKind, Registry
@@ -23,7 +23,7 @@ def have_done(
 
     Raises:
         LogUnavailable: no server carried it out in time; it will be, by the next process that opens the log.
-        RegistryError: it was refused.
+        RegistryRefused: it was refused.
     """
     from gensafe.pipeline.orders import carry_out_orders
 
@@ -41,5 +41,5 @@ def have_done(
             )
         time.sleep(POLL_S)
     if "error" in result:
-        raise RegistryError(str(result["error"]), fix=str(result.get("fix") or ""))
+        raise RegistryRefused(str(result["error"]), fix=str(result.get("fix") or ""))
     return dict(result)

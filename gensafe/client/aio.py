@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 import grpc
 
 from gensafe.client import channel, messages, statuses
-from gensafe.client.messages import Assembler, ClientOptions, Download, Output
+from gensafe.client.messages import Assembler, ClientOptions, Download, Output, ReviewCopy
 from gensafe.core import errors
 from gensafe.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
     audit_pb2,
     audit_pb2_grpc,
     generation_pb2,
@@ -52,6 +54,7 @@ class AsyncClient:
         self.provenance: provenance_pb2_grpc.ProvenanceServiceAsyncStub = provenance_pb2_grpc.ProvenanceServiceStub(
             self._channel
         )
+        self.admin: admin_pb2_grpc.AdminServiceAsyncStub = admin_pb2_grpc.AdminServiceStub(self._channel)
         self.audit: audit_pb2_grpc.AuditServiceAsyncStub = audit_pb2_grpc.AuditServiceStub(self._channel)
 
     async def __aenter__(self) -> AsyncClient:
@@ -233,6 +236,20 @@ class AsyncClient:
         return await self.unary(
             self.audit.GetProof, audit_pb2.GetProofRequest(record_id=record_id), timeout_s=timeout_s
         )
+
+    async def review_copy(self, review_id: str, *, actor: str = "", timeout_s: float | None = None) -> ReviewCopy:
+        """A marked copy of a held output, to look at; who takes it is logged. Needs the role review or admin.
+
+        Raises:
+            GensafeError: whatever the server raised.
+        """
+        request = admin_pb2.CopyReviewRequest(review_id=review_id, actor=actor)
+        try:
+            return messages.review_copy(
+                [piece async for piece in self.admin.CopyReview(request, **self._call(timeout_s))]
+            )
+        except grpc.RpcError as error:
+            raise self._error(error) from None
 
     async def unary(self, method: Callable[..., Awaitable[T]], request: object, *, timeout_s: float | None = None) -> T:
         """Await any unary method of a stub with this client's deadline, credentials and error mapping."""

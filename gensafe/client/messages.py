@@ -13,7 +13,7 @@ import grpc
 from gensafe.client import statuses
 from gensafe.core import errors, ids
 from gensafe.core.types import read_parameters
-from gensafe.v1 import common_pb2, generation_pb2, provenance_pb2
+from gensafe.v1 import admin_pb2, common_pb2, generation_pb2, provenance_pb2
 
 CHUNK = 256 * 1024  # far below gRPC's 4 MiB a message, so that progress is even. A round number, not measured
 ROLES = {
@@ -232,6 +232,25 @@ def verify_requests(data: bytes, name: str, sidecar: bytes, crjson: bool) -> lis
 def is_final(event: generation_pb2.GenerateResponse) -> bool:
     """Whether nothing comes after ``event`` in its stream."""
     return event.WhichOneof("event") in ("completed", "blocked", "held")
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewCopy:
+    """A copy of a held output, for the person who decides; ``copy_id`` is in its watermark where ``marked``."""
+
+    data: bytes
+    media_type: str
+    copy_id: str
+    marked: bool
+    note: str
+    log_index: int
+
+
+def review_copy(pieces: Sequence[admin_pb2.CopyReviewResponse]) -> ReviewCopy:
+    """The copy that came in pieces."""
+    first = pieces[0]
+    data = b"".join(piece.data for piece in pieces)
+    return ReviewCopy(data, first.media_type, first.copy_id, first.marked, first.note, first.log_index)
 
 
 @dataclass(slots=True)

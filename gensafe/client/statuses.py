@@ -19,7 +19,7 @@ _BY_REASON: dict[str, type[errors.GensafeError]] = {
         errors.PermissionDenied, errors.PluginError, errors.KeyError_, errors.UnreadableMedia, errors.UnsupportedMedia,
         errors.MediaLimitExceeded, errors.BackendError, errors.BackendUnavailable, errors.SafetyUnavailable,
         errors.CannotCarry, errors.WatermarkNotDetected, errors.SigningFailed, errors.LogCorrupt, errors.LogUnavailable,
-        errors.RegistryError, errors.Cancelled, errors.DeadlineExceeded,
+        errors.RegistryError, errors.RegistryRefused, errors.Cancelled, errors.DeadlineExceeded,
     )
 }  # fmt: skip
 _BY_CODE: dict[grpc.StatusCode, type[errors.GensafeError]] = {

@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 import grpc
 
 from gensafe.client import channel, messages, statuses
-from gensafe.client.messages import Assembler, ClientOptions, Download, Output
+from gensafe.client.messages import Assembler, ClientOptions, Download, Output, ReviewCopy
 from gensafe.core import errors
 from gensafe.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
     audit_pb2,
     audit_pb2_grpc,
     generation_pb2,
@@ -47,6 +49,7 @@ class Client:
         self.generation = generation_pb2_grpc.GenerationServiceStub(self._channel)
         self.safety = safety_pb2_grpc.SafetyServiceStub(self._channel)
         self.provenance = provenance_pb2_grpc.ProvenanceServiceStub(self._channel)
+        self.admin = admin_pb2_grpc.AdminServiceStub(self._channel)
         self.audit = audit_pb2_grpc.AuditServiceStub(self._channel)
 
     def __enter__(self) -> Client:
@@ -225,6 +228,18 @@ class Client:
     def proof(self, record_id: str, *, timeout_s: float | None = None) -> audit_pb2.GetProofResponse:
         """Fetch the offline proof of a record."""
         return self.unary(self.audit.GetProof, audit_pb2.GetProofRequest(record_id=record_id), timeout_s=timeout_s)
+
+    def review_copy(self, review_id: str, *, actor: str = "", timeout_s: float | None = None) -> ReviewCopy:
+        """A marked copy of a held output, to look at; who takes it is logged. Needs the role review or admin.
+
+        Raises:
+            GensafeError: whatever the server raised.
+        """
+        request = admin_pb2.CopyReviewRequest(review_id=review_id, actor=actor)
+        try:
+            return messages.review_copy(list(self.admin.CopyReview(request, **self._call(timeout_s))))
+        except grpc.RpcError as error:
+            raise self._error(error) from None
 
     def unary(self, method: Callable[..., T], request: object, *, timeout_s: float | None = None) -> T:
         """Call any unary method of a stub with this client's deadline, credentials and error mapping."""

@@ -11,7 +11,7 @@ from gensafe.core.names import problem_of
 if TYPE_CHECKING:
     from gensafe.core.config import OidcConfig
 
-ROLES: Final = ("audit", "classify", "generate", "metrics", "verify")  # as gensafe.server.identity
+ROLES: Final = ("admin", "audit", "classify", "generate", "metrics", "review", "verify")  # as gensafe.server.identity
 # signatures that a public key checks; with HS256 whoever can read that key could make tokens (RFC 8725 section 2.1)
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 

@@ -35,6 +35,7 @@ GensafeError                    every error carries a stable ``reason`` and, whe
 │   ├── LogUnavailable          the log cannot take an entry durably
 │   └── ExportInvalid           an export bundle is not valid
 ├── RegistryError               registry and log or request do not fit together
+│   ├── RegistryRefused         not as things stand: a legal hold forbids it, or there is nothing to do it to
 │   └── RegistryUnavailable     the registry cannot be read or written now
 ├── VerificationError           a verification policy is not met
 ├── OutputFailed                a result could not be written: no such folder, no right, a full disk
@@ -296,6 +297,12 @@ class RegistryError(GensafeError):
     """The record store failed."""
 
     reason = "REGISTRY_FAILED"
+
+
+class RegistryRefused(RegistryError):
+    """It is not done as things stand: a legal hold forbids it, or there is nothing to do it to."""
+
+    reason = "REGISTRY_REFUSED"
 
 
 class RegistryUnavailable(RegistryError):

@@ -63,8 +63,8 @@ def _carry_out(registry: Registry, log: AuditLog, keys: KeyRing, order: Order) -
         case OrderKind.LIFT:
             hold = registry.release_hold(body["hold_id"])
             event = entries.HOLD_RELEASED
-    name = registry.hold_name(hold.hold_id)
-    at = log.append(entries.hold(event, hold_id=name, scope=hold.scope)).index
+    name, by = registry.hold_name(hold.hold_id), {key: str(body.get(key, "")) for key in ("actor", "why")}
+    at = log.append(entries.hold(event, hold_id=name, scope=hold.scope, **by)).index
     return {"logged_as": name, "scope": hold.scope, "log_index": at}
 
 

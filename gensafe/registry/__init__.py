@@ -1,5 +1,6 @@
 """Records of released outputs, intents of requests, the review queue, blobs, and what is sealed and can be erased."""
 
+from gensafe.registry.acts import Act, DeskActs
 from gensafe.registry.api_keys import ApiKey, ApiKeyTable, KeyAct, KeyChange, KeyState
 from gensafe.registry.end_users import owner_name
 from gensafe.registry.model import HeldOutput, Hold, Intent, IntentState, Record, ReviewDecision
@@ -9,9 +10,11 @@ from gensafe.registry.reviews import Reviews, new_review_id
 from gensafe.registry.usage import DayOfUse, UsageTable
 
 __all__ = [
+    "Act",
     "ApiKey",
     "ApiKeyTable",
     "DayOfUse",
+    "DeskActs",
     "HeldOutput",
     "Hold",
     "Intent",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from gensafe.core.errors import RegistryError
+from gensafe.core.errors import RegistryRefused
 from gensafe.core.ports import Clock
 from gensafe.registry.database import Database
 from gensafe.registry.model import Hold
@@ -23,28 +23,28 @@ class HoldTable:
         """Place a legal hold: ``all``, ``tenant:<tenant>`` or ``subject:<pseudonym>``.
 
         Raises:
-            RegistryError: the id is taken or the scope is none of these.
+            RegistryRefused: the id is taken or the scope is none of these.
         """
         kind, _, name = scope.partition(":")
         if scope != "all" and not (kind in ("tenant", "subject") and name):
-            raise RegistryError("a hold covers all, tenant:<tenant> or subject:<pseudonym>", field="scope")
+            raise RegistryRefused("a hold covers all, tenant:<tenant> or subject:<pseudonym>", field="scope")
         hold = Hold(hold_id, scope, self._clock.now_ms())
         try:
             row = {"hold_id": hold_id, "scope": scope, "created_ms": hold.created_ms}
             self._db.write("place a hold", lambda connection: connection.execute(sa.insert(holds).values(**row)))
         except IntegrityError:
-            raise RegistryError(f"there is a hold {hold_id} already", field="hold_id") from None
+            raise RegistryRefused(f"there is a hold {hold_id} already", field="hold_id") from None
         return hold
 
     def release_hold(self, hold_id: str) -> Hold:
         """Lift a legal hold.
 
         Raises:
-            RegistryError: there is none of that id.
+            RegistryRefused: there is none of that id.
         """
         found = [hold for hold in self.holds() if hold.hold_id == hold_id]
         if not found:
-            raise RegistryError(f"there is no hold {hold_id}", field="hold_id")
+            raise RegistryRefused(f"there is no hold {hold_id}", field="hold_id")
         query = sa.delete(holds).where(holds.c.hold_id == hold_id)
         self._db.write("lift a hold", lambda connection: connection.execute(query))
         return found[0]

@@ -13,10 +13,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from gensafe.core.clock import SystemClock
-from gensafe.core.errors import RegistryError
+from gensafe.core.errors import RegistryError, RegistryRefused
 from gensafe.core.ports import Clock
 from gensafe.core.types import RequestKey
 from gensafe.keys import KeyEncryptionKey
+from gensafe.registry.acts import DeskActs
 from gensafe.registry.api_keys import ApiKeyTable
 from gensafe.registry.blobs import BlobFolder, digest_of
 from gensafe.registry.database import Database, open_database
@@ -46,6 +47,7 @@ class Registry(RecordTable, IntentTable, HoldTable):
         self._end_users = EndUsers(db)
         self.reviews = Reviews(db, clock)
         self.orders = Orders(db, clock)
+        self.acts = DeskActs(db, clock)
         self.api_keys = ApiKeyTable(db, clock)
         self.usage = UsageTable(db, clock)
 
@@ -196,7 +198,7 @@ class Registry(RecordTable, IntentTable, HoldTable):
         """Destroy a subject's key and everything sealed under it. Log a tombstone with the counts this returns.
 
         Raises:
-            RegistryError: a legal hold covers the subject.
+            RegistryRefused: a legal hold covers the subject.
         """
         return self.erase_owners([self.pseudonym(subject)])
 
@@ -213,7 +215,7 @@ class Registry(RecordTable, IntentTable, HoldTable):
         """``erase_subject`` for pseudonyms, all of them or, under a legal hold on one, none."""
         blocking = [hold for who in owners for hold in self._forbidding(who)]
         if blocking:
-            raise RegistryError(f"legal hold {blocking[0].hold_id} forbids erasing", fix="release the hold first")
+            raise RegistryRefused(f"legal hold {blocking[0].hold_id} forbids erasing", fix="release the hold first")
         done = [self._vault.erase(who, self._clock.now_ms()) for who in owners]
         gone = sum(self._blobs.delete(digest) for _, blobs in done for digest in blobs)
         return {"prompts": sum(count for count, _ in done), "blobs": gone}

@@ -117,6 +117,20 @@ orders = sa.Table(
     sa.Column("result", sa.Text),  # JSON; NULL = waiting
 )
 
+# --- who did what at the desk, in their own words; the log has pseudonyms and keyed digests ---
+
+desk_acts = sa.Table(
+    "desk_acts",
+    meta,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("target", sa.Text, nullable=False, index=True),
+    sa.Column("act", sa.Text, nullable=False),  # the event of its entry
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("log_index", sa.BigInteger, nullable=False),
+)
+
 # --- who used how much ---
 
 

@@ -19,7 +19,7 @@ from gensafe.core.errors import AccessError, PermissionDenied, Unauthenticated
 from gensafe.server.api_keys import Keys, bearer_of, key_identity
 from gensafe.server.client_map import ClientMap
 from gensafe.server.handlers import rebuild, refusing
-from gensafe.server.identity import LOCAL, Identity, establish_caller
+from gensafe.server.identity import ADMIN, LOCAL, REVIEW, Identity, establish_caller
 
 ROLE_OF_SERVICE: Final = {
     "gensafe.v1.GenerationService": "generate",
@@ -28,7 +28,20 @@ ROLE_OF_SERVICE: Final = {
     "gensafe.v1.AuditService": "audit",
     "envoy.service.ext_proc.v3.ExternalProcessor": "classify",
 }
-"""The role that a caller needs, by service; over gRPC and over Connect."""
+"""The role that a caller needs, by service; over gRPC and over Connect. See ``roles_for``."""
+
+_ADMIN_SERVICE: Final = "gensafe.v1.AdminService"
+_FOR_REVIEWERS: Final = ("ListReviews", "GetReview", "CopyReview", "DecideReview")
+SERVICES: Final = (*(name for name in ROLE_OF_SERVICE if name.startswith("gensafe.v1.")), _ADMIN_SERVICE)
+"""Our own services."""
+
+
+def roles_for(path: str) -> tuple[str, ...]:
+    """The roles of which a caller of "/SERVICE/METHOD" needs one; none = anybody may call it."""
+    service, _, method = path.lstrip("/").rpartition("/")
+    if service == _ADMIN_SERVICE:
+        return (REVIEW, ADMIN) if method in _FOR_REVIEWERS else (ADMIN,)
+    return (ROLE_OF_SERVICE[service],) if service in ROLE_OF_SERVICE else ()
 
 
 _NO_CREDENTIAL: Final = "send 'authorization: Bearer KEY' or a client certificate"
@@ -55,22 +68,21 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
     ) -> Any:  # noqa: ANN401
         """Wrap the handler of a GenSafe method with the access check."""
         handler = await continuation(details)
-        service = details.method.rpartition("/")[0].lstrip("/")
-        role = ROLE_OF_SERVICE.get(service)
-        if handler is None or role is None:
+        roles = roles_for(details.method)
+        if handler is None or not roles:
             return handler
         headers = [value for name, value in details.invocation_metadata or () if name == "authorization"]
 
         try:
             await self._prepare(headers)
-            self._turn_away(headers, role)
+            self._turn_away(headers, roles)
         except AccessError as error:
             return refusing(handler, error)
 
         def establish(context: grpc.aio.ServicerContext[Any, Any]) -> None:
             identity = self._identify(context, headers)
             establish_caller(identity)  # also of a call that is refused: the log says whose it was
-            _check_role(identity, role)
+            _check_role(identity, roles)
 
         return rebuild(handler, establish)
 
@@ -78,7 +90,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         if self._keys is not None and len(headers) == 1:
             await self._keys.prepare(bearer_of(headers[0]))
 
-    def _turn_away(self, headers: Sequence[str | bytes], role: str) -> None:
+    def _turn_away(self, headers: Sequence[str | bytes], roles: Sequence[str]) -> None:
         """Refuse by the headers alone, before a body is read. A certificate is known only with the call's context.
 
         Raises:
@@ -91,7 +103,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             raise Unauthenticated("no credential", fix=_NO_CREDENTIAL)
         if identity is not None:
             establish_caller(identity)
-            _check_role(identity, role)
+            _check_role(identity, roles)
 
     def _identify(self, context: grpc.aio.ServicerContext[Any, Any], headers: Sequence[str | bytes]) -> Identity:
         """The one identity that every presented credential names.
@@ -119,6 +131,6 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         return self._clients.identify(bytes(presented[0])) if presented else None
 
 
-def _check_role(identity: Identity, role: str) -> None:
-    if role not in identity.roles:
-        raise PermissionDenied(f"tenant {identity.tenant} lacks the role {role!r}")
+def _check_role(identity: Identity, roles: Sequence[str]) -> None:
+    if not identity.roles.intersection(roles):
+        raise PermissionDenied(f"tenant {identity.tenant} lacks the role {' or '.join(map(repr, roles))}")

@@ -16,7 +16,7 @@ from typing import Final, Generic, TypeVar
 from gensafe.core.errors import ConfigError, Unauthenticated
 from gensafe.core.names import problem_of
 from gensafe.core.textfile import MAX_TEXT_BYTES, read_bytes, text_of
-from gensafe.server.identity import METRICS, ROLES, Identity
+from gensafe.server.identity import NAMED, ROLES, Identity
 
 log = logging.getLogger("gensafe.server")
 
@@ -59,7 +59,7 @@ class AllKeys(Keys):
 
 
 def parse_api_keys(data: bytes) -> dict[str, Identity]:
-    """Read "sha256:<hex> TENANT [ROLE,ROLE...]" lines; # starts a comment. No roles = all but ``metrics``.
+    """Read "sha256:<hex> TENANT [ROLE,ROLE...]" lines; # starts a comment. No roles = none of those that must be named.
 
     Raises:
         ConfigError: a malformed line; names it.
@@ -92,8 +92,8 @@ def roles_of(text: str, number: int, field: str) -> frozenset[str]:
         ConfigError: one is unknown.
     """
     roles = frozenset(text.split(","))
-    if not roles <= ROLES | {METRICS}:
-        fix = ", ".join(sorted(ROLES | {METRICS}))
+    if not roles <= ROLES | NAMED:
+        fix = ", ".join(sorted(ROLES | NAMED))
         raise ConfigError(f"line {number} names an unknown role", field=field, fix=fix)
     return roles
 

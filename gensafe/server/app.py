@@ -24,11 +24,13 @@ from gensafe.core.config_check import is_loopback, trusted_proxies
 from gensafe.core.errors import ConfigError, LogUnavailable
 from gensafe.pipeline import Chain
 from gensafe.server import ext_proc, reflect, watch
-from gensafe.server.access import AccessInterceptor
+from gensafe.server.access import SERVICES, AccessInterceptor
+from gensafe.server.admin import AdminServicer
 from gensafe.server.api_keys import AllKeys, ApiKeys, Keys
 from gensafe.server.audit import AuditServicer
 from gensafe.server.calls import Calls, CallsInterceptor
 from gensafe.server.classify import SafetyServicer
+from gensafe.server.deciding import Deciding
 from gensafe.server.drain import end_by, end_now
 from gensafe.server.generation import GenerationServicer
 from gensafe.server.http import Front
@@ -39,17 +41,10 @@ from gensafe.server.metrics import Metrics
 from gensafe.server.provenance import ProvenanceServicer
 from gensafe.server.tls import Certificates
 from gensafe.server.tokens import Tokens
-from gensafe.v1 import audit_pb2_grpc, generation_pb2_grpc, provenance_pb2_grpc, safety_pb2_grpc
+from gensafe.v1 import admin_pb2_grpc, audit_pb2_grpc, generation_pb2_grpc, provenance_pb2_grpc, safety_pb2_grpc
 from gensafe.verify import VerifyContext
 
 log = logging.getLogger("gensafe.server")
-
-SERVICES = (
-    "gensafe.v1.GenerationService",
-    "gensafe.v1.SafetyService",
-    "gensafe.v1.ProvenanceService",
-    "gensafe.v1.AuditService",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +94,15 @@ async def serve(
     )
     methods = Methods(holding)
     safety, provenance = SafetyServicer(chain, limits), ProvenanceServicer(chain, verify_context)
-    audit = AuditServicer(chain)
+    audit, deciding = AuditServicer(chain), Deciding(chain)
+    admin = AdminServicer(deciding, limits)
     doors: tuple[Any, ...] = (server, methods)  # the generated code is typed for the first
     for door in doors:
         generation_pb2_grpc.add_GenerationServiceServicer_to_server(generation, door)
         safety_pb2_grpc.add_SafetyServiceServicer_to_server(safety, door)
         provenance_pb2_grpc.add_ProvenanceServiceServicer_to_server(provenance, door)
         audit_pb2_grpc.add_AuditServiceServicer_to_server(audit, door)
+        admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, door)
     ext_proc.add_to_server(ext_proc.ExternalProcessor(chain, limits), server)
     healths = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healths, server)
@@ -121,7 +118,8 @@ async def serve(
     host = config.server.listen.rpartition(":")[0]
     stop = _on_signal(chain)
     on_ready(Addresses(f"{host}:{port}", http_address))
-    watchers = watch.start(chain, limits, healths, stop, *_looks(managed, tokens, certificates))
+    looks = [("reviews", deciding.step), *_looks(managed, tokens, certificates)]
+    watchers = watch.start(chain, limits, healths, stop, *looks)
     await stop.wait()
     limits.health.draining = True
     log.info("draining")

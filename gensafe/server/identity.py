@@ -13,6 +13,10 @@ ROLES: Final = frozenset({"generate", "verify", "classify", "audit"})
 """Those of a caller for whom none are named: what is done for one tenant."""
 
 METRICS: Final = "metrics"  # about the whole server: held only by keys that name it
+REVIEW: Final = "review"  # decides what is made of others' outputs: likewise
+ADMIN: Final = "admin"  # the desk of the whole installation, all tenants: likewise
+NAMED: Final = frozenset({METRICS, REVIEW, ADMIN})
+"""Roles that nobody holds for whom they are not named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Identity:
         return Everything() if self.owner else OneTenant(self.tenant)
 
 
-LOCAL: Final = Identity("local", ROLES, owner=True)
+LOCAL: Final = Identity("local", ROLES | {REVIEW, ADMIN}, owner=True)
 """A caller on loopback of a server without identities."""
 
 _current: ContextVar[Identity] = ContextVar("identity")

@@ -29,6 +29,7 @@ _CODES: tuple[tuple[type[errors.GensafeError], int], ...] = (
     (errors.BackendUnavailable, code_pb2.UNAVAILABLE),
     (errors.LogUnavailable, code_pb2.UNAVAILABLE),
     (errors.RegistryUnavailable, code_pb2.UNAVAILABLE),
+    (errors.RegistryRefused, code_pb2.FAILED_PRECONDITION),
     (errors.LogCorrupt, code_pb2.DATA_LOSS),
     (errors.CannotCarry, code_pb2.FAILED_PRECONDITION),
     (errors.CredentialsLost, code_pb2.FAILED_PRECONDITION),

@@ -11,7 +11,7 @@ from grpc_health.v1 import health, health_pb2
 
 from gensafe.audit.retention import expire
 from gensafe.core.errors import GensafeError
-from gensafe.pipeline import Chain, carry_out_decisions
+from gensafe.pipeline import Chain
 from gensafe.server.health import NEEDS_EVERYTHING, NEEDS_THE_LOG, Health, probe
 from gensafe.server.limits import Limits
 from gensafe.server.memory import give_back
@@ -37,12 +37,11 @@ def start(
     *more: tuple[str, Callable[[], None]],
 ) -> list[asyncio.Task[None]]:
     """Start all watchers, of ``more`` too: names and steps; they end after ``stop``."""
-    watched = 7 + len(more)  # those below and that of health: none waits for another
+    watched = 6 + len(more)  # those below and that of health: none waits for another
     pool = WorkPool("watching", FairSlots(watched, watched), STEP_S)
     steps: list[tuple[str, float, float, Callable[[], None]]] = [
         ("policy", WATCH_S, WATCH_S, lambda: _policy(chain)),
         ("keys", WATCH_S, WATCH_S, chain.refresh_keys),
-        ("reviews", WATCH_S, WATCH_S, lambda: _reviews(chain)),
         ("retention", DAY_S, RETRY_S, lambda: _retention(chain)),
         ("memory", WATCH_S, WATCH_S, Trimmer(limits).step),
         ("refusals", WATCH_S, WATCH_S, lambda: _refusals(chain, limits)),
@@ -96,13 +95,6 @@ def _policy(chain: Chain) -> None:
         log.error("policy file refused, %s stays in force: %s", change.old_digest, change.error)
     else:
         log.info("policy file changed: %s is in force", change.new_digest)
-
-
-def _reviews(chain: Chain) -> None:
-    """Carry out what people decide about held outputs."""
-    count = carry_out_decisions(chain)
-    if count:
-        log.info("carried out %d decisions about held outputs", count)
 
 
 def _refusals(chain: Chain, limits: Limits) -> None:

@@ -26,6 +26,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gensafe.cli import main
 from gensafe.provenance import strip_a8
 from gensafe.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
     audit_pb2,
     audit_pb2_grpc,
     common_pb2,
@@ -40,9 +42,21 @@ from tests.integration.issuer import AUDIENCE, ISSUER, public_jwk
 
 ROLES = ("generate", "verify", "classify", "audit")
 TENANTS = {"A": "acme", "B": "beta"}
-CALLERS = ["nobody", "wrong", *(f"{t}_{role}" for t in "AB" for role in ("all", *ROLES))]
-MANAGED = ["A_all@managed", "B_verify@managed", "B_audit@managed"]  # the same callers with keys of another kind
-SIGNED = ["A_all@token", "B_audit@token", "B_generate@token", "wrong@token"]  # and with tokens of an issuer
+DESK = ("A_review", "B_review", "B_admin")  # roles that only a key that names them has
+CALLERS = ["nobody", "wrong", *(f"{t}_{role}" for t in "AB" for role in ("all", *ROLES)), *DESK]
+MANAGED = [
+    "A_all@managed",
+    "B_verify@managed",
+    "B_audit@managed",
+    "A_review@managed",
+]  # the same callers with keys of another kind
+SIGNED = [
+    "A_all@token",
+    "B_audit@token",
+    "B_generate@token",
+    "B_admin@token",
+    "wrong@token",
+]  # and with tokens of an issuer
 TOKENS: dict[str, str] = {}  # what a caller presents, where it is not its own name
 TEXT = "a story about a kite that nobody else may read"
 MISSING = "0000000000001"
@@ -81,7 +95,7 @@ def make_tokens(folder: Path, config: Path) -> None:
     """An issuer's tokens, and the configuration that takes them."""
     key, now = ec.generate_private_key(ec.SECP256R1()), int(time.time())
     (folder / "jwks.json").write_text(json.dumps({"keys": [public_jwk(key, "k")]}))
-    roles = "\n".join(f'{role} = "{role}"' for role in ROLES)
+    roles = "\n".join(f'{role} = "{role}"' for role in (*ROLES, "review", "admin"))
     with config.open("a") as file:
         file.write(
             f'[server.oidc]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\njwks = "{folder / "jwks.json"}"\n'
@@ -150,6 +164,7 @@ def calls(site: Site, channel: grpc.Channel):
     safety = safety_pb2_grpc.SafetyServiceStub(channel)
     provenance = provenance_pb2_grpc.ProvenanceServiceStub(channel)
     audit = audit_pb2_grpc.AuditServiceStub(channel)
+    admin = admin_pb2_grpc.AdminServiceStub(channel)
     job = generation_pb2.GenerateRequest(
         request_id="00000000-0000-4000-8000-00000000000a", prompt=TEXT, modality=common_pb2.MODALITY_TEXT, max_tokens=9
     )
@@ -182,14 +197,49 @@ def calls(site: Site, channel: grpc.Channel):
         "GetProof(index)": ("audit", "NOT_FOUND", lambda **k: audit.GetProof(
             audit_pb2.GetProofRequest(index=site.picture.log.index), **k)),
         "GetCheckpoint": ("audit", "OK", lambda **k: audit.GetCheckpoint(audit_pb2.GetCheckpointRequest(), **k)),
+        "ListReviews": ("review admin", "OK", lambda **k: admin.ListReviews(admin_pb2.ListReviewsRequest(), **k)),
+        "GetReview": ("review admin", "OK", found(lambda **k: admin.GetReview(
+            admin_pb2.GetReviewRequest(review_id="0" * 16), **k))),
+        "CopyReview": ("review admin", "OK", found(lambda **k: list(admin.CopyReview(
+            admin_pb2.CopyReviewRequest(review_id="0" * 16, actor="x"), **k)))),
+        "DecideReview": ("review admin", "OK", found(lambda **k: admin.DecideReview(admin_pb2.DecideReviewRequest(
+            review_id="0" * 16, actor="x", reason="y", decision=admin_pb2.REVIEW_DECISION_REJECTED), **k))),
+        "ListHolds": ("admin", "OK", lambda **k: admin.ListHolds(admin_pb2.ListHoldsRequest(), **k)),
+        "PlaceHold": ("admin", "OK", lambda **k: admin.PlaceHold(admin_pb2.PlaceHoldRequest(
+            hold_id=uuid.uuid4().hex, scope="tenant:nobody", reason="y", actor="x"), **k)),
+        "ReleaseHold": ("admin", "OK", refused(lambda **k: admin.ReleaseHold(
+            admin_pb2.ReleaseHoldRequest(hold_id="none", reason="y", actor="x"), **k))),
+        "Erase": ("admin", "OK", lambda **k: admin.Erase(
+            admin_pb2.EraseRequest(tenant="nobody", dry_run=True, actor="x"), **k)),
     }  # fmt: skip
 
 
 RPCS = [
     "Generate", "StartGeneration", "ListModels", "FetchOutput", "Classify", "ClassifyStream", "Verify",
     "Resolve(record)", "Resolve(digest)", "Resolve(payload)", "Query", "Export", "GetProof(record)", "GetProof(index)",
-    "GetCheckpoint",
+    "GetCheckpoint", "ListReviews", "GetReview", "CopyReview", "DecideReview", "ListHolds", "PlaceHold", "ReleaseHold",
+    "Erase",
 ]  # fmt: skip
+
+
+def found(call):
+    """A call about something that is not there: for who may make it, that is the right answer."""
+    return answered(call, "NOT_FOUND")
+
+
+def refused(call):
+    """A call that nothing can be done about, likewise."""
+    return answered(call, "FAILED_PRECONDITION")
+
+
+def answered(call, code: str):
+    def checked(**options) -> None:
+        with pytest.raises(grpc.RpcError) as caught:
+            call(**options)
+        if caught.value.code().name != code:
+            raise caught.value
+
+    return checked
 
 
 def outcome(call, **options) -> str:
@@ -204,7 +254,7 @@ def expected(caller: str, role: str, for_b: str) -> str:
     if caller.partition("@")[0] in ("nobody", "wrong"):
         return "UNAUTHENTICATED"
     tenant, held = caller.partition("@")[0].split("_")
-    if held not in ("all", role):
+    if held not in role.split() and not (held == "all" and role in ROLES):
         return "PERMISSION_DENIED"
     return "OK" if tenant == "A" else for_b
 
@@ -234,7 +284,7 @@ def test_every_rpc_is_in_the_table(site: Site, channel: grpc.Channel):
 
     names = {name.partition("(")[0] for name in RPCS} | {"GetGeneration", "WaitGeneration", "CancelGeneration"}
     served = set()
-    for service in ("GenerationService", "SafetyService", "ProvenanceService", "AuditService"):
+    for service in ("GenerationService", "SafetyService", "ProvenanceService", "AuditService", "AdminService"):
         served |= {m.name for m in Default().FindServiceByName(f"gensafe.v1.{service}").methods}
     assert names == served
     assert set(RPCS) == set(calls(site, channel))

@@ -25,7 +25,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from gensafe.core.errors import DeadlineExceeded, GensafeError, InvalidRequest
-from gensafe.server.access import ROLE_OF_SERVICE
+from gensafe.server.access import SERVICES, roles_for
 from gensafe.server.http.guard import TooSlow
 from gensafe.server.http.identity import as_bearer
 from gensafe.server.http.openai import Front
@@ -33,7 +33,6 @@ from gensafe.server.inside import Aborted
 from gensafe.server.status import to_status
 from gensafe.server.work import offload, use_pool
 
-SERVICES: Final = tuple(name for name in ROLE_OF_SERVICE if name.startswith("gensafe.v1."))
 _JSON, _PROTO = "json", "proto"
 _LARGE: Final = 1 << 18  # bytes; a message above this is read beside the event loop. As in openai.front
 _END_STREAM: Final = 2  # flag of the envelope that ends a stream
@@ -65,7 +64,7 @@ class _Method:
     """What the protocol needs to know of a method."""
 
     path: str
-    role: str
+    roles: tuple[str, ...]
     request: type[Message]
     streams: bool  # the answer
     takes_stream: bool
@@ -92,7 +91,7 @@ def _described() -> Iterator[_Method]:
         for method in descriptor_pool.Default().FindServiceByName(service).methods:
             yield _Method(
                 path=f"/{service}/{method.name}",
-                role=ROLE_OF_SERVICE[service],
+                roles=roles_for(f"/{service}/{method.name}"),
                 request=message_factory.GetMessageClass(method.input_type),
                 streams=method.server_streaming,
                 takes_stream=method.client_streaming,
@@ -143,7 +142,7 @@ class Endpoint:
             _Refused: the method or the encoding is not served here.
         """
         method = self._method
-        identity = self._front.identify(request, method.role)
+        identity = self._front.identify(request, *method.roles)
         use_pool(self._front.limits.read, identity.tenant)
         if method.takes_stream:
             raise _unimplemented(f"{method.path} takes a stream of requests: call it over gRPC")
