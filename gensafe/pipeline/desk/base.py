@@ -14,7 +14,7 @@ from gensafe.registry import Act, HeldOutput, OrderKind, Registry
 from gensafe.registry.reviews import MAX_REASON, MAX_REVIEWER
 
 HaveDone = Callable[[OrderKind, Mapping[str, Any]], dict[str, Any]]
-NO_ENTRY: Final = -1
+NO_ENTRY: Final = -1  # no index of an entry is negative
 
 
 @dataclass(frozen=True, slots=True)
