@@ -14,22 +14,25 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gensafe.audit import entries
-from gensafe.client.messages import Assembler, Output, generate_request
+from gensafe.client import messages
+from gensafe.client.messages import Assembler, File, Output, generate_request
+from gensafe.client.results import Judgement, read
 from gensafe.core import ids
 from gensafe.core.config import Config, check_config, load_config
 from gensafe.core.errors import InvalidRequest
-from gensafe.core.types import Everything
+from gensafe.core.types import Everything, VerificationReport
 from gensafe.installation import Installation
 from gensafe.pipeline import CallControl, Chain, Released, open_chain, run
 from gensafe.pipeline.replay import load_output
 from gensafe.server import convert
 from gensafe.server.classify import MAX_ITEMS, classify_item
 from gensafe.server.identity import LOCAL
-from gensafe.v1 import generation_pb2, provenance_pb2, safety_pb2
+from gensafe.v1 import generation_pb2
 from gensafe.verify import VerifyContext, open_context, verify_bytes
 
 OnEvent = Callable[[generation_pb2.GenerateResponse], None]
@@ -99,28 +102,23 @@ class Embedded:
         """
         return load_output(self._chain, ids.parse_record_id(record_id), LOCAL.tenant)[1]
 
-    def verify(
-        self, data: bytes, *, name: str = "", sidecar: bytes = b"", crjson: bool = False
-    ) -> provenance_pb2.VerifyResponse:
+    def verify(self, data: bytes, *, name: str = "", sidecar: bytes = b"", crjson: bool = False) -> VerificationReport:
         """Verify a file with this installation's keys, registry and log; logged as a server does."""
         report = verify_bytes(data, name=name, context=self._context, sidecar=sidecar or None, scope=Everything())
         outcomes = {check.name: check.outcome.value for check in report.checks}
         self._chain.log.append(entries.verify_performed(conclusion=report.conclusion.value, checks=outcomes))
-        response = convert.report_to_pb(report)
-        if crjson:
-            response.crjson = report.crjson
-        return response
+        return report if crjson else replace(report, crjson="")
 
-    def classify(self, *items: safety_pb2.ClassifyItem) -> safety_pb2.ClassifyResponse:
-        """Judge a batch of items under the policy.
+    def classify(self, *items: str | Path | File) -> list[Judgement]:
+        """Judge a batch of texts and files under the policy; as ``Client.classify``.
 
         Raises:
             InvalidRequest: none, or too many.
         """
         if not 0 < len(items) <= MAX_ITEMS:
             raise InvalidRequest(f"give 1 to {MAX_ITEMS} items", field="items")
-        results = [classify_item(self._chain, item, LOCAL.tenant) for item in items]
-        return safety_pb2.ClassifyResponse(results=results)
+        asked = [messages.classify_item(item) for item in items]
+        return [read(Judgement, classify_item(self._chain, item, LOCAL.tenant)) for item in asked]
 
 
 def open(config: Config | Path | str | None = None, *, data_dir: Path | str | None = None) -> Embedded:

@@ -6,18 +6,19 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from gensafe import client
-from gensafe.client import messages, statuses
+from gensafe.client import messages, results, statuses
 from gensafe.core import errors
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "client-api.md"
 HEAD = """# Client API
 
-Every public name of `gensafe.client`. Types that begin with `generation_pb2` and the like are the messages of
+Every public name of `gensafe.client`, and what its verbs give back. Only `events` and `on_event` show messages of
 `proto/gensafe/v1`. A guide with examples: [Python client](client.md). This page is made from the code by
 `scripts/generate_client_docs.py`; a test checks that it is current.
 """
@@ -91,6 +92,16 @@ def members(kind: type) -> Iterator[str]:
             yield from document(item)
 
 
+def members_of(kind: type) -> Iterator[str]:
+    """The fields of a result, or the words of an enumeration, one line each."""
+    if issubclass(kind, Enum):
+        yield "One of " + ", ".join(f"`{each.value}`" for each in kind) + ".\n"
+        return
+    for field in fields(kind):
+        yield f"- `{field.name}: {field.type}`"
+    yield ""
+
+
 def page() -> str:
     """The whole page."""
     parts = [HEAD]
@@ -98,6 +109,11 @@ def page() -> str:
         kind = getattr(client, name)
         parts += [f"## `{name}`\n", signature(name, kind), *document(kind), *members(kind)]
         assert is_dataclass(kind) or list(members(kind)), f"{name} has nothing to call"
+    parts += ["## Results\n", *document(results)]
+    for name in results.__all__:
+        kind = getattr(results, name)
+        if isinstance(kind, type):
+            parts += [f"### `{name}`\n", *document(kind), *members_of(kind)]
     build = messages.generate_request
     parts += ["## Options of `generate`\n", signature("generate_request", build), *document(build)]
     parts.append(

@@ -15,6 +15,7 @@ from gensafe.core.stopped import held_sentence, stopped_sentence
 from gensafe.core.types import GenerationRequest, InputMedia, Message, Modality, Progress, Role, read_parameters
 
 if TYPE_CHECKING:
+    from gensafe.client.results import Receipt
     from gensafe.v1 import generation_pb2
 
 SUFFIXES = {
@@ -133,9 +134,8 @@ def parameters_of(arguments: list[str]) -> dict[str, object]:
 
 
 def _remote(args: argparse.Namespace, target: Path) -> int:
-    from google.protobuf.json_format import MessageToDict
-
     from gensafe.client import Client
+    from gensafe.client.results import as_json
     from gensafe.client.statuses import Blocked, HeldForReview
 
     show = progress()
@@ -166,12 +166,12 @@ def _remote(args: argparse.Namespace, target: Path) -> int:
             show("", 0, 0)
             note(f"gensafe: {blocked}")
             if args.json:
-                print_json(MessageToDict(blocked.blocked, preserving_proto_field_name=True))
+                print_json(as_json(blocked.blocked))
             return Exit.BLOCKED
         except HeldForReview as stopped:
             show("", 0, 0)
             held = stopped.held
-            report_held(held.review_id, tuple(held.categories), held.request_id, held.record_id, args.json)
+            report_held(held.review_id, held.categories, held.request_id, held.record_id, args.json)
             return Exit.BLOCKED
     show("", 0, 0)
     write_file(target, output.data, "--output")
@@ -179,20 +179,19 @@ def _remote(args: argparse.Namespace, target: Path) -> int:
     return Exit.OK
 
 
-def _report(args: argparse.Namespace, target: Path, completed: generation_pb2.Completed) -> None:
+def _report(args: argparse.Namespace, target: Path, receipt: Receipt) -> None:
     """Print the receipt: the same with a server and without one."""
-    from google.protobuf.json_format import MessageToDict
+    from gensafe.client.results import as_json
 
     if args.json:
-        receipt = MessageToDict(completed, preserving_proto_field_name=True)
-        receipt["manifest"].pop("sidecar", None)
-        print_json(receipt)
+        print_json(as_json(receipt))
         return
-    _say_written(target, completed.record_id, completed.digest, completed.watermark.note)
+    _say_written(target, receipt.record_id, receipt.digest, receipt.watermark.note)
 
 
 def _local(args: argparse.Namespace, target: Path) -> int:
     from gensafe.client.messages import read_media
+    from gensafe.client.results import Receipt, read
     from gensafe.pipeline import CallControl, Held, Released, Stopped, open_chain
     from gensafe.pipeline import run as run_pipeline
     from gensafe.server.convert import completed_to_pb
@@ -236,7 +235,7 @@ def _local(args: argparse.Namespace, target: Path) -> int:
         raise AssertionError("a run ends with Released, Held, Stopped or an error")
     signed = released.recorded.signed
     write_file(target, signed.data, "--output")
-    _report(args, target, completed_to_pb(released))
+    _report(args, target, read(Receipt, completed_to_pb(released)))
     return Exit.OK
 
 

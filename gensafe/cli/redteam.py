@@ -73,16 +73,15 @@ def _policy(name: str | None, trials: Sequence[Trial]) -> list[str]:
 
 def _server(args: argparse.Namespace, trials: Sequence[Trial]) -> list[str]:
     from gensafe.client import Client
-    from gensafe.v1 import common_pb2, safety_pb2
+    from gensafe.core.types import Action
 
-    stops = (common_pb2.ACTION_BLOCK, common_pb2.ACTION_REVIEW)
+    stops = (Action.BLOCK, Action.REVIEW)
     found = []
     with Client(client_options(args)) as client:
         for start in range(0, len(trials), BATCH):
-            items = [safety_pb2.ClassifyItem(text=t.text) for t in trials[start : start + BATCH]]
-            for result in client.classify(*items).results:
-                bad = bool(result.error_reason) or not result.HasField("verdict")
-                found.append("not judged" if bad else "stopped" if result.verdict.action in stops else "passed")
+            for result in client.classify(*(t.text for t in trials[start : start + BATCH])):
+                judged = None if result.error_reason else result.verdict
+                found.append("not judged" if judged is None else "stopped" if judged.action in stops else "passed")
     return found
 
 

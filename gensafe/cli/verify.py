@@ -234,12 +234,9 @@ def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
 def _remote(args: argparse.Namespace, stack: ExitStack) -> Verifier:
     need("grpc", "--server")
     from gensafe.client import Client
-    from gensafe.client.reports import report_from_pb
 
     client = stack.enter_context(Client(client_options(args)))
-    return lambda data, name, sidecar: report_from_pb(
-        client.verify(data, name=name, sidecar=sidecar or b"", crjson=args.crjson)
-    )
+    return lambda data, name, sidecar: client.verify(data, name=name, sidecar=sidecar or b"", crjson=args.crjson)
 
 
 def _read_argument(path: str, field: str) -> bytes:

@@ -8,7 +8,7 @@ with Client("127.0.0.1:50051") as client:
 """
 
 from gensafe.client.aio import AsyncClient
-from gensafe.client.messages import ClientOptions, Output, ReviewCopy
+from gensafe.client.messages import ClientOptions, File, Output, ReviewCopy
 from gensafe.client.sync import Client
 
-__all__ = ["AsyncClient", "Client", "ClientOptions", "Output", "ReviewCopy"]
+__all__ = ["AsyncClient", "Client", "ClientOptions", "File", "Output", "ReviewCopy"]

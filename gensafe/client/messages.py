@@ -11,9 +11,10 @@ from pathlib import Path
 import grpc
 
 from gensafe.client import statuses
+from gensafe.client.results import Job, JobState, Receipt, Refusal, Review, read
 from gensafe.core import errors, ids
 from gensafe.core.types import read_parameters
-from gensafe.v1 import admin_pb2, common_pb2, generation_pb2, provenance_pb2
+from gensafe.v1 import admin_pb2, common_pb2, generation_pb2, provenance_pb2, safety_pb2
 
 CHUNK = 256 * 1024  # far below gRPC's 4 MiB a message, so that progress is even. A round number, not measured
 ROLES = {
@@ -55,11 +56,19 @@ class ClientOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A medium in memory. ``media_type`` "" = by its content."""
+
+    data: bytes = field(repr=False)
+    media_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """A released output and its receipt."""
 
-    data: bytes
-    completed: generation_pb2.Completed
+    data: bytes = field(repr=False)
+    completed: Receipt
 
     @property
     def media_type(self) -> str:
@@ -107,19 +116,8 @@ def pause(error: grpc.RpcError, attempt: int, left_s: float, patience_s: float) 
 
 LAST_LOOK_S = 1.0  # a wait ends 0.5 s before its deadline on the server; above it, so that the answer arrives
 
-ENDED_JOBS = frozenset(
-    {
-        generation_pb2.JOB_STATE_COMPLETED,
-        generation_pb2.JOB_STATE_BLOCKED,
-        generation_pb2.JOB_STATE_HELD,
-        generation_pb2.JOB_STATE_FAILED,
-        generation_pb2.JOB_STATE_CANCELLED,
-    }
-)
-"""States in which a job no longer runs."""
 
-
-def released_by(job: generation_pb2.Job) -> generation_pb2.Completed:
+def released_by(job: Job) -> Receipt:
     """The receipt of a job that released an output.
 
     Raises:
@@ -127,26 +125,29 @@ def released_by(job: generation_pb2.Job) -> generation_pb2.Completed:
         HeldForReview: a person must see the output first.
         Cancelled: somebody stopped it.
         DeadlineExceeded: it still runs.
+        BackendError: the server does not say what it ended with.
         GensafeError: what it failed with.
     """
-    if job.state == generation_pb2.JOB_STATE_COMPLETED:
+    if job.state is JobState.COMPLETED and job.completed is not None:
         return job.completed
-    if job.state == generation_pb2.JOB_STATE_BLOCKED:
+    if job.state is JobState.BLOCKED and job.blocked is not None:
         raise statuses.Blocked(job.blocked)
-    if job.state == generation_pb2.JOB_STATE_HELD:
+    if job.state is JobState.HELD and job.held is not None:
         raise statuses.HeldForReview(job.held)
-    if job.state == generation_pb2.JOB_STATE_CANCELLED:
+    if job.state is JobState.CANCELLED:
         raise errors.Cancelled(f"the job {job.request_id} was cancelled")
-    if job.state == generation_pb2.JOB_STATE_FAILED:
+    if job.state is JobState.FAILED:
         raise statuses.of_reason(job.error_reason)(job.error_message)
-    raise errors.DeadlineExceeded(f"the job {job.request_id} still runs", fix="wait for it again")
+    if job.state is JobState.RUNNING:
+        raise errors.DeadlineExceeded(f"the job {job.request_id} still runs", fix="wait for it again")
+    raise errors.BackendError(f"the server says that the job {job.request_id} is {job.state}, and not with what")
 
 
 def generate_request(
     prompt: str,
     modality: str,
     *,
-    inputs: Sequence[Path | str] = (),
+    inputs: Sequence[Path | str | File] = (),
     model: str = "",
     seed: int | None = None,
     media_type: str = "",
@@ -163,7 +164,7 @@ def generate_request(
     Args:
         prompt: What to generate; in a conversation the last message.
         modality: text, image, audio or video.
-        inputs: Files that go with the prompt.
+        inputs: Files that go with the prompt, by path or in memory.
         model: "" = chosen by the server.
         seed: None = drawn by the server.
         media_type: Container of the output; "" = the modality's default.
@@ -184,7 +185,7 @@ def generate_request(
         request_id=request_id or ids.new_request_id(),
         prompt=prompt,
         modality=MODALITIES[modality],
-        inputs=[read_media(Path(path)) for path in inputs],
+        inputs=map(_input, inputs),
         model=model,
         media_type=media_type,
         max_tokens=max_tokens,
@@ -219,6 +220,25 @@ def read_media(path: Path) -> common_pb2.Media:
     except OSError as error:
         raise errors.InvalidRequest(f"cannot read {path}: {error.strerror}", field="inputs") from None
     return common_pb2.Media(data=data, media_type=mimetypes.guess_type(path.name)[0] or "")
+
+
+def _input(given: Path | str | File) -> common_pb2.Media:
+    if isinstance(given, File):
+        return common_pb2.Media(data=given.data, media_type=given.media_type)
+    return read_media(Path(given))
+
+
+def classify_item(given: str | Path | File) -> safety_pb2.ClassifyItem:
+    """A text, or a file by path or in memory, as one item of a Classify call.
+
+    Raises:
+        InvalidRequest: neither of them, or a file that cannot be read.
+    """
+    if isinstance(given, str):
+        return safety_pb2.ClassifyItem(text=given)
+    if isinstance(given, Path | File):
+        return safety_pb2.ClassifyItem(media=_input(given))
+    raise errors.InvalidRequest(f"an item is a str, Path or File, not {type(given).__name__}", field="items")
 
 
 def verify_requests(data: bytes, name: str, sidecar: bytes, crjson: bool) -> list[provenance_pb2.VerifyRequest]:
@@ -270,9 +290,9 @@ class Assembler:
         """
         kind = event.WhichOneof("event")
         if kind == "blocked":
-            raise statuses.Blocked(event.blocked)
+            raise statuses.Blocked(read(Refusal, event.blocked))
         if kind == "held":
-            raise statuses.HeldForReview(event.held)
+            raise statuses.HeldForReview(read(Review, event.held))
         if kind == "media_chunk":
             if event.media_chunk.offset != len(self._data):
                 raise errors.BackendError("the server sent chunks out of order")
@@ -281,7 +301,7 @@ class Assembler:
             digest = "sha256:" + hashlib.sha256(self._data).hexdigest()
             if digest != event.completed.digest:
                 raise errors.BackendError("the received bytes do not have the announced digest")
-            self._output = Output(bytes(self._data), event.completed)
+            self._output = Output(bytes(self._data), read(Receipt, event.completed))
 
     def output(self) -> Output:
         """The finished output.

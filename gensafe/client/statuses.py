@@ -8,9 +8,9 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from gensafe.client.results import Refusal, Review
 from gensafe.core import errors
 from gensafe.core.hazards import named
-from gensafe.v1 import generation_pb2
 
 _BY_REASON: dict[str, type[errors.GensafeError]] = {
     kind.reason: kind
@@ -41,7 +41,7 @@ class Blocked(errors.SafetyError):
 
     reason = "SAFETY_BLOCKED"
 
-    def __init__(self, blocked: generation_pb2.Blocked) -> None:
+    def __init__(self, blocked: Refusal) -> None:
         said = blocked.message or f"stopped by the content policy: {named(blocked.categories) or blocked.reason}"
         super().__init__(said)  # servers of older versions send no sentence
         self.blocked = blocked
@@ -52,7 +52,7 @@ class HeldForReview(errors.SafetyError):
 
     reason = "HELD_FOR_REVIEW"
 
-    def __init__(self, held: generation_pb2.Held) -> None:
+    def __init__(self, held: Review) -> None:
         said = held.message or f"a person must see the output: {named(held.categories)}"
         super().__init__(f"held for review {held.review_id}: {said}")
         self.held = held

@@ -6,13 +6,17 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
 
 from gensafe.client import channel, messages, statuses
-from gensafe.client.messages import Assembler, ClientOptions, Download, Output, ReviewCopy
+from gensafe.client.messages import Assembler, ClientOptions, Download, File, Output, ReviewCopy
+from gensafe.client.reports import report_from_pb
+from gensafe.client.results import Job, JobState, Judgement, Model, Proof, read
 from gensafe.core import errors
+from gensafe.core.types import VerificationReport
 from gensafe.v1 import (
     admin_pb2,
     admin_pb2_grpc,
@@ -20,7 +24,6 @@ from gensafe.v1 import (
     audit_pb2_grpc,
     generation_pb2,
     generation_pb2_grpc,
-    provenance_pb2,
     provenance_pb2_grpc,
     safety_pb2,
     safety_pb2_grpc,
@@ -153,25 +156,26 @@ class Client:
         request = generation_pb2.StartGenerationRequest(request=messages.generate_request(prompt, modality, **options))
         return self.unary(self.generation.StartGeneration, request, timeout_s=timeout_s).job.request_id
 
-    def job(self, request_id: str, *, timeout_s: float | None = None) -> generation_pb2.Job:
+    def job(self, request_id: str, *, timeout_s: float | None = None) -> Job:
         """How a job stands."""
         request = generation_pb2.GetGenerationRequest(request_id=request_id)
-        return self.unary(self.generation.GetGeneration, request, timeout_s=timeout_s).job
+        return read(Job, self.unary(self.generation.GetGeneration, request, timeout_s=timeout_s).job)
 
-    def wait(self, request_id: str, *, timeout_s: float | None = None) -> generation_pb2.Job:
+    def wait(self, request_id: str, *, timeout_s: float | None = None) -> Job:
         """A job once it has ended, or as it stands when the time is over."""
         end = self._end(timeout_s)
         while True:
             left = end - time.monotonic()
             request = generation_pb2.WaitGenerationRequest(request_id=request_id)
-            job = self.unary(self.generation.WaitGeneration, request, timeout_s=max(left, messages.LAST_LOOK_S)).job
-            if job.state in messages.ENDED_JOBS or end - time.monotonic() <= messages.LAST_LOOK_S:
+            limit = max(left, messages.LAST_LOOK_S)
+            job = read(Job, self.unary(self.generation.WaitGeneration, request, timeout_s=limit).job)
+            if job.state is not JobState.RUNNING or end - time.monotonic() <= messages.LAST_LOOK_S:
                 return job
 
-    def cancel(self, request_id: str, *, timeout_s: float | None = None) -> generation_pb2.Job:
+    def cancel(self, request_id: str, *, timeout_s: float | None = None) -> Job:
         """Stop a job and wait until it has stopped."""
         request = generation_pb2.CancelGenerationRequest(request_id=request_id)
-        return self.unary(self.generation.CancelGeneration, request, timeout_s=timeout_s).job
+        return read(Job, self.unary(self.generation.CancelGeneration, request, timeout_s=timeout_s).job)
 
     def result(self, request_id: str, *, timeout_s: float | None = None) -> Output:
         """Wait for a job and download its output.
@@ -206,28 +210,29 @@ class Client:
         sidecar: bytes = b"",
         crjson: bool = False,
         timeout_s: float | None = None,
-    ) -> provenance_pb2.VerifyResponse:
+    ) -> VerificationReport:
         """Verify a file with the server's keys, registry and log."""
         try:
-            return self.provenance.Verify(
-                iter(messages.verify_requests(data, name, sidecar, crjson)), **self._call(timeout_s)
-            )
+            pieces = iter(messages.verify_requests(data, name, sidecar, crjson))
+            return report_from_pb(self.provenance.Verify(pieces, **self._call(timeout_s)))
         except grpc.RpcError as error:
             raise self._error(error) from None
 
-    def classify(self, *items: safety_pb2.ClassifyItem, timeout_s: float | None = None) -> safety_pb2.ClassifyResponse:
-        """Judge a batch of items."""
-        return self.unary(self.safety.Classify, safety_pb2.ClassifyRequest(items=items), timeout_s=timeout_s)
+    def classify(self, *items: str | Path | File, timeout_s: float | None = None) -> list[Judgement]:
+        """Judge a batch of texts (``str``) and files (``Path`` or ``File``); the answers stand in their order."""
+        request = safety_pb2.ClassifyRequest(items=map(messages.classify_item, items))
+        results = self.unary(self.safety.Classify, request, timeout_s=timeout_s).results
+        return [read(Judgement, result) for result in results]
 
-    def models(self, *, timeout_s: float | None = None) -> list[generation_pb2.Model]:
+    def models(self, *, timeout_s: float | None = None) -> list[Model]:
         """The models that the server offers, with the engine that serves each and what it takes and gives."""
-        return list(
-            self.unary(self.generation.ListModels, generation_pb2.ListModelsRequest(), timeout_s=timeout_s).models
-        )
+        answer = self.unary(self.generation.ListModels, generation_pb2.ListModelsRequest(), timeout_s=timeout_s)
+        return [read(Model, model) for model in answer.models]
 
-    def proof(self, record_id: str, *, timeout_s: float | None = None) -> audit_pb2.GetProofResponse:
+    def proof(self, record_id: str, *, timeout_s: float | None = None) -> Proof:
         """Fetch the offline proof of a record."""
-        return self.unary(self.audit.GetProof, audit_pb2.GetProofRequest(record_id=record_id), timeout_s=timeout_s)
+        request = audit_pb2.GetProofRequest(record_id=record_id)
+        return read(Proof, self.unary(self.audit.GetProof, request, timeout_s=timeout_s))
 
     def review_copy(self, review_id: str, *, actor: str = "", timeout_s: float | None = None) -> ReviewCopy:
         """A marked copy of a held output, to look at; who takes it is logged. Needs the role review or admin.

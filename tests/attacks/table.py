@@ -12,7 +12,7 @@ from typing import Final
 EDITS: Final = {
     "dbl_dbl": (
         ("at=at", "fault_point=at"),
-        ("intent(rid)", "intent(__import__('gensafe.registry',fromlist=['x']).RequestKey('t',rid))"),
+        ("intent(rid)", "intent(__import__('gensafe.core.types',fromlist=['x']).RequestKey('t',rid))"),
     ),
     "rv_rv": (("at=at", "fault_point=at"),),
     "xff": (("/v1/matches", "/softbinding/v1/matches"),),

@@ -49,9 +49,9 @@ def _output(output: dict[str, Any]) -> str:
         "record": receipt["record_id"],
         "model": f"{receipt['generation']['model']} {receipt['generation']['model_version']}",
         "weights": receipt["generation"]["weights_digest"],
-        "watermark": " ".join(filter(None, (receipt["watermark"].get("scheme"), receipt["watermark"].get("note")))),
+        "watermark": " ".join(filter(None, (receipt["watermark"]["scheme"], receipt["watermark"]["note"]))),
         "manifest": receipt["manifest"]["label"],
-        "log entry": f"{receipt['log'].get('index', 0)} of {receipt['log']['origin']}",
+        "log entry": f"{receipt['log']['index']} of {receipt['log']['origin']}",
     }
     rows = "".join(f"<tr><th>{_e(k)}<td><code>{_e(v)}</code>" for k, v in facts.items())
     return (
@@ -80,12 +80,12 @@ def _show(file: str, output: dict[str, Any]) -> str:
 
 def _checks(title: str, report: dict[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td class='{_e(c['outcome'])}'>{_e(c['outcome'])}<td>{_e(c['name'])}<td>{_e(c.get('summary', ''))}"
-        for c in report.get("checks", [])
+        f"<tr><td class='{_e(c['outcome'])}'>{_e(c['outcome'])}<td>{_e(c['name'])}<td>{_e(c['summary'])}"
+        for c in report["checks"]
     )
     return (
         f"<details><summary>{_e(title)}: <strong>{_e(report['conclusion'])}</strong></summary>"
-        f"<p>{_e(report.get('explanation', ''))}</p><table>{rows}</table></details>"
+        f"<p>{_e(report['explanation'])}</p><table>{rows}</table></details>"
     )
 
 

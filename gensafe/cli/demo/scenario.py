@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -24,17 +23,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict
-
 from gensafe import __version__, media
 from gensafe.client import Client, Output
-from gensafe.client.messages import MODALITIES
+from gensafe.client.results import as_json
 from gensafe.client.statuses import Blocked
 from gensafe.core.errors import BackendUnavailable
 from gensafe.core.types import Conclusion, Image, Modality, Text
 from gensafe.media.transform import resize
 from gensafe.provenance import strip_a8
 from gensafe.verify import EXIT_CODES
+from gensafe.verify.render import report_dict
 
 READY_TIMEOUT_S = 120.0  # every model is loaded first, on a busy machine. Chosen, not measured
 SEED = 20261121  # the date on which the demo was written; any would do
@@ -87,7 +85,7 @@ class Scenario:
     progress: Callable[[str, int, int], None]
     expectations: list[dict[str, Any]] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)
-    _engines: list[tuple[str, frozenset[int]]] = field(default_factory=list)  # name, what it makes
+    _engines: list[tuple[str, tuple[Modality, ...]]] = field(default_factory=list)  # name, what it makes
 
     def run(self) -> dict[str, Any]:
         """Run every step; return the report."""
@@ -95,7 +93,7 @@ class Scenario:
         (self.out / "attacked").mkdir()
         (self.out / "damaged").mkdir()
         with self._server() as address, Client(address) as client:  # 1.
-            self._engines = [(m.engine, frozenset(m.outputs)) for m in client.models()]
+            self._engines = [(m.engine, m.outputs) for m in client.models()]
             for name, loss in FALLBACKS.items():
                 if name not in {engine for engine, _ in self._engines}:
                     self.tell(f"engine {name} is not installed: {loss}")
@@ -154,7 +152,7 @@ class Scenario:
         return address
 
     def _piece(self, client: Client, piece: Piece) -> None:
-        engine = next((name for name, made in self._engines if MODALITIES[piece.modality.value] in made), "")
+        engine = next((name for name, made in self._engines if piece.modality in made), "")
         prompt = piece.prompts.get(engine) or piece.prompts[""]
         self.tell(f'{piece.modality} by {engine}: "{prompt}"')
         output = client.generate(
@@ -178,8 +176,7 @@ class Scenario:
         damaged_path.write_bytes(flip_byte(piece.modality, output))
         damaged = self._verify(client, damaged_path)
         self.expect(f"{piece.file} with one byte changed", "altered", damaged["conclusion"])
-        receipt = MessageToDict(output.completed, preserving_proto_field_name=True)
-        receipt["manifest"].pop("sidecar", None)
+        receipt = as_json(output.completed)
         self.outputs.append(
             {
                 "modality": piece.modality.value,
@@ -197,12 +194,7 @@ class Scenario:
         )
 
     def _verify(self, client: Client, path: Path) -> dict[str, Any]:
-        response = client.verify(path.read_bytes(), name=path.name)
-        report: dict[str, Any] = MessageToDict(response, preserving_proto_field_name=True)
-        for check in report.get("checks", []):
-            check["evidence"] = json.loads(check.pop("evidence_json", "{}"))
-            check["outcome"] = check["outcome"].removeprefix("OUTCOME_").lower()
-        return report
+        return report_dict(client.verify(path.read_bytes(), name=path.name))
 
     def _refused(self, client: Client) -> dict[str, Any]:
         self.tell("a prompt that policy refuses")

@@ -8,8 +8,10 @@ proxies of the environment were asked for 127.0.0.1; a download resumed on wrong
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import inspect
+import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,14 +20,16 @@ import pytest
 from grpc_status import rpc_status
 
 from gensafe.cli import main
-from gensafe.client import AsyncClient, Client, ClientOptions
+from gensafe.client import AsyncClient, Client, ClientOptions, results
 from gensafe.client.channel import channel_options, credentials, is_local, metadata
 from gensafe.client.statuses import Blocked, HeldForReview
 from gensafe.core import errors
+from gensafe.core.types import Span
 from gensafe.server import status
 from gensafe.v1 import (
     audit_pb2,
     audit_pb2_grpc,
+    common_pb2,
     generation_pb2,
     generation_pb2_grpc,
     provenance_pb2,
@@ -94,7 +98,9 @@ class Provenance(provenance_pb2_grpc.ProvenanceServiceServicer):
     """Says how much came."""
 
     def Verify(self, requests, context):
-        return provenance_pb2.VerifyResponse(explanation=str(sum(len(r.data) for r in requests)))
+        return provenance_pb2.VerifyResponse(
+            conclusion="nothing found", explanation=str(sum(len(r.data) for r in requests))
+        )
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +227,7 @@ def test_both_clients_have_the_same_verbs(ask, address: str):
     for verb in verbs(Client) - {"unary"}:
         parameters = [list(inspect.signature(getattr(kind, verb)).parameters) for kind in (Client, AsyncClient)]
         assert parameters[0] == parameters[1], verb
-    assert len(ask(address, "classify", safety_pb2.ClassifyItem(text="a")).results) == 1
+    assert len(ask(address, "classify", "a")) == 1
     assert ask(address, "verify", bytes(700_000)).explanation == "700000"
 
 
@@ -332,6 +338,7 @@ class Jobs(generation_pb2_grpc.GenerationServiceServicer):
         self.looks = 0
         self.address = ""
         self.left = 0.0
+        self.state = generation_pb2.JOB_STATE_RUNNING
 
     def StartGeneration(self, request, context):
         job = generation_pb2.Job(request_id=request.request.prompt, state=generation_pb2.JOB_STATE_RUNNING)
@@ -343,11 +350,15 @@ class Jobs(generation_pb2_grpc.GenerationServiceServicer):
         job = generation_pb2.Job(
             request_id=request.request_id, state=state, error_reason="NOT_FOUND", error_message="x"
         )
-        job.completed.record_id = "r"
+        if job.state == generation_pb2.JOB_STATE_COMPLETED:
+            job.completed.record_id = "r"
+        elif job.state != generation_pb2.JOB_STATE_RUNNING and request.request_id in ("blocked", "held"):
+            getattr(job, request.request_id).categories.append("hte")
         return generation_pb2.WaitGenerationResponse(job=job)
 
     def GetGeneration(self, request, context):
-        return generation_pb2.GetGenerationResponse(job=generation_pb2.Job(request_id=request.request_id))
+        job = generation_pb2.Job(request_id=request.request_id, state=self.state)
+        return generation_pb2.GetGenerationResponse(job=job)
 
     def CancelGeneration(self, request, context):
         job = generation_pb2.Job(request_id=request.request_id, state=generation_pb2.JOB_STATE_CANCELLED)
@@ -377,7 +388,39 @@ STATES = {
     "failed": generation_pb2.JOB_STATE_FAILED,
     "cancelled": generation_pb2.JOB_STATE_CANCELLED,
     "running": generation_pb2.JOB_STATE_RUNNING,
+    "empty": generation_pb2.JOB_STATE_BLOCKED,
 }
+RESULTS = {
+    results.Amounts: generation_pb2.Amounts,
+    results.Coverage: common_pb2.Coverage,
+    results.Finding: common_pb2.Finding,
+    results.Generation: generation_pb2.Generation,
+    results.Job: generation_pb2.Job,
+    results.Judgement: safety_pb2.ClassifyResult,
+    results.LogReceipt: generation_pb2.LogReceipt,
+    results.Manifest: generation_pb2.ManifestInfo,
+    results.Model: generation_pb2.Model,
+    results.Progress: generation_pb2.Progress,
+    results.Proof: audit_pb2.GetProofResponse,
+    results.Receipt: generation_pb2.Completed,
+    results.Refusal: generation_pb2.Blocked,
+    results.Review: generation_pb2.Held,
+    results.Usage: generation_pb2.Usage,
+    results.Verdict: common_pb2.Verdict,
+    results.Watermark: generation_pb2.Watermark,
+}
+
+
+def judged() -> common_pb2.Verdict:
+    """A verdict with one finding."""
+    finding = common_pb2.Finding(category="hte", score=0.9, action=common_pb2.ACTION_BLOCK)
+    finding.spans.add(start=1, end=4)
+    return common_pb2.Verdict(
+        stage=common_pb2.STAGE_OUTPUT,
+        modality=common_pb2.MODALITY_TEXT,
+        action=common_pb2.ACTION_BLOCK,
+        findings=[finding],
+    )
 
 
 @pytest.fixture
@@ -395,8 +438,40 @@ def test_a_job_from_start_to_result(ask, jobs):
     assert ask(jobs.address, "start", "done", "video") == "done"
     output = ask(jobs.address, "result", "done")
     assert jobs.looks == 3 and output.data == DATA and output.record_id == "r"
-    assert ask(jobs.address, "job", "done").request_id == "done"
-    assert ask(jobs.address, "cancel", "done").state == generation_pb2.JOB_STATE_CANCELLED
+    assert ask(jobs.address, "job", "done") == results.Job(
+        "done", results.JobState.RUNNING, results.Progress("", 0, 0), None, None, None, "", ""
+    )
+    assert ask(jobs.address, "cancel", "done").state is results.JobState.CANCELLED
+
+
+@pytest.mark.parametrize("state", [0, 99])
+def test_a_state_of_another_version_is_an_error_and_not_a_guess(ask, jobs, state):
+    jobs.state = state
+    with pytest.raises(errors.BackendError, match=f"unknown state: {state}"):
+        ask(jobs.address, "job", "done")
+
+
+def test_a_job_that_ended_with_nothing_is_an_error(ask, jobs):
+    jobs.looks = 3
+    with pytest.raises(errors.BackendError, match="not with what"):
+        ask(jobs.address, "result", "empty")
+
+
+def test_every_field_of_a_result_is_one_of_its_message():
+    """And every field of the message is in the result: nothing that the server says is lost on the way."""
+    for kind, message in RESULTS.items():
+        assert {f.name for f in dataclasses.fields(kind)} == set(message.DESCRIPTOR.fields_by_name), kind
+
+
+def test_a_result_as_json_has_no_bytes_and_nothing_that_is_absent():
+    completed = generation_pb2.Completed(record_id="r")
+    completed.manifest.sidecar = b"secret"
+    completed.output_verdict.CopyFrom(judged())
+    receipt = results.read(results.Receipt, completed)
+    assert receipt.output_verdict.findings[0].spans == (Span(1, 4),)
+    said = json.loads(json.dumps(results.as_json(receipt)))
+    assert "sidecar" not in said["manifest"] and "prompt_verdict" not in said
+    assert said["output_verdict"]["action"] == "block" and said["size"] == 0
 
 
 @pytest.mark.parametrize(
