@@ -168,6 +168,24 @@ class AsyncClient:
         request = generation_pb2.GetGenerationRequest(request_id=request_id)
         return read(Job, (await self.unary(self.generation.GetGeneration, request, timeout_s=timeout_s)).job)
 
+    async def jobs(self, *, limit: int = 100, timeout_s: float | None = None) -> list[Job]:
+        """The newest jobs of the caller's tenant, newest first, also of earlier runs of the server.
+
+        Args:
+            limit: At most so many.
+            timeout_s: For one page of them.
+        """
+        found: list[Job] = []
+        request = generation_pb2.ListGenerationsRequest()
+        while len(found) < limit:
+            request.page_size = min(limit - len(found), messages.JOBS_A_PAGE)
+            page = await self.unary(self.generation.ListGenerations, request, timeout_s=timeout_s)
+            found += [read(Job, job) for job in page.jobs]
+            if not page.next_page_token:
+                break
+            request.page_token = page.next_page_token
+        return found
+
     async def wait(self, request_id: str, *, timeout_s: float | None = None) -> Job:
         """A job once it has ended, or as it stands when the time is over."""
         end = self._end(timeout_s)

@@ -116,6 +116,8 @@ def pause(error: grpc.RpcError, attempt: int, left_s: float, patience_s: float) 
 
 LAST_LOOK_S = 1.0  # a wait ends 0.5 s before its deadline on the server; above it, so that the answer arrives
 
+JOBS_A_PAGE = 100  # the most that the server gives at a time
+
 
 def released_by(job: Job) -> Receipt:
     """The receipt of a job that released an output.

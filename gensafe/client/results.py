@@ -215,7 +215,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job and, once it has ended, its one ending; ``error_reason`` and ``error_message`` where it failed."""
+    """A job and, once it has ended, its one ending; ``error_reason`` and ``error_message`` where it failed.
+
+    Times in milliseconds since 1970: ``started_ms`` 0 = it waits for its turn, ``ended_ms`` 0 = it has not ended.
+    ``remaining_ms``: an estimate of what it may still take, 0 = not known.
+    """
 
     request_id: str
     state: JobState
@@ -225,6 +229,10 @@ class Job:
     held: Review | None
     error_reason: str
     error_message: str
+    created_ms: int = 0
+    started_ms: int = 0
+    ended_ms: int = 0
+    remaining_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,7 @@ class ServerConfig:
     drain_s: int = in_range(
         30, 0, 3600
     )  # grace for running requests on SIGTERM; the process ends 2 s later at the latest
+    keep_jobs_days: int = in_range(30, 1, 36_500)  # what is told of a job after it ended; outputs keep their records
     # --- memory ---
     upload_memory_bytes: int = in_range(256 << 20, 1 << 20, 1 << 46)  # all unfinished uploads together
     delivery_memory_bytes: int = in_range(512 << 20, 1 << 20, 1 << 46)  # all outputs on their way to a reader together

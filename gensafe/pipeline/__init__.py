@@ -13,7 +13,7 @@ from gensafe.pipeline.events import (
     Stopped,
 )
 from gensafe.pipeline.moderation import Moderation, moderate
-from gensafe.pipeline.review import carry_out_decisions, standing
+from gensafe.pipeline.review import carry_out_decisions, outcome, standing
 from gensafe.pipeline.run import run
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "carry_out_decisions",
     "moderate",
     "open_chain",
+    "outcome",
     "run",
     "standing",
 ]

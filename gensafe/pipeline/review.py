@@ -18,7 +18,7 @@ from typing import Any
 from gensafe.audit import entries
 from gensafe.core.errors import GensafeError, LogUnavailable, RegistryError
 from gensafe.core.observer import RequestEnded
-from gensafe.core.types import Judged, Review
+from gensafe.core.types import Judged, Modality, Review
 from gensafe.pipeline.chain import Chain
 from gensafe.pipeline.events import Held, Released, Stopped
 from gensafe.pipeline.finish import discard_signatures, owner_of, record, sign, tokenizer_of
@@ -26,7 +26,8 @@ from gensafe.pipeline.held import pack, unpack
 from gensafe.pipeline.ledger import Attempt, Step
 from gensafe.pipeline.orders import carry_out_orders
 from gensafe.pipeline.replay import logged_verdict, replay
-from gensafe.registry import HeldOutput, IntentState, ReviewDecision, new_review_id
+from gensafe.pipeline.spending import usage_of
+from gensafe.registry import HeldOutput, Intent, IntentState, ReviewDecision, new_review_id
 from gensafe.safety.receipt import verdict_dict
 
 log = logging.getLogger("gensafe.pipeline")
@@ -86,14 +87,26 @@ def standing(chain: Chain, held: Held) -> Held | Released | Stopped | None:
     intent = chain.registry.intent(item.key)
     if intent is None or intent.record_id != held.record_id:
         return None
+    return held if intent.state is IntentState.HELD else outcome(chain, intent)
+
+
+def outcome(chain: Chain, intent: Intent) -> Held | Released | Stopped | None:
+    """What came of a request that has ended or is held, as log and registry have it; None: nothing.
+
+    Raises:
+        NotFound: it was released, and its copy was erased since.
+    """
+    usage = usage_of(chain, intent.record_id)
     match intent.state:
         case IntentState.HELD:
-            return held
+            item = chain.registry.reviews.of_request(intent.key)
+            return None if item is None else replace(held_event(item), usage=usage)
         case IntentState.RELEASED:
-            return replay(chain, intent)
+            return replace(replay(chain, intent), usage=usage)
         case IntentState.BLOCKED:
             logged = chain.log.entry(intent.final_index).entry["verdicts"][-1]
-            return Stopped(held.request_id, logged_verdict(logged, item.modality), intent.final_index)
+            verdict = logged_verdict(logged, Modality(intent.modality))
+            return Stopped(intent.request_id, verdict, intent.final_index, usage=usage)
     return None
 
 

@@ -3,6 +3,7 @@
 from gensafe.registry.acts import Act, DeskActs
 from gensafe.registry.api_keys import ApiKey, ApiKeyTable, KeyAct, KeyChange, KeyState
 from gensafe.registry.end_users import owner_name
+from gensafe.registry.jobs import JobRow, JobState, JobTable
 from gensafe.registry.model import HeldOutput, Hold, Intent, IntentState, Record, ReviewDecision
 from gensafe.registry.orders import Order, OrderKind, Orders
 from gensafe.registry.registry import Registry
@@ -19,6 +20,9 @@ __all__ = [
     "Hold",
     "Intent",
     "IntentState",
+    "JobRow",
+    "JobState",
+    "JobTable",
     "KeyAct",
     "KeyChange",
     "KeyState",

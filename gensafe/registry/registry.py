@@ -24,6 +24,7 @@ from gensafe.registry.database import Database, open_database
 from gensafe.registry.end_users import EndUsers, owner_name
 from gensafe.registry.holds import HoldTable
 from gensafe.registry.intents import IntentTable, close
+from gensafe.registry.jobs import JobTable
 from gensafe.registry.model import Hold, IntentState, Record
 from gensafe.registry.orders import Orders
 from gensafe.registry.records import RecordTable, insert
@@ -50,6 +51,7 @@ class Registry(RecordTable, IntentTable, HoldTable):
         self.acts = DeskActs(db, clock)
         self.api_keys = ApiKeyTable(db, clock)
         self.usage = UsageTable(db, clock)
+        self.jobs = JobTable(db)
 
     @staticmethod
     def open(

@@ -1,7 +1,8 @@
 """Assemble and run the server: services, health, reflection, TLS, HTTP app, graceful drain.
 
 Drain on SIGTERM / SIGINT: 1. health NOT_SERVING; 2. admission closes; 3. running calls get ``drain_s`` to end;
-4. jobs are cancelled and logged; 5. the log is flushed and closed; 6. exit 0. What hangs is left behind: see ``drain``.
+4. what still runs is cancelled and logged, jobs that wait are left for the next start; 5. the log is flushed and
+closed; 6. exit 0. What hangs is left behind: see ``drain``.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ async def serve(
         reflect.add_to_server((*SERVICES, health.SERVICE_NAME), server)
     certificates = Certificates(config.server) if config.server.tls_certificate else None
     port = _bind(server, config, certificates)
+    await generation.jobs.resume()
     await server.start()
     front = Front(chain, generation, methods, keys, limits, config.server.max_request_bytes)
     http, http_address = await _start_http(front, verify_context, http_socket, metrics, certificates)
@@ -120,6 +122,7 @@ async def serve(
     on_ready(Addresses(f"{host}:{port}", http_address))
     looks = [("reviews", deciding.step), *_looks(managed, tokens, certificates)]
     watchers = watch.start(chain, limits, healths, stop, *looks)
+    watchers.append(asyncio.create_task(generation.jobs.watch(stop)))
     await stop.wait()
     limits.health.draining = True
     log.info("draining")

@@ -37,7 +37,7 @@ MODALITIES = {
     Modality.AUDIO: common_pb2.MODALITY_AUDIO,
     Modality.VIDEO: common_pb2.MODALITY_VIDEO,
 }
-_FROM_MODALITY = {v: k for k, v in MODALITIES.items()}
+_FROM_MODALITY: dict[int, Modality] = {v: k for k, v in MODALITIES.items()}
 _ACTIONS = {
     Action.ALLOW: common_pb2.ACTION_ALLOW,
     Action.ANNOTATE: common_pb2.ACTION_ANNOTATE,
@@ -71,12 +71,11 @@ def request_from_pb(message: generation_pb2.GenerateRequest, tenant: str) -> Gen
     Raises:
         InvalidRequest: no or unknown modality, or a request id that is no UUID.
     """
-    if message.modality not in _FROM_MODALITY:
-        raise InvalidRequest("choose text, image, audio or video", field="modality")
+    modality = modality_from_pb(message.modality)
     return GenerationRequest(
         request_id=ids.check_request_id(message.request_id) if message.request_id else ids.new_request_id(),
         prompt=message.prompt,
-        modality=_FROM_MODALITY[message.modality],
+        modality=modality,
         inputs=tuple(InputMedia(m.data, m.media_type, m.name) for m in message.inputs),
         model=message.model,
         seed=message.seed if message.HasField("seed") else None,
@@ -89,6 +88,17 @@ def request_from_pb(message: generation_pb2.GenerateRequest, tenant: str) -> Gen
         parameters=parameters_from_pb(message.parameters),
         subject=ids.check_subject(message.subject),
     )
+
+
+def modality_from_pb(modality: int) -> Modality:
+    """Read a modality.
+
+    Raises:
+        InvalidRequest: none of ours.
+    """
+    if modality not in _FROM_MODALITY:
+        raise InvalidRequest("choose text, image, audio or video", field="modality")
+    return _FROM_MODALITY[modality]
 
 
 def _message(message: generation_pb2.ChatMessage, number: int) -> Message:

@@ -55,6 +55,11 @@ class GenerationServiceStub(object):
                 request_serializer=gensafe_dot_v1_dot_generation__pb2.WaitGenerationRequest.SerializeToString,
                 response_deserializer=gensafe_dot_v1_dot_generation__pb2.WaitGenerationResponse.FromString,
                 _registered_method=True)
+        self.ListGenerations = channel.unary_unary(
+                '/gensafe.v1.GenerationService/ListGenerations',
+                request_serializer=gensafe_dot_v1_dot_generation__pb2.ListGenerationsRequest.SerializeToString,
+                response_deserializer=gensafe_dot_v1_dot_generation__pb2.ListGenerationsResponse.FromString,
+                _registered_method=True)
         self.CancelGeneration = channel.unary_unary(
                 '/gensafe.v1.GenerationService/CancelGeneration',
                 request_serializer=gensafe_dot_v1_dot_generation__pb2.CancelGenerationRequest.SerializeToString,
@@ -106,6 +111,13 @@ class GenerationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListGenerations(self, request, context):
+        """Lists the caller's jobs, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelGeneration(self, request, context):
         """Asks a job to stop.
         """
@@ -149,6 +161,11 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.WaitGeneration,
                     request_deserializer=gensafe_dot_v1_dot_generation__pb2.WaitGenerationRequest.FromString,
                     response_serializer=gensafe_dot_v1_dot_generation__pb2.WaitGenerationResponse.SerializeToString,
+            ),
+            'ListGenerations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGenerations,
+                    request_deserializer=gensafe_dot_v1_dot_generation__pb2.ListGenerationsRequest.FromString,
+                    response_serializer=gensafe_dot_v1_dot_generation__pb2.ListGenerationsResponse.SerializeToString,
             ),
             'CancelGeneration': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelGeneration,
@@ -275,6 +292,33 @@ class GenerationService(object):
             '/gensafe.v1.GenerationService/WaitGeneration',
             gensafe_dot_v1_dot_generation__pb2.WaitGenerationRequest.SerializeToString,
             gensafe_dot_v1_dot_generation__pb2.WaitGenerationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGenerations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gensafe.v1.GenerationService/ListGenerations',
+            gensafe_dot_v1_dot_generation__pb2.ListGenerationsRequest.SerializeToString,
+            gensafe_dot_v1_dot_generation__pb2.ListGenerationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

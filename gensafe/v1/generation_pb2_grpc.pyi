@@ -45,6 +45,8 @@ class GenerationServiceStub:
     """Reports the state of a job. A held one reports what a person decided, once it was carried out."""
     WaitGeneration: _grpc.UnaryUnaryMultiCallable[_generation_pb2.WaitGenerationRequest, _generation_pb2.WaitGenerationResponse]
     """Waits until a job ends or the call's deadline nears."""
+    ListGenerations: _grpc.UnaryUnaryMultiCallable[_generation_pb2.ListGenerationsRequest, _generation_pb2.ListGenerationsResponse]
+    """Lists the caller's jobs, newest first."""
     CancelGeneration: _grpc.UnaryUnaryMultiCallable[_generation_pb2.CancelGenerationRequest, _generation_pb2.CancelGenerationResponse]
     """Asks a job to stop."""
     FetchOutput: _grpc.UnaryStreamMultiCallable[_generation_pb2.FetchOutputRequest, _generation_pb2.FetchOutputResponse]
@@ -69,6 +71,8 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     """Reports the state of a job. A held one reports what a person decided, once it was carried out."""
     WaitGeneration: _aio.UnaryUnaryMultiCallable[_generation_pb2.WaitGenerationRequest, _generation_pb2.WaitGenerationResponse]  # type: ignore[assignment]
     """Waits until a job ends or the call's deadline nears."""
+    ListGenerations: _aio.UnaryUnaryMultiCallable[_generation_pb2.ListGenerationsRequest, _generation_pb2.ListGenerationsResponse]  # type: ignore[assignment]
+    """Lists the caller's jobs, newest first."""
     CancelGeneration: _aio.UnaryUnaryMultiCallable[_generation_pb2.CancelGenerationRequest, _generation_pb2.CancelGenerationResponse]  # type: ignore[assignment]
     """Asks a job to stop."""
     FetchOutput: _aio.UnaryStreamMultiCallable[_generation_pb2.FetchOutputRequest, _generation_pb2.FetchOutputResponse]  # type: ignore[assignment]
@@ -114,6 +118,14 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_generation_pb2.WaitGenerationResponse, _abc.Awaitable[_generation_pb2.WaitGenerationResponse]]:
         """Waits until a job ends or the call's deadline nears."""
+
+    @_abc_1.abstractmethod
+    def ListGenerations(
+        self,
+        request: _generation_pb2.ListGenerationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_pb2.ListGenerationsResponse, _abc.Awaitable[_generation_pb2.ListGenerationsResponse]]:
+        """Lists the caller's jobs, newest first."""
 
     @_abc_1.abstractmethod
     def CancelGeneration(

@@ -28,6 +28,7 @@ METHODS: dict[str, tuple[type[Message], bool]] = {
     "GenerationService/StartGeneration": (generation_pb2.StartGenerationRequest, False),
     "GenerationService/GetGeneration": (generation_pb2.GetGenerationRequest, False),
     "GenerationService/WaitGeneration": (generation_pb2.WaitGenerationRequest, False),
+    "GenerationService/ListGenerations": (generation_pb2.ListGenerationsRequest, False),
     "GenerationService/CancelGeneration": (generation_pb2.CancelGenerationRequest, False),
     "GenerationService/FetchOutput": (generation_pb2.FetchOutputRequest, False),
     "GenerationService/ListModels": (generation_pb2.ListModelsRequest, False),

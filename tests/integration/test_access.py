@@ -176,6 +176,8 @@ def calls(site: Site, channel: grpc.Channel):
         "Generate": ("generate", "OK", lambda **k: list(generation.Generate(again, **k))),
         "StartGeneration": ("generate", "OK", lambda **k: generation.StartGeneration(
             generation_pb2.StartGenerationRequest(request=job), **k)),
+        "ListGenerations": ("generate", "OK", lambda **k: generation.ListGenerations(
+            generation_pb2.ListGenerationsRequest(), **k)),
         "ListModels": ("generate", "OK", lambda **k: generation.ListModels(generation_pb2.ListModelsRequest(), **k)),
         "FetchOutput": ("generate", "NOT_FOUND", lambda **k: list(generation.FetchOutput(
             generation_pb2.FetchOutputRequest(**by_record), **k))),
@@ -215,7 +217,8 @@ def calls(site: Site, channel: grpc.Channel):
 
 
 RPCS = [
-    "Generate", "StartGeneration", "ListModels", "FetchOutput", "Classify", "ClassifyStream", "Verify",
+    "Generate", "StartGeneration", "ListGenerations", "ListModels", "FetchOutput", "Classify", "ClassifyStream",
+    "Verify",
     "Resolve(record)", "Resolve(digest)", "Resolve(payload)", "Query", "Export", "GetProof(record)", "GetProof(index)",
     "GetCheckpoint", "ListReviews", "GetReview", "CopyReview", "DecideReview", "ListHolds", "PlaceHold", "ReleaseHold",
     "Erase",
@@ -305,6 +308,10 @@ def test_jobs_of_one_id_are_each_tenants_own(site: Site, channel: grpc.Channel):
     ):
         for caller, code in (("B_all", "NOT_FOUND"), ("A_verify", "PERMISSION_DENIED"), ("wrong", "UNAUTHENTICATED")):
             assert outcome(lambda **k: call(request, **k), metadata=metadata(caller)) == code  # noqa: B023
+    listed = {c: stub.ListGenerations(generation_pb2.ListGenerationsRequest(), metadata=metadata(c), timeout=60).jobs
+              for c in ("A_all", "B_all")}  # fmt: skip
+    assert name in [job.request_id for job in listed["A_all"]]
+    assert name not in [job.request_id for job in listed["B_all"]]
     body.prompt = "another prompt, the same id"
     stub.StartGeneration(generation_pb2.StartGenerationRequest(request=body), metadata=metadata("B_all"), timeout=60)
     jobs = {c: stub.WaitGeneration(wait, metadata=metadata(c), timeout=60).job for c in ("A_all", "B_all")}

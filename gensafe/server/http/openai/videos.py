@@ -13,7 +13,6 @@ from gensafe.core.errors import InvalidRequest, NotFound
 from gensafe.core.types import GenerationRequest, InputMedia, Modality, Parameters, RequestKey
 from gensafe.pipeline.replay import load_output
 from gensafe.registry import Intent, IntentState
-from gensafe.server.generation import Job
 from gensafe.server.http.openai.fields import Fields
 from gensafe.server.http.openai.forms import Files, must_be, no_more_files, read_form
 from gensafe.server.http.openai.front import ANY_MODEL, Call
@@ -21,6 +20,7 @@ from gensafe.server.http.openai.messages import from_data_url
 from gensafe.server.http.openai.provenance import RECORDS
 from gensafe.server.http.openai.records import file_response
 from gensafe.server.http.openai.wishes import read_labels, read_size, read_subject
+from gensafe.server.jobs import Report
 from gensafe.server.work import offload
 from gensafe.v1 import generation_pb2 as pb
 
@@ -102,30 +102,29 @@ def _reference(fields: Fields) -> list[InputMedia]:
 
 
 async def list_videos(call: Call) -> Response:
-    """The tenant's videos that this process knows of, newest first."""
+    """The tenant's video jobs, newest first."""
     query = call.request.query_params
     limit, order, after = query.get("limit", "20"), query.get("order", "desc"), query.get("after", "")
     if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:4]) <= MAX_LISTED):
         raise InvalidRequest(f"must be 1 to {MAX_LISTED}", field="limit")
     if order not in ("asc", "desc"):
         raise InvalidRequest("must be asc or desc", field="order")
-    jobs = [j for j in call.front.generation.started_by(call.identity.tenant) if j.wanted.modality is Modality.VIDEO]
-    for job in jobs:
-        await call.front.generation.look_again(job)
-    shown = [_of_job(job) for job in (jobs if order == "asc" else reversed(jobs))]
     if after:
-        known = [one["id"] for one in shown]
-        if after not in known:
-            raise NotFound(f"no video {after[:60]!r}", field="after")
-        shown = shown[known.index(after) + 1 :]
-    page = shown[: int(limit)]
+        try:
+            after = str(uuid.UUID(after.removeprefix(_PREFIX)))
+        except ValueError:
+            raise NotFound(f"no video {after[:60]!r}", field="after") from None
+    found, more = await call.front.generation.jobs.page(
+        call.identity.tenant, int(limit), after, Modality.VIDEO, oldest_first=order == "asc"
+    )
+    page = [_of_job(job) for job in found]
     return JSONResponse(
         {
             "object": "list",
             "data": page,
             "first_id": page[0]["id"] if page else None,
             "last_id": page[-1]["id"] if page else None,
-            "has_more": len(shown) > len(page),
+            "has_more": more,
         }
     )
 
@@ -150,9 +149,9 @@ async def get_content(call: Call) -> Response:
 async def delete_video(call: Call) -> Response:
     """Stop it, and no longer list it. The record of a finished video remains: the log says that it was released."""
     shown = await _video(call)
-    job = call.front.generation.find(call.identity.tenant, _request_id(call))
+    job = await call.front.generation.jobs.find(RequestKey(call.identity.tenant, _request_id(call)))
     if job is not None:
-        await call.front.generation.forget(job)
+        await call.front.generation.jobs.forget(job.row.key)
     return JSONResponse({"id": shown["id"], "object": "video.deleted", "deleted": True})
 
 
@@ -162,12 +161,10 @@ async def remix_video(call: Call) -> Response:
 
 
 async def _video(call: Call) -> dict[str, Any]:
-    request_id = _request_id(call)
-    job = call.front.generation.find(call.identity.tenant, request_id)
-    if job is not None and job.wanted.modality is Modality.VIDEO:
-        await call.front.generation.look_again(job)
+    key = RequestKey(call.identity.tenant, _request_id(call))
+    job = await call.front.generation.jobs.find(key)
+    if job is not None and job.row.modality is Modality.VIDEO:
         return _of_job(job)
-    key = RequestKey(call.identity.tenant, request_id)
     intent = await offload(call.front.chain.registry.intent, key)
     if intent is None or intent.modality != Modality.VIDEO.value:
         raise NotFound(f"no video {call.request.path_params['video_id'][:60]!r}", field="video_id")
@@ -182,8 +179,8 @@ def _request_id(call: Call) -> str:
         raise NotFound(f"no video {text[:60]!r}", field="video_id") from None
 
 
-def _of_job(job: Job) -> dict[str, Any]:
-    state, wanted = job.state, job.wanted
+def _of_job(job: Report) -> dict[str, Any]:
+    state, shape = job.told, job.row.shape
     error = None
     if state.state == pb.JOB_STATE_BLOCKED:
         names = "; ".join(f.category_name for f in state.blocked.verdict.findings) or "policy"
@@ -191,32 +188,37 @@ def _of_job(job: Job) -> dict[str, Any]:
         error = {"code": "content_policy_violation", "message": message}
     elif state.state not in _STATES:
         error = {"code": (state.error_reason or "cancelled").lower(), "message": state.error_message or "cancelled"}
-    size = f"{wanted.parameters.width}x{wanted.parameters.height}" if wanted.parameters.width else "auto"
-    seconds = wanted.parameters.seconds
+    size = f"{shape['width']}x{shape['height']}" if "width" in shape else "auto"
+    seconds = shape.get("seconds")
     done = state.state == pb.JOB_STATE_COMPLETED
-    facts = {"request_id": state.request_id, "state": pb.JobState.Name(state.state).removeprefix("JOB_STATE_").lower()}
+    facts: dict[str, Any] = {
+        "request_id": state.request_id,
+        "state": pb.JobState.Name(state.state).removeprefix("JOB_STATE_").lower(),
+    }
     if done:
         facts |= {
             "record_id": state.completed.record_id,
             "record_url": f"{RECORDS}/{state.completed.record_id}",
             "digest": state.completed.digest,
         }
+    if state.remaining_ms:
+        facts |= {"remaining_ms": state.remaining_ms}
     if state.state == pb.JOB_STATE_HELD:
         facts |= {"review_id": state.held.review_id}
     return _shape(
         state.request_id,
-        wanted.model or state.completed.generation.model or ANY_MODEL,
+        job.row.model or state.completed.generation.model or ANY_MODEL,
         _STATES.get(state.state, "failed"),
-        progress=100 if done else _percent(job),
-        created_ms=job.started_ms,
-        ended_ms=job.ended_ms if done else 0,
+        progress=100 if done else _percent(state),
+        created_ms=state.created_ms,
+        ended_ms=state.ended_ms if done else 0,
         error=error,
         gensafe=facts,
     ) | {"size": size, "seconds": "auto" if seconds is None else f"{seconds:g}"}
 
 
-def _percent(job: Job) -> int:
-    progress = job.state.progress
+def _percent(job: pb.Job) -> int:
+    progress = job.progress
     if not progress.stage:
         return 0
     if progress.stage != "generate":
