@@ -105,7 +105,11 @@ class Card:
 
 
 class Classifier(Protocol):
-    """Scores one modality. Must examine the whole item or say in ``coverage`` what it did not."""
+    """Scores one modality. Must examine the whole item or say in ``coverage`` what it did not.
+
+    One that waits for another machine or process says so with a class attribute ``waits = True``: it is asked at once,
+    while those that take this machine's cores are asked in turns.
+    """
 
     name: str
     modality: Modality

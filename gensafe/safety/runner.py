@@ -10,7 +10,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -21,14 +21,12 @@ from gensafe.core.observer import ClassifierRan
 from gensafe.core.ports import Classifier
 from gensafe.core.types import (
     Action,
-    Assessment,
     Audio,
     AudioStream,
     ClassifierId,
     Coverage,
     Decision,
     Finding,
-    Media,
     Medium,
     Modality,
     Stage,
@@ -38,25 +36,28 @@ from gensafe.core.types import (
 from gensafe.safety.cards import CategoryCoverage, category_coverage
 from gensafe.safety.film_calls import (
     TIMED_OUT,
-    Call,
     Job,
-    Outcome,
-    checked,
     film_of,
-    reason_of,
     start_film,
     time_of,
     whole_of,
 )
 from gensafe.safety.health import FilterHealth
+from gensafe.safety.item_calls import ItemCall
 from gensafe.safety.policy import Policy
 from gensafe.safety.shadow import Shadow
+from gensafe.safety.turns import Turns
 from gensafe.safety.workers import Workers
 
 MAX_STUCK: Final = 64  # threads that may hang in a classifier before new work is refused
 # Sounds of up to 34 s judged at a time: recognising speech takes a core for seconds. With 16 at once on two cores, 31
 # of 64 in a mixed load of 256 requests ran out of time and were blocked
 _SOUNDS: Final = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
+# Seconds: so long a classifier that hangs, or asks others without saying so (``waits``), delays who comes after.
+# Chosen, not measured: far more than a judgement takes
+TURN_S: Final = 1.0
+# Two at least, so that a slow item does not stop the others on one core
+_TURNS: Final = {m: Turns(max(2, os.cpu_count() or 2), TURN_S) for m in (Modality.TEXT, Modality.IMAGE)}
 MAX_SHADOW: Final = 2  # threads for classifiers on trial: they must not take the processor from those that decide
 
 
@@ -155,18 +156,18 @@ class SafetyRunner:
         # 1. start all, 2. collect until the item's time is over
         film = film_of(item)
         jobs: list[tuple[Classifier, Job]]
+        now = begin
         if film is not None:
             stop = partial(self._blocks, modality=modality, stage=stage)
             jobs = start_film(classifiers, film, stage, self._workers.submit, self.timeout_s, stop)
         else:
-            calls = [_Call(c, item, stage, unfinished=streaming) for c in classifiers]  # type: ignore[arg-type] # no stream: film_of
-            for call in calls:
-                self._workers.submit(call)
+            calls = [ItemCall(c, item, stage, unfinished=streaming) for c in classifiers]  # type: ignore[arg-type] # no stream: film_of
+            now = self._start(calls, modality)
             jobs = list(zip(classifiers, calls, strict=True))
         findings: list[Finding] = []
         coverage: list[Coverage] = []
         ids: list[ClassifierId] = []
-        end = begin + self.timeout_s + time_of(item)
+        end = now + self.timeout_s + time_of(item)
         for classifier, job in jobs:
             outcome = job.wait(max(0.0, end - time.monotonic()))
             if isinstance(outcome, str):
@@ -215,6 +216,30 @@ class SafetyRunner:
                 look = partial(self._shadow.look, classifier, item, stage, verdict, streaming=streaming)
                 self._shadow_workers.offer(look)
         return verdict
+
+    def _start(self, calls: Sequence[ItemCall], modality: Modality) -> float:
+        """Run the calls: at once those that ask others, and those that take this machine's cores in their turn.
+
+        Returns:
+            When that was, on ``time.monotonic``: the item's time begins at its turn. Most calls have ended by then;
+            those that take longer than a turn have not.
+        """
+        here = [call for call in calls if not call.waits]
+        for call in calls:
+            if call.waits:
+                self._workers.submit(call)
+        turns = _TURNS.get(modality)
+        if turns is None or not here:
+            for call in here:
+                self._workers.submit(call)
+            return time.monotonic()
+        with turns.turn() as turn:
+            now = time.monotonic()
+            for call in here:
+                self._workers.submit(call)
+            for call in here:
+                call.wait(min(turn.left, max(0.0, now + self.timeout_s - time.monotonic())))
+        return now
 
     def _blocks(self, findings: Sequence[Finding], *, modality: Modality, stage: Stage) -> bool:
         """Whether these findings alone block: nothing that is found later can change that."""
@@ -301,49 +326,3 @@ def _gaps(coverage: Sequence[Coverage]) -> list[str]:
         for c in best.values()
         if 0 < c.total and c.examined < c.total
     ]
-
-
-# --- calls ---------------------------------------------------------------------------------------------------------
-
-
-class _Call:
-    """One classifier on one item; its outcome is an assessment or the reason why there is none."""
-
-    def __init__(self, classifier: Classifier, item: Media, stage: Stage, *, unfinished: bool = False) -> None:
-        self._classifier, self._item, self._stage = classifier, item, stage
-        self._assess: Callable[[Media, Stage], Assessment] = classifier.assess
-        if unfinished:
-            self._assess = getattr(classifier, "assess_unfinished", classifier.assess)
-        self._done = threading.Event()
-        self._outcome: Outcome = "not run"
-        self._begin = self._end = time.perf_counter()
-
-    def run(self) -> None:
-        """Assess; whatever happens, set an outcome."""
-        try:
-            assessment = self._assess(self._item, self._stage)
-            self._outcome = (self._classifier.identity(), checked(assessment))
-        except BaseException as error:
-            self._outcome = reason_of(error)
-        finally:
-            self._end = time.perf_counter()
-            self._done.set()
-
-    @property
-    def call(self) -> Call:
-        """What runs: this."""
-        return self
-
-    def refuse(self, reason: str) -> None:
-        """Settle without running."""
-        self._outcome = reason
-        self._done.set()
-
-    @property
-    def seconds(self) -> float:
-        """How long it took; of one that has not ended, how long since it was asked."""
-        return (self._end if self._done.is_set() else time.perf_counter()) - self._begin
-
-    def wait(self, seconds: float) -> Outcome:
-        """The outcome, or "timed out"."""
-        return self._outcome if self._done.wait(seconds) else TIMED_OUT

@@ -67,6 +67,7 @@ class ImageGuard:
 
     name = NAME
     modality = Modality.IMAGE
+    waits = True  # for the endpoint
 
     def __init__(self, endpoint: GuardEndpoint, family: str) -> None:
         self._endpoint, self._family = endpoint, family

@@ -53,6 +53,7 @@ class TextGuard:
 
     name = NAME
     modality = Modality.TEXT
+    waits = True  # for the endpoint
 
     def __init__(self, endpoint: GuardEndpoint, family: str, category: str = "tox") -> None:
         self._endpoint, self._family, self._category = endpoint, family, category
