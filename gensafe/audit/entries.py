@@ -54,6 +54,8 @@ FILTER_RESTORED: Final = "filter.restored"
 SERVICE_STARTED: Final = "service.started"
 CLOCK_CORRECTED: Final = "clock.corrected"
 MISUSE_REPORTED: Final = "misuse.reported"
+MISUSE_DECIDED: Final = "misuse.decided"
+DRILL: Final = "drill.performed"
 MODERATED: Final = "moderation.performed"
 SIGNATURE_DISCARDED: Final = "signature.discarded"
 API_KEY_CHANGED: Final = "api_key.changed"
@@ -83,6 +85,8 @@ EVENTS: Final = (
     SERVICE_STARTED,
     CLOCK_CORRECTED,
     MISUSE_REPORTED,
+    MISUSE_DECIDED,
+    DRILL,
     MODERATED,
     SIGNATURE_DISCARDED,
     API_KEY_CHANGED,
@@ -341,10 +345,38 @@ def filter_outage(
     return entry | given(modality=modality, version=version, weights=weights, reason=reason[:80])
 
 
-def misuse_reported(*, ticket: str, category: str, text_commitment: str, record_id: int | None = None) -> Entry:
-    """A report of misuse arrived; its words lie sealed and can be erased, ``text_commitment`` is keyed."""
+def misuse_reported(
+    *, ticket: str, category: str, text_commitment: str, record_id: int, found_by: str, due_ms: int, actor: str = ""
+) -> Entry:
+    """A report of misuse arrived; its words lie sealed and can be erased, ``text_commitment`` is keyed.
+
+    Args:
+        ticket: Names the case.
+        category: Of ``pipeline.desk.CATEGORIES``.
+        text_commitment: To the reporter's words.
+        record_id: Of the output.
+        found_by: How the record was found.
+        due_ms: When it is to be decided by.
+        actor: Who took it in, as a pseudonym.
+    """
     entry = _event(MISUSE_REPORTED) | {"ticket": ticket, "category": category, "text_commitment": text_commitment}
-    return entry | ({} if record_id is None else {"record_id": record_id_text(record_id)})
+    return entry | {"record_id": record_id_text(record_id), "found_by": found_by, "due_ms": due_ms} | given(actor=actor)
+
+
+def misuse_decided(*, ticket: str, decision: str, text_commitment: str, late: bool, actor: str = "") -> Entry:
+    """A person decided a case and answered; reason and answer lie sealed, ``text_commitment`` is to both."""
+    entry = _event(MISUSE_DECIDED) | {"ticket": ticket, "decision": decision, "late": late}
+    return entry | {"text_commitment": text_commitment} | given(actor=actor)
+
+
+def drill_performed(*, steps: Sequence[Mapping[str, str]], tenant: str, actor: str = "") -> Entry:
+    """The installation was drilled (``pipeline.drill``): each step, how it ended and what was seen.
+
+    ``tenant``: of the requests that the drill made; named so that they can be told from others.
+    """
+    failed = sum(step["outcome"] == "failed" for step in steps)
+    entry = _event(DRILL) | {"passed": not failed, "failed": failed, "steps": [dict(step) for step in steps]}
+    return entry | {"drill_tenant": tenant} | given(actor=actor)
 
 
 def moderated(

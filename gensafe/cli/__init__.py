@@ -30,7 +30,7 @@ COMMANDS = {
     "receipt": "check a moderation receipt",
     "obligations": "list the duties of laws that reports know",
     "privacy": "erase what is stored about a subject",
-    "misuse": "take in reports of misuse",
+    "misuse": "take in reports of misuse, and decide them",
     "policy": "check, compare and explain safety policies",
     "review": "list and decide outputs held for review",
     "trust": "import and list trust anchors",
@@ -40,6 +40,7 @@ COMMANDS = {
     "plugins": "list plugins without loading them",
     "models": "list models of the configured backend",
     "probe": "test the guard of a gateway from outside",
+    "drill": "give the installation what it must stop, and see that nothing leaves",
     "doctor": "look for gaps in this installation",
 }
 

@@ -19,7 +19,7 @@ from gensafe.audit.disclosure import scope_of
 from gensafe.audit.export import Manifest, export_jsonl
 from gensafe.audit.note import NoteKey
 from gensafe.audit.publish import publish
-from gensafe.cli import audit_reconcile, audit_witness
+from gensafe.cli import audit_reconcile, audit_report, audit_witness
 from gensafe.cli.common import Commands, Exit, add_config_arguments, day_of, note, print_json, read_config, say
 from gensafe.core import plugins
 from gensafe.core.config import Config
@@ -40,7 +40,7 @@ def add_parser(commands: Commands) -> None:
         "audit",
         help="export, prove and check the log",
         description="The tamper-evident log. Exit codes: 0 done or valid, 1 failed or not valid, 2 nothing found "
-        "(prove) or consistent but origin not established (verify), 3 unreadable, 64 usage error.",
+        "(prove) or consistent but origin not established (verify, check-report), 3 unreadable, 64 usage error.",
     )
     verbs = parser.add_subparsers(dest="audit_command", required=True, metavar="COMMAND")
 
@@ -100,8 +100,9 @@ def add_parser(commands: Commands) -> None:
 
     audit_witness.add_verbs(verbs)
     audit_reconcile.add_verb(verbs)
+    audit_report.add_verb(verbs)
     for name, verb in verbs.choices.items():
-        if name not in ("verify", "witness"):
+        if name not in ("verify", "witness", "check-report"):
             add_config_arguments(verb)
         verb.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -259,6 +260,7 @@ def _checkpoint(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
+    from gensafe.audit.report_note import sign_report
     from gensafe.compliance.report import make_report
     from gensafe.compliance.write import write_report
 
@@ -272,6 +274,10 @@ def _report(args: argparse.Namespace) -> int:
             scope=scope_of(args.tenant), integrity=integrity,
         )  # fmt: skip
     write_report(report, args.out)
+    if ring is None:
+        note("the keys of this log cannot be read here, so the report is not signed")
+    else:
+        sign_report(args.out, ring.origin, ring.checkpoint_private_key())
     _say(args, report.as_json(), f"{args.out}: {report.summary}")
     return 0
 
@@ -384,6 +390,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "fsck": _fsck,
     "checkpoint": _checkpoint,
     "report": _report,
+    "check-report": audit_report.check_report,
     "publish": _publish,
     "cosign": lambda args: audit_witness.cosign(args, _home(args)),
     "witness": audit_witness.witness,

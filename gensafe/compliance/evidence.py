@@ -65,6 +65,8 @@ class Evidence:
     config_changes: list[dict[str, Any]] = field(default_factory=list)
     shown: int = 0  # copies of held outputs that people took
     misuse: Counter[str] = field(default_factory=Counter)
+    cases: Counter[str] = field(default_factory=Counter)  # decisions about reports of misuse, and how many were late
+    drills: list[dict[str, Any]] = field(default_factory=list)
     reviews: Counter[str] = field(default_factory=Counter)  # held | released | rejected
     unfinished: list[int] = field(default_factory=list)
     exports: int = 0
@@ -181,6 +183,11 @@ def _add(
         evidence.exports += 1
     elif event == names.MISUSE_REPORTED:
         evidence.misuse[str(entry.get("category", ""))] += 1
+    elif event == names.MISUSE_DECIDED:
+        evidence.cases[str(entry.get("decision", ""))] += 1
+        evidence.cases["late"] += bool(entry.get("late"))
+    elif event == names.DRILL:
+        evidence.drills.append(_picked(time_ms, entry, "passed", "failed", "steps"))
     elif event == names.FILTER_UNAVAILABLE:
         name = str(entry.get("classifier", ""))
         running.setdefault(name, {"classifier": name, "from_ms": time_ms, "released_meanwhile": 0, "refused": 0})

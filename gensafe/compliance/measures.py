@@ -39,6 +39,12 @@ def _reviews(evidence: Evidence) -> Mapping[str, Any]:
     return counts | {"copies_shown": evidence.shown}
 
 
+def _misuse(evidence: Evidence) -> Mapping[str, Any]:
+    """Reports of misuse by category, and how the cases of the period were decided."""
+    found: dict[str, Any] = {"misuse_reports": dict(evidence.misuse)}
+    return found | ({"misuse_decisions": dict(evidence.cases)} if evidence.cases else {})
+
+
 def _notices(evidence: Evidence) -> Mapping[str, Any]:
     """Outputs with a visible or audible notice, where that is an option of the caller and its absence no fault."""
     return {"with_notice": evidence.visible.met, "without": evidence.visible.of - evidence.visible.met}
@@ -50,7 +56,7 @@ FACTS: Final[Mapping[str, Facts]] = {
         lambda e: {"tombstones": e.tombstones, "holds": e.holds}, (names.TOMBSTONE, names.HOLD_SET, names.HOLD_RELEASED)
     ),
     "log": Facts(_log, names.EVENTS, attrgetter("entries")),
-    "misuse": Facts(lambda e: {"misuse_reports": dict(e.misuse)}, (names.MISUSE_REPORTED,)),
+    "misuse": Facts(_misuse, (names.MISUSE_REPORTED, names.MISUSE_DECIDED)),
     "models": Facts(lambda e: {"models": dict(e.models)}, (names.RELEASED,)),
     "notices": Facts(_notices, (names.RELEASED,), attrgetter("outputs")),
     "reviews": Facts(_reviews, (names.HELD, names.REVIEW_SHOWN, names.RELEASED, names.BLOCKED)),

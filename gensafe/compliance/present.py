@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gensafe.compliance.duty import Duty, Standing, Status
 from gensafe.core.clock import iso
+
+if TYPE_CHECKING:
+    from gensafe.compliance.report import Report
 
 COLOUR: Final = {
     Status.MET: "#1a7f37",
@@ -47,3 +50,12 @@ def _shown(name: str, value: object) -> str:
     if name.endswith("_ms") and isinstance(value, int):
         return iso(value)
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def drill_lines(report: Report) -> list[tuple[str, str]]:
+    """The last drills, newest first: when, and what was found."""
+    lines = []
+    for one in reversed(report.last_drills):
+        bad = "; ".join(f"{step['step']}: {step['said']}" for step in one["steps"] if step["outcome"] == "failed")
+        lines.append((iso(one["time_ms"]), f"FAILED: {bad}" if bad else "everything held"))
+    return lines

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 from gensafe.compliance.duty import Duty, Finding, Standing, Status
-from gensafe.compliance.present import COLOUR, facts_lines, law_line
+from gensafe.compliance.present import COLOUR, drill_lines, facts_lines, law_line
 
 if TYPE_CHECKING:
     from gensafe.compliance.report import Report
@@ -55,6 +55,7 @@ def render_html(report: Report) -> str:
         + "<h2>Duties</h2>"
         + "".join(_duty(duty, finding, report) for duty, finding in report.findings)
         + f"<h2>The period in numbers</h2><table><tr><th>Event</th><th>Entries</th></tr>{events}</table>"
+        + _drills(report)
         + "<h2>Integrity of the log</h2>"
         + f"<p><code>{escape(report.integrity_text)}</code></p>"
         + "<h2>Not covered</h2><ul>"
@@ -76,6 +77,12 @@ def _duty(duty: Duty, finding: Finding, report: Report) -> str:
         f"<p>{escape(finding.summary)}</p>{bar}{_listed('Exceptions', finding.exceptions)}{_facts(finding.facts)}"
         f"{unconfirmed}<p class=small>Software cannot prove: {escape(duty.beyond)}</p></div>"
     )
+
+
+def _drills(report: Report) -> str:
+    rows = "".join(f"<tr><td>{escape(when)}</td><td>{escape(what)}</td></tr>" for when, what in drill_lines(report))
+    none = "<p>No drill was performed in the period.</p>"
+    return "<h2>Drills</h2>" + (f"<table><tr><th>When</th><th>What was found</th></tr>{rows}</table>" if rows else none)
 
 
 def _listed(title: str, items: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from gensafe.compliance.duty import Standing, Status
-from gensafe.compliance.present import COLOUR, LISTED, facts_lines, law_line
+from gensafe.compliance.present import COLOUR, LISTED, drill_lines, facts_lines, law_line
 from gensafe.core.errors import PluginError
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ def render_pdf(report: Report) -> bytes:
         story += [text(f"Exception: {item}", small) for item in finding.exceptions[:LISTED]]
         if len(finding.exceptions) > LISTED:
             story.append(text(f"… and {len(finding.exceptions) - LISTED} more in the JSON report.", small))
+    story.append(text("Drills", styles["Heading2"]))
+    drills = [f"{when}: {what}" for when, what in drill_lines(report)]
+    story += [text(line, small) for line in drills or ["No drill was performed in the period."]]
     story.append(text("Integrity of the log", styles["Heading2"]))
     story.append(text(report.integrity_text, small))
     story.append(text("Not covered", styles["Heading2"]))

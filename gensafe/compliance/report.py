@@ -20,6 +20,7 @@ from gensafe.core.errors import InvalidRequest
 from gensafe.core.types.caller import Scope
 
 SCHEMA: Final = "gensafe.compliance.report/2"  # 2: duties have a standing on the day ``as_of``
+LAST_DRILLS: Final = 12  # a year of monthly ones
 DISCLAIMER: Final = (
     "This report states what the service's own log shows. It is not legal advice and not a finding of conformity. "
     "Duties marked unconfirmed rest on sources that were not the official text."
@@ -48,6 +49,11 @@ class Report:
         others = [duty.standing(self.as_of) for duty, _ in self.findings]
         parts += [f"{others.count(s)} {s.value}" for s in Standing if s is not Standing.IN_FORCE and s in others]
         return f"{self.regime.title}, as of {self.as_of}: " + ", ".join(parts)
+
+    @property
+    def last_drills(self) -> list[dict[str, Any]]:
+        """Those of the period, oldest first."""
+        return self.evidence.drills[-LAST_DRILLS:]
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -105,6 +111,7 @@ class Report:
             "outputs": {"released": dict(evidence.released), "events": dict(sorted(evidence.events.items()))},
             "blocked": {"categories": dict(evidence.blocked_categories), "stages": dict(evidence.blocked_stages)},
             "ended_without_output": dict(evidence.end_reasons),
+            "drills": [dict(one) for one in self.last_drills],
             "duties": [
                 {
                     "key": duty.key,

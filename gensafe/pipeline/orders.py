@@ -6,11 +6,11 @@ from typing import Any
 
 from gensafe.audit import AuditLog, entries
 from gensafe.core import ids
-from gensafe.core.errors import GensafeError, LogUnavailable
+from gensafe.core.errors import Conflict, GensafeError, LogUnavailable
 from gensafe.keys import KeyRing, Role
 from gensafe.pipeline.epochs import disclose
 from gensafe.pipeline.key_changes import take_over
-from gensafe.registry import KeyChange, Order, OrderKind, Registry
+from gensafe.registry import Case, CaseDecision, KeyChange, Order, OrderKind, Registry
 
 
 def carry_out_orders(registry: Registry, log: AuditLog, keys: KeyRing) -> int:
@@ -43,9 +43,9 @@ def _carry_out(registry: Registry, log: AuditLog, keys: KeyRing, order: Order) -
             entry = entries.review_shown(**body)
             return {"log_index": log.append(entry).index}
         case OrderKind.MISUSE:
-            record = body.pop("record_id")
-            entry = entries.misuse_reported(**body, record_id=ids.parse_record_id(record) if record else None)
-            return {"log_index": log.append(entry).index}
+            return {"log_index": _open_case(registry, log, body)}
+        case OrderKind.DECIDE_MISUSE:
+            return {"log_index": _decide_case(registry, log, body)}
         case OrderKind.ERASE:
             erased = registry.erase_owners(body.pop("owners", [body["subject"]]))
             entry = entries.tombstone(kind="subject", erased=erased, **body)
@@ -66,6 +66,31 @@ def _carry_out(registry: Registry, log: AuditLog, keys: KeyRing, order: Order) -
     name, by = registry.hold_name(hold.hold_id), {key: str(body.get(key, "")) for key in ("actor", "why")}
     at = log.append(entries.hold(event, hold_id=name, scope=hold.scope, **by)).index
     return {"logged_as": name, "scope": hold.scope, "log_index": at}
+
+
+def _open_case(registry: Registry, log: AuditLog, body: dict[str, Any]) -> int:
+    """Log a report of misuse; the case is open from then on."""
+    tenant, reported_ms, record_id = (body.pop(name) for name in ("tenant", "reported_ms", "record_id"))
+    number = ids.parse_record_id(record_id)
+    index = log.append(entries.misuse_reported(**body, record_id=number)).index
+    facts = {name: body[name] for name in ("ticket", "category", "found_by", "due_ms")}
+    case = Case(record_id=number, tenant=tenant, reported_ms=reported_ms, reported_index=index, **facts)
+    registry.cases.add(case)
+    return index
+
+
+def _decide_case(registry: Registry, log: AuditLog, body: dict[str, Any]) -> int:
+    """Log the decision of a case, and close it.
+
+    Raises:
+        Conflict: it was decided meanwhile; nothing is logged.
+    """
+    words_id, ticket = body.pop("words_id"), body["ticket"]
+    if registry.cases.get(ticket).decision is not None:
+        raise Conflict("was decided before", field="ticket")
+    index = log.append(entries.misuse_decided(**body)).index
+    registry.cases.decide(ticket, CaseDecision(body["decision"]), index, words_id)
+    return index
 
 
 def _api_key(registry: Registry, log: AuditLog, body: dict[str, Any]) -> int:

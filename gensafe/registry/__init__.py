@@ -2,6 +2,7 @@
 
 from gensafe.registry.acts import Act, DeskActs
 from gensafe.registry.api_keys import ApiKey, ApiKeyTable, KeyAct, KeyChange, KeyState
+from gensafe.registry.cases import Case, CaseDecision, Cases, owner_of_case
 from gensafe.registry.end_users import owner_name
 from gensafe.registry.jobs import JobRow, JobState, JobTable
 from gensafe.registry.model import HeldOutput, Hold, Intent, IntentState, Record, ReviewDecision
@@ -14,6 +15,9 @@ __all__ = [
     "Act",
     "ApiKey",
     "ApiKeyTable",
+    "Case",
+    "CaseDecision",
+    "Cases",
     "DayOfUse",
     "DeskActs",
     "HeldOutput",
@@ -36,4 +40,5 @@ __all__ = [
     "UsageTable",
     "new_review_id",
     "owner_name",
+    "owner_of_case",
 ]

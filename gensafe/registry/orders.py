@@ -26,6 +26,7 @@ class OrderKind(StrEnum):
 
     SHOW = "review.shown"  # a person takes a copy of a held output
     MISUSE = "misuse.reported"
+    DECIDE_MISUSE = "misuse.decided"
     ERASE = "privacy.erase"
     HOLD = "hold.set"
     LIFT = "hold.released"

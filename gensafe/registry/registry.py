@@ -20,6 +20,7 @@ from gensafe.keys import KeyEncryptionKey
 from gensafe.registry.acts import DeskActs
 from gensafe.registry.api_keys import ApiKeyTable
 from gensafe.registry.blobs import BlobFolder, digest_of
+from gensafe.registry.cases import Cases
 from gensafe.registry.database import Database, open_database
 from gensafe.registry.end_users import EndUsers, owner_name
 from gensafe.registry.holds import HoldTable
@@ -49,6 +50,7 @@ class Registry(RecordTable, IntentTable, HoldTable):
         self.reviews = Reviews(db, clock)
         self.orders = Orders(db, clock)
         self.acts = DeskActs(db, clock)
+        self.cases = Cases(db, clock)
         self.api_keys = ApiKeyTable(db, clock)
         self.usage = UsageTable(db, clock)
         self.jobs = JobTable(db)

@@ -131,6 +131,25 @@ desk_acts = sa.Table(
     sa.Column("log_index", sa.BigInteger, nullable=False),
 )
 
+# --- reports of misuse ---
+
+cases = sa.Table(
+    "cases",
+    meta,
+    sa.Column("ticket", sa.Text, primary_key=True),
+    sa.Column("record_id", sa.BigInteger, nullable=False),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("category", sa.Text, nullable=False),
+    sa.Column("found_by", sa.Text, nullable=False),
+    sa.Column("reported_ms", sa.BigInteger, nullable=False),
+    sa.Column("due_ms", sa.BigInteger, nullable=False),
+    sa.Column("reported_index", sa.BigInteger, nullable=False),
+    sa.Column("decision", sa.Text),  # NULL = open
+    sa.Column("decided_ms", sa.BigInteger),
+    sa.Column("decided_index", sa.BigInteger),
+    sa.Column("words_id", sa.BigInteger),  # the sealed words of the decision
+)
+
 # --- who used how much ---
 
 

@@ -31,7 +31,16 @@ ROLE_OF_SERVICE: Final = {
 """The role that a caller needs, by service; over gRPC and over Connect. See ``roles_for``."""
 
 _ADMIN_SERVICE: Final = "gensafe.v1.AdminService"
-_FOR_REVIEWERS: Final = ("ListReviews", "GetReview", "CopyReview", "DecideReview")
+_FOR_REVIEWERS: Final = (
+    "ListReviews",
+    "GetReview",
+    "CopyReview",
+    "DecideReview",
+    "ReportMisuse",
+    "ListCases",
+    "GetCase",
+    "DecideCase",
+)
 SERVICES: Final = (*(name for name in ROLE_OF_SERVICE if name.startswith("gensafe.v1.")), _ADMIN_SERVICE)
 """Our own services."""
 

@@ -12,6 +12,7 @@ from gensafe.core.clock import iso
 from gensafe.core.hazards import in_words
 from gensafe.pipeline import desk as acts
 from gensafe.registry import HeldOutput, ReviewDecision
+from gensafe.server import cases
 from gensafe.server.convert import MODALITIES
 from gensafe.server.deciding import Deciding, looking, person_of
 from gensafe.server.identity import caller
@@ -19,6 +20,7 @@ from gensafe.server.limits import Limits
 from gensafe.server.work import offload
 from gensafe.v1 import admin_pb2 as pb
 from gensafe.v1 import admin_pb2_grpc
+from gensafe.verify import VerifyContext
 
 CHUNK: Final = 256 * 1024  # as server.audit.CHUNK
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -31,9 +33,10 @@ _DECISIONS: Final = {
 class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     """Serves the desk of one chain."""
 
-    def __init__(self, deciding: Deciding, limits: Limits) -> None:
-        self._desk = deciding.desk
+    def __init__(self, deciding: Deciding, limits: Limits, verify_context: VerifyContext) -> None:
+        self._desk, self._chain = deciding.desk, deciding.chain
         self._limits = limits
+        self._verify_context = verify_context
 
     async def ListReviews(self, request: pb.ListReviewsRequest, context: Context) -> pb.ListReviewsResponse:
         """Held outputs, oldest first."""
@@ -112,6 +115,31 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         )
         counts = {"prompts": done.erased["prompts"], "blobs": done.erased["blobs"]}
         return pb.EraseResponse(subject=done.subject, log_index=done.log_index, **counts)
+
+    async def ReportMisuse(self, request: pb.ReportMisuseRequest, context: Context) -> pb.ReportMisuseResponse:
+        """Take in a report of misuse."""
+        person = person_of(caller(), request.actor)
+        opened = await offload(cases.report, self._desk, person, self._verify_context, request)
+        return pb.ReportMisuseResponse(case=cases.case_to_pb(opened, self._desk.clock.now_ms()))
+
+    async def ListCases(self, request: pb.ListCasesRequest, context: Context) -> pb.ListCasesResponse:
+        """Cases, the most urgent first."""
+        found = await offload(acts.cases, self._desk, looking(caller()), decided=request.all)
+        now_ms = self._desk.clock.now_ms()
+        return pb.ListCasesResponse(cases=[cases.case_to_pb(one, now_ms) for one in found])
+
+    async def GetCase(self, request: pb.GetCaseRequest, context: Context) -> pb.GetCaseResponse:
+        """One case with its words."""
+        return await offload(cases.got, self._desk, looking(caller()), request.ticket)
+
+    async def DecideCase(self, request: pb.DecideCaseRequest, context: Context) -> pb.DecideCaseResponse:
+        """Decide a case."""
+        decided = await offload(cases.decide, self._desk, person_of(caller(), request.actor), request)
+        return pb.DecideCaseResponse(case=cases.case_to_pb(decided, self._desk.clock.now_ms()))
+
+    async def PerformDrill(self, request: pb.PerformDrillRequest, context: Context) -> pb.PerformDrillResponse:
+        """Drill the installation."""
+        return await offload(cases.drill, self._chain, self._verify_context, person_of(caller(), request.actor))
 
 
 def review_to_pb(item: HeldOutput) -> pb.Review:

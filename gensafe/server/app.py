@@ -96,7 +96,7 @@ async def serve(
     methods = Methods(holding)
     safety, provenance = SafetyServicer(chain, limits), ProvenanceServicer(chain, verify_context)
     audit, deciding = AuditServicer(chain), Deciding(chain)
-    admin = AdminServicer(deciding, limits)
+    admin = AdminServicer(deciding, limits, verify_context)
     doors: tuple[Any, ...] = (server, methods)  # the generated code is typed for the first
     for door in doors:
         generation_pb2_grpc.add_GenerationServiceServicer_to_server(generation, door)

@@ -21,21 +21,21 @@ class Deciding:
     """Carries out what people decide and order: when the watcher looks, and when an act here waits for it."""
 
     def __init__(self, chain: Chain) -> None:
-        self._chain = chain
+        self.chain = chain
         self._one = threading.Lock()  # carrying out is for one thread at a time
-        self.desk = Desk(chain.config, chain.keys, chain.registry, self._have_done, self._decided)
+        self.desk = Desk(chain.config, chain.keys, chain.registry, self._have_done, self._decided, chain.clock)
 
     def step(self) -> None:
         """Carry out all that waits."""
         with self._one:
-            count = carry_out_decisions(self._chain)
+            count = carry_out_decisions(self.chain)
         if count:
             log.info("carried out %d decisions about held outputs", count)
 
     def _have_done(self, kind: OrderKind, body: Mapping[str, Any]) -> dict[str, Any]:
-        order_id = self._chain.registry.orders.place(kind, body)
+        order_id = self.chain.registry.orders.place(kind, body)
         self.step()
-        result = self._chain.registry.orders.get(order_id).result
+        result = self.chain.registry.orders.get(order_id).result
         assert result is not None  # a step carries every order out, or raises
         if "error" in result:
             raise RegistryRefused(str(result["error"]), fix=str(result.get("fix") or ""))
@@ -43,7 +43,7 @@ class Deciding:
 
     def _decided(self, item: HeldOutput) -> HeldOutput:
         self.step()
-        return self._chain.registry.reviews.get(item.review_id)
+        return self.chain.registry.reviews.get(item.review_id)
 
 
 def person_of(identity: Identity, actor: str) -> Person:

@@ -37,6 +37,23 @@ REVIEW_DECISION_RELEASED: ReviewDecision.ValueType  # 1
 REVIEW_DECISION_REJECTED: ReviewDecision.ValueType  # 2
 Global___ReviewDecision: _TypeAlias = ReviewDecision  # noqa: Y015
 
+class _CaseDecision:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CaseDecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CaseDecision.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CASE_DECISION_UNSPECIFIED: _CaseDecision.ValueType  # 0
+    CASE_DECISION_UPHELD: _CaseDecision.ValueType  # 1
+    CASE_DECISION_DISMISSED: _CaseDecision.ValueType  # 2
+
+class CaseDecision(_CaseDecision, metaclass=_CaseDecisionEnumTypeWrapper): ...
+
+CASE_DECISION_UNSPECIFIED: CaseDecision.ValueType  # 0
+CASE_DECISION_UPHELD: CaseDecision.ValueType  # 1
+CASE_DECISION_DISMISSED: CaseDecision.ValueType  # 2
+Global___CaseDecision: _TypeAlias = CaseDecision  # noqa: Y015
+
 @_typing.final
 class Review(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -552,3 +569,345 @@ class EraseResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EraseResponse: _TypeAlias = EraseResponse  # noqa: Y015
+
+@_typing.final
+class Case(_message.Message):
+    """A report that an output was misused, and what became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    FOUND_BY_FIELD_NUMBER: _builtins.int
+    REPORTED_FIELD_NUMBER: _builtins.int
+    DUE_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
+    REPORTED_INDEX_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    DECIDED_FIELD_NUMBER: _builtins.int
+    DECIDED_INDEX_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.str
+    record_id: _builtins.str
+    tenant: _builtins.str
+    """Whose output it is."""
+    category: _builtins.str
+    found_by: _builtins.str
+    """"record id", "exact bytes", "watermark", "manifest", "likeness", or "resemblance", which proves nothing."""
+    reported: _builtins.str
+    """RFC 3339."""
+    due: _builtins.str
+    """To be decided by; RFC 3339."""
+    late: _builtins.bool
+    """It was, or is by now, decided too late."""
+    reported_index: _builtins.int
+    decision: _builtins.str
+    """"upheld" or "dismissed"; empty = open."""
+    decided: _builtins.str
+    """RFC 3339; empty = open."""
+    decided_index: _builtins.int
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.str = ...,
+        record_id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+        category: _builtins.str = ...,
+        found_by: _builtins.str = ...,
+        reported: _builtins.str = ...,
+        due: _builtins.str = ...,
+        late: _builtins.bool = ...,
+        reported_index: _builtins.int = ...,
+        decision: _builtins.str = ...,
+        decided: _builtins.str = ...,
+        decided_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "decided", b"decided", "decided_index", b"decided_index", "decision", b"decision", "due", b"due", "found_by", b"found_by", "late", b"late", "record_id", b"record_id", "reported", b"reported", "reported_index", b"reported_index", "tenant", b"tenant", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Case: _TypeAlias = Case  # noqa: Y015
+
+@_typing.final
+class ReportMisuseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    WITHIN_HOURS_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    file: _builtins.bytes
+    """A screenshot, a cut or another encoding of the output will do."""
+    record_id: _builtins.str
+    words: _builtins.str
+    """What the reporter says, 1 to 10000 characters; kept sealed."""
+    category: _builtins.str
+    """takedown, intimate-image, child-safety, impersonation, deception, privacy, rights or other; empty = other."""
+    within_hours: _builtins.int
+    """Hours until it is to be decided; 0 = as usual for the category."""
+    actor: _builtins.str
+    """As in CopyReviewRequest."""
+    def __init__(
+        self,
+        *,
+        file: _builtins.bytes = ...,
+        record_id: _builtins.str = ...,
+        words: _builtins.str = ...,
+        category: _builtins.str = ...,
+        within_hours: _builtins.int = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "output", b"output", "record_id", b"record_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "category", b"category", "file", b"file", "output", b"output", "record_id", b"record_id", "within_hours", b"within_hours", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_output: _TypeAlias = _typing.Literal["file", "record_id"]  # noqa: Y015
+    _WhichOneofArgType_output: _TypeAlias = _typing.Literal["output", b"output"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_output) -> _WhichOneofReturnType_output | None: ...
+
+Global___ReportMisuseRequest: _TypeAlias = ReportMisuseRequest  # noqa: Y015
+
+@_typing.final
+class ReportMisuseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def case(self) -> Global___Case: ...
+    def __init__(
+        self,
+        *,
+        case: Global___Case | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["case", b"case"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportMisuseResponse: _TypeAlias = ReportMisuseResponse  # noqa: Y015
+
+@_typing.final
+class ListCasesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALL_FIELD_NUMBER: _builtins.int
+    all: _builtins.bool
+    """Decided ones as well."""
+    def __init__(
+        self,
+        *,
+        all: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCasesRequest: _TypeAlias = ListCasesRequest  # noqa: Y015
+
+@_typing.final
+class ListCasesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cases(self) -> _containers.RepeatedCompositeFieldContainer[Global___Case]: ...
+    def __init__(
+        self,
+        *,
+        cases: _abc.Iterable[Global___Case] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cases", b"cases"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCasesResponse: _TypeAlias = ListCasesResponse  # noqa: Y015
+
+@_typing.final
+class GetCaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.str
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCaseRequest: _TypeAlias = GetCaseRequest  # noqa: Y015
+
+@_typing.final
+class GetCaseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    report: _builtins.str
+    """What the reporter said; these are empty where nobody has said it yet, or it was erased."""
+    actor: _builtins.str
+    """Who decided, why, and what the reporter is told."""
+    reason: _builtins.str
+    answer: _builtins.str
+    @_builtins.property
+    def case(self) -> Global___Case: ...
+    def __init__(
+        self,
+        *,
+        case: Global___Case | None = ...,
+        report: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        answer: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["case", b"case"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "answer", b"answer", "case", b"case", "reason", b"reason", "report", b"report"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCaseResponse: _TypeAlias = GetCaseResponse  # noqa: Y015
+
+@_typing.final
+class DecideCaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.str
+    decision: Global___CaseDecision.ValueType
+    reason: _builtins.str
+    """1 to 2000 characters; kept sealed."""
+    answer: _builtins.str
+    """What the reporter is told, 1 to 10000 characters; kept sealed."""
+    actor: _builtins.str
+    """As in CopyReviewRequest."""
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.str = ...,
+        decision: Global___CaseDecision.ValueType = ...,
+        reason: _builtins.str = ...,
+        answer: _builtins.str = ...,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "answer", b"answer", "decision", b"decision", "reason", b"reason", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideCaseRequest: _TypeAlias = DecideCaseRequest  # noqa: Y015
+
+@_typing.final
+class DecideCaseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def case(self) -> Global___Case: ...
+    def __init__(
+        self,
+        *,
+        case: Global___Case | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["case", b"case"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecideCaseResponse: _TypeAlias = DecideCaseResponse  # noqa: Y015
+
+@_typing.final
+class PerformDrillRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """As in CopyReviewRequest."""
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PerformDrillRequest: _TypeAlias = PerformDrillRequest  # noqa: Y015
+
+@_typing.final
+class DrillStep(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    SAID_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    outcome: _builtins.str
+    """"held", "failed" or "not configured"."""
+    said: _builtins.str
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        said: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "said", b"said", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrillStep: _TypeAlias = DrillStep  # noqa: Y015
+
+@_typing.final
+class PerformDrillResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PASSED_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    passed: _builtins.bool
+    """No step failed."""
+    log_index: _builtins.int
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___DrillStep]: ...
+    def __init__(
+        self,
+        *,
+        passed: _builtins.bool = ...,
+        steps: _abc.Iterable[Global___DrillStep] | None = ...,
+        log_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_index", b"log_index", "passed", b"passed", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PerformDrillResponse: _TypeAlias = PerformDrillResponse  # noqa: Y015

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class AdminServiceStub(object):
     """The desk of those who answer for an installation. The role "review" gives the own tenant's review queue and reports of
-    misuse; the role "admin" gives those of all tenants, and legal holds and erasures. Every act is an entry of the log.
+    misuse; the role "admin" gives those of all tenants, and legal holds, erasures and drills. Every act is an entry of the log.
     """
 
     def __init__(self, channel):
@@ -76,11 +76,36 @@ class AdminServiceStub(object):
                 request_serializer=gensafe_dot_v1_dot_admin__pb2.EraseRequest.SerializeToString,
                 response_deserializer=gensafe_dot_v1_dot_admin__pb2.EraseResponse.FromString,
                 _registered_method=True)
+        self.ReportMisuse = channel.unary_unary(
+                '/gensafe.v1.AdminService/ReportMisuse',
+                request_serializer=gensafe_dot_v1_dot_admin__pb2.ReportMisuseRequest.SerializeToString,
+                response_deserializer=gensafe_dot_v1_dot_admin__pb2.ReportMisuseResponse.FromString,
+                _registered_method=True)
+        self.ListCases = channel.unary_unary(
+                '/gensafe.v1.AdminService/ListCases',
+                request_serializer=gensafe_dot_v1_dot_admin__pb2.ListCasesRequest.SerializeToString,
+                response_deserializer=gensafe_dot_v1_dot_admin__pb2.ListCasesResponse.FromString,
+                _registered_method=True)
+        self.GetCase = channel.unary_unary(
+                '/gensafe.v1.AdminService/GetCase',
+                request_serializer=gensafe_dot_v1_dot_admin__pb2.GetCaseRequest.SerializeToString,
+                response_deserializer=gensafe_dot_v1_dot_admin__pb2.GetCaseResponse.FromString,
+                _registered_method=True)
+        self.DecideCase = channel.unary_unary(
+                '/gensafe.v1.AdminService/DecideCase',
+                request_serializer=gensafe_dot_v1_dot_admin__pb2.DecideCaseRequest.SerializeToString,
+                response_deserializer=gensafe_dot_v1_dot_admin__pb2.DecideCaseResponse.FromString,
+                _registered_method=True)
+        self.PerformDrill = channel.unary_unary(
+                '/gensafe.v1.AdminService/PerformDrill',
+                request_serializer=gensafe_dot_v1_dot_admin__pb2.PerformDrillRequest.SerializeToString,
+                response_deserializer=gensafe_dot_v1_dot_admin__pb2.PerformDrillResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
     """The desk of those who answer for an installation. The role "review" gives the own tenant's review queue and reports of
-    misuse; the role "admin" gives those of all tenants, and legal holds and erasures. Every act is an entry of the log.
+    misuse; the role "admin" gives those of all tenants, and legal holds, erasures and drills. Every act is an entry of the log.
     """
 
     def ListReviews(self, request, context):
@@ -139,6 +164,41 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportMisuse(self, request, context):
+        """Takes in a report of misuse: finds the output by its mark, bytes or likeness, and opens a case with a deadline.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCases(self, request, context):
+        """Lists cases, the most urgent first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCase(self, request, context):
+        """Returns one case with what was said about it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideCase(self, request, context):
+        """Decides a case: why, and what the reporter is told.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PerformDrill(self, request, context):
+        """Gives the installation what it must stop, in a tenant of its own, and logs whether anything left.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -182,6 +242,31 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=gensafe_dot_v1_dot_admin__pb2.EraseRequest.FromString,
                     response_serializer=gensafe_dot_v1_dot_admin__pb2.EraseResponse.SerializeToString,
             ),
+            'ReportMisuse': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportMisuse,
+                    request_deserializer=gensafe_dot_v1_dot_admin__pb2.ReportMisuseRequest.FromString,
+                    response_serializer=gensafe_dot_v1_dot_admin__pb2.ReportMisuseResponse.SerializeToString,
+            ),
+            'ListCases': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCases,
+                    request_deserializer=gensafe_dot_v1_dot_admin__pb2.ListCasesRequest.FromString,
+                    response_serializer=gensafe_dot_v1_dot_admin__pb2.ListCasesResponse.SerializeToString,
+            ),
+            'GetCase': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCase,
+                    request_deserializer=gensafe_dot_v1_dot_admin__pb2.GetCaseRequest.FromString,
+                    response_serializer=gensafe_dot_v1_dot_admin__pb2.GetCaseResponse.SerializeToString,
+            ),
+            'DecideCase': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideCase,
+                    request_deserializer=gensafe_dot_v1_dot_admin__pb2.DecideCaseRequest.FromString,
+                    response_serializer=gensafe_dot_v1_dot_admin__pb2.DecideCaseResponse.SerializeToString,
+            ),
+            'PerformDrill': grpc.unary_unary_rpc_method_handler(
+                    servicer.PerformDrill,
+                    request_deserializer=gensafe_dot_v1_dot_admin__pb2.PerformDrillRequest.FromString,
+                    response_serializer=gensafe_dot_v1_dot_admin__pb2.PerformDrillResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'gensafe.v1.AdminService', rpc_method_handlers)
@@ -192,7 +277,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class AdminService(object):
     """The desk of those who answer for an installation. The role "review" gives the own tenant's review queue and reports of
-    misuse; the role "admin" gives those of all tenants, and legal holds and erasures. Every act is an entry of the log.
+    misuse; the role "admin" gives those of all tenants, and legal holds, erasures and drills. Every act is an entry of the log.
     """
 
     @staticmethod
@@ -401,6 +486,141 @@ class AdminService(object):
             '/gensafe.v1.AdminService/Erase',
             gensafe_dot_v1_dot_admin__pb2.EraseRequest.SerializeToString,
             gensafe_dot_v1_dot_admin__pb2.EraseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportMisuse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gensafe.v1.AdminService/ReportMisuse',
+            gensafe_dot_v1_dot_admin__pb2.ReportMisuseRequest.SerializeToString,
+            gensafe_dot_v1_dot_admin__pb2.ReportMisuseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gensafe.v1.AdminService/ListCases',
+            gensafe_dot_v1_dot_admin__pb2.ListCasesRequest.SerializeToString,
+            gensafe_dot_v1_dot_admin__pb2.ListCasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gensafe.v1.AdminService/GetCase',
+            gensafe_dot_v1_dot_admin__pb2.GetCaseRequest.SerializeToString,
+            gensafe_dot_v1_dot_admin__pb2.GetCaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideCase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gensafe.v1.AdminService/DecideCase',
+            gensafe_dot_v1_dot_admin__pb2.DecideCaseRequest.SerializeToString,
+            gensafe_dot_v1_dot_admin__pb2.DecideCaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PerformDrill(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gensafe.v1.AdminService/PerformDrill',
+            gensafe_dot_v1_dot_admin__pb2.PerformDrillRequest.SerializeToString,
+            gensafe_dot_v1_dot_admin__pb2.PerformDrillResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,7 +28,7 @@ GRPC_VERSION: str
 
 class AdminServiceStub:
     """The desk of those who answer for an installation. The role "review" gives the own tenant's review queue and reports of
-    misuse; the role "admin" gives those of all tenants, and legal holds and erasures. Every act is an entry of the log.
+    misuse; the role "admin" gives those of all tenants, and legal holds, erasures and drills. Every act is an entry of the log.
     """
 
     @_typing.overload
@@ -51,11 +51,21 @@ class AdminServiceStub:
     """Lifts a legal hold."""
     Erase: _grpc.UnaryUnaryMultiCallable[_admin_pb2.EraseRequest, _admin_pb2.EraseResponse]
     """Destroys the key of a subject and with it all that is sealed under it; or only says what that would be."""
+    ReportMisuse: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReportMisuseRequest, _admin_pb2.ReportMisuseResponse]
+    """Takes in a report of misuse: finds the output by its mark, bytes or likeness, and opens a case with a deadline."""
+    ListCases: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListCasesRequest, _admin_pb2.ListCasesResponse]
+    """Lists cases, the most urgent first."""
+    GetCase: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetCaseRequest, _admin_pb2.GetCaseResponse]
+    """Returns one case with what was said about it."""
+    DecideCase: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DecideCaseRequest, _admin_pb2.DecideCaseResponse]
+    """Decides a case: why, and what the reporter is told."""
+    PerformDrill: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PerformDrillRequest, _admin_pb2.PerformDrillResponse]
+    """Gives the installation what it must stop, in a tenant of its own, and logs whether anything left."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
     """The desk of those who answer for an installation. The role "review" gives the own tenant's review queue and reports of
-    misuse; the role "admin" gives those of all tenants, and legal holds and erasures. Every act is an entry of the log.
+    misuse; the role "admin" gives those of all tenants, and legal holds, erasures and drills. Every act is an entry of the log.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -75,10 +85,20 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lifts a legal hold."""
     Erase: _aio.UnaryUnaryMultiCallable[_admin_pb2.EraseRequest, _admin_pb2.EraseResponse]  # type: ignore[assignment]
     """Destroys the key of a subject and with it all that is sealed under it; or only says what that would be."""
+    ReportMisuse: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReportMisuseRequest, _admin_pb2.ReportMisuseResponse]  # type: ignore[assignment]
+    """Takes in a report of misuse: finds the output by its mark, bytes or likeness, and opens a case with a deadline."""
+    ListCases: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListCasesRequest, _admin_pb2.ListCasesResponse]  # type: ignore[assignment]
+    """Lists cases, the most urgent first."""
+    GetCase: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetCaseRequest, _admin_pb2.GetCaseResponse]  # type: ignore[assignment]
+    """Returns one case with what was said about it."""
+    DecideCase: _aio.UnaryUnaryMultiCallable[_admin_pb2.DecideCaseRequest, _admin_pb2.DecideCaseResponse]  # type: ignore[assignment]
+    """Decides a case: why, and what the reporter is told."""
+    PerformDrill: _aio.UnaryUnaryMultiCallable[_admin_pb2.PerformDrillRequest, _admin_pb2.PerformDrillResponse]  # type: ignore[assignment]
+    """Gives the installation what it must stop, in a tenant of its own, and logs whether anything left."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """The desk of those who answer for an installation. The role "review" gives the own tenant's review queue and reports of
-    misuse; the role "admin" gives those of all tenants, and legal holds and erasures. Every act is an entry of the log.
+    misuse; the role "admin" gives those of all tenants, and legal holds, erasures and drills. Every act is an entry of the log.
     """
 
     @_abc_1.abstractmethod
@@ -144,5 +164,45 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.EraseResponse, _abc.Awaitable[_admin_pb2.EraseResponse]]:
         """Destroys the key of a subject and with it all that is sealed under it; or only says what that would be."""
+
+    @_abc_1.abstractmethod
+    def ReportMisuse(
+        self,
+        request: _admin_pb2.ReportMisuseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ReportMisuseResponse, _abc.Awaitable[_admin_pb2.ReportMisuseResponse]]:
+        """Takes in a report of misuse: finds the output by its mark, bytes or likeness, and opens a case with a deadline."""
+
+    @_abc_1.abstractmethod
+    def ListCases(
+        self,
+        request: _admin_pb2.ListCasesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListCasesResponse, _abc.Awaitable[_admin_pb2.ListCasesResponse]]:
+        """Lists cases, the most urgent first."""
+
+    @_abc_1.abstractmethod
+    def GetCase(
+        self,
+        request: _admin_pb2.GetCaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.GetCaseResponse, _abc.Awaitable[_admin_pb2.GetCaseResponse]]:
+        """Returns one case with what was said about it."""
+
+    @_abc_1.abstractmethod
+    def DecideCase(
+        self,
+        request: _admin_pb2.DecideCaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DecideCaseResponse, _abc.Awaitable[_admin_pb2.DecideCaseResponse]]:
+        """Decides a case: why, and what the reporter is told."""
+
+    @_abc_1.abstractmethod
+    def PerformDrill(
+        self,
+        request: _admin_pb2.PerformDrillRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.PerformDrillResponse, _abc.Awaitable[_admin_pb2.PerformDrillResponse]]:
+        """Gives the installation what it must stop, in a tenant of its own, and logs whether anything left."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -211,6 +211,15 @@ def calls(site: Site, channel: grpc.Channel):
             hold_id=uuid.uuid4().hex, scope="tenant:nobody", reason="y", actor="x"), **k)),
         "ReleaseHold": ("admin", "OK", refused(lambda **k: admin.ReleaseHold(
             admin_pb2.ReleaseHoldRequest(hold_id="none", reason="y", actor="x"), **k))),
+        "ReportMisuse": ("review admin", "OK", found(lambda **k: admin.ReportMisuse(
+            admin_pb2.ReportMisuseRequest(record_id=MISSING, words="y", actor="x"), **k))),
+        "ListCases": ("review admin", "OK", lambda **k: admin.ListCases(admin_pb2.ListCasesRequest(), **k)),
+        "GetCase": ("review admin", "OK", found(lambda **k: admin.GetCase(
+            admin_pb2.GetCaseRequest(ticket=MISSING), **k))),
+        "DecideCase": ("review admin", "OK", found(lambda **k: admin.DecideCase(admin_pb2.DecideCaseRequest(
+            ticket=MISSING, actor="x", reason="y", answer="z", decision=admin_pb2.CASE_DECISION_UPHELD), **k))),
+        "PerformDrill": ("admin", "OK", lambda **k: admin.PerformDrill(
+            admin_pb2.PerformDrillRequest(actor="x"), **k)),
         "Erase": ("admin", "OK", lambda **k: admin.Erase(
             admin_pb2.EraseRequest(tenant="nobody", dry_run=True, actor="x"), **k)),
     }  # fmt: skip
@@ -221,7 +230,7 @@ RPCS = [
     "Verify",
     "Resolve(record)", "Resolve(digest)", "Resolve(payload)", "Query", "Export", "GetProof(record)", "GetProof(index)",
     "GetCheckpoint", "ListReviews", "GetReview", "CopyReview", "DecideReview", "ListHolds", "PlaceHold", "ReleaseHold",
-    "Erase",
+    "Erase", "ReportMisuse", "ListCases", "GetCase", "DecideCase", "PerformDrill",
 ]  # fmt: skip
 
 

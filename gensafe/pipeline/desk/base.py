@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from gensafe.core.clock import SystemClock
 from gensafe.core.config import Config
 from gensafe.core.errors import InvalidRequest
+from gensafe.core.ports import Clock
 from gensafe.core.types.caller import Everything, Scope
 from gensafe.keys import KeyRing
 from gensafe.registry import Act, HeldOutput, OrderKind, Registry
@@ -35,6 +37,7 @@ class Desk:
         registry: Its registry, open for writing.
         have_done: Has an order carried out by the one process that writes the log, and returns what came of it.
         carry_out: Has the decision about a held output carried out, or waits for it; returns how it stands then.
+        clock: Source of times.
     """
 
     config: Config
@@ -42,6 +45,7 @@ class Desk:
     registry: Registry
     have_done: HaveDone
     carry_out: Callable[[HeldOutput], HeldOutput]
+    clock: Clock = field(default_factory=SystemClock)
 
     def signed(self, person: Person, reason: str) -> dict[str, str]:
         """Who and why as the log takes them: a pseudonym and a keyed digest; nothing for what is not given."""

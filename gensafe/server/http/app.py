@@ -19,7 +19,7 @@ from gensafe.core.observer import unobserved
 from gensafe.core.types.caller import Everything, Scope
 from gensafe.server.api_keys import Keys
 from gensafe.server.calls import Calls
-from gensafe.server.http import classify, connect, openai, operator, sbr, verify
+from gensafe.server.http import classify, connect, desk, openai, operator, sbr, verify
 from gensafe.server.http.calls import CountCalls
 from gensafe.server.http.guard import Guard
 from gensafe.server.http.hosts import KnownHosts
@@ -76,7 +76,7 @@ def create_app(
         sbr.well_known_route(),
         Mount(PREFIX, routes=sbr.routes(context, asker)),
         *sbr.moved_routes(),
-        *((*openai.routes(front), *connect.routes(front)) if front else ()),
+        *((*openai.routes(front), *connect.routes(front), *desk.routes()) if front else ()),
     ]
     observe = metrics.observe if metrics else unobserved
     calls = Calls(observe, limits.refusals, tenants=limits.config.metrics_tenants)

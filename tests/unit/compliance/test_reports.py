@@ -459,3 +459,38 @@ def put_record(registry: Registry, record_id: int, data: bytes) -> None:
         created_ms=0,
     )
     registry.put(record)
+
+
+@pytest.mark.parametrize("suffix", ["json", "html"])
+def test_a_report_is_signed_and_a_changed_one_is_found_out(suffix, data_dir: Path, tmp_path: Path, capsys):
+    """Before: nothing told a report from one that somebody edited."""
+    out, key, other = tmp_path / f"report.{suffix}", tmp_path / "log.key", tmp_path / "other.key"
+    where = ["--data-dir", str(data_dir)]
+    assert main(["audit", "report", "--regime", "iso-42001", "-o", str(out), *where]) == 0
+    capsys.readouterr()
+    assert main(["audit", "checkpoint", *where]) == 0
+    key.write_text(capsys.readouterr().out)
+    other.write_text("7" * 64)
+    check = ["audit", "check-report", str(out)]
+    assert main([*check, "--log-key", str(key)]) == 0
+    assert "unchanged, signed by" in capsys.readouterr().out
+    assert main(check) == 2
+    assert main([*check, "--log-key", str(other)]) == 1
+    assert main([*check, "--log-key", str(out)]) == 64
+    note = out.with_name(out.name + ".note")
+    signed, report = note.read_bytes(), out.read_bytes()
+    for changed, under in ((report + b" ", signed), (report, signed[:-4] + b"AA=\n"), (report, b"x" * 10)):
+        out.write_bytes(changed)
+        note.write_bytes(under)
+        assert main([*check, "--log-key", str(key)]) == 1
+    note.unlink()
+    assert main([*check, "--log-key", str(key)]) == 3
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing(data_dir: Path, tmp_path: Path):
+    words = ["audit", "report", "--regime", "iso-42001", "--data-dir", str(data_dir), "-o"]
+    assert main([*words, str(tmp_path / "absent" / "report.json")]) == 74
+    assert main([*words, str(tmp_path / "report.docx")]) == 64
+    (tmp_path / "report.html.note").mkdir()  # the signature cannot be written, so the report is not kept
+    assert main([*words, str(tmp_path / "report.html")]) == 74
+    assert not [p for p in tmp_path.rglob("*report*") if p.is_file()]
