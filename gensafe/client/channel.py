@@ -81,21 +81,24 @@ def credentials(options: ClientOptions) -> grpc.ChannelCredentials | None:
 
 
 def metadata(options: ClientOptions) -> tuple[tuple[str, str], ...]:
-    """Call metadata: the API key, if there is one.
+    """Call metadata: the API key and the language, if there are any.
 
     Raises:
-        ConfigError: the key holds what no header can carry.
+        ConfigError: one of them holds what no header can carry.
     """
-    key = options.api_key
+    key, language = options.api_key, options.language
+    if not language.isascii() or not language.isprintable():
+        raise ConfigError("not a language", field="language", fix='a code such as "de" or "pt-BR"')
+    spoken = (("accept-language", language),) if language else ()
     if not key:
-        return ()
+        return spoken
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigError(
             "contains a space, a line break or a character outside ASCII",
             field="api_key",
             fix="is there a newline at its end?",
         )
-    return (("authorization", f"Bearer {key}"),)
+    return (("authorization", f"Bearer {key}"), *spoken)
 
 
 def channel_options(options: ClientOptions) -> list[tuple[str, int | str]]:

@@ -42,6 +42,8 @@ class ClientOptions:
         timeout_s: Deadline of each call, all its attempts together; a call's own ``timeout_s`` goes before it.
         patience_s: Longest wait that a server may ask for before it is called again (RetryInfo: a quota is spent, a
             queue is full); where it asks for more, and with 0 always, ``Overloaded`` is raised with ``retry_after_s``.
+        language: In which the server says why it stopped or held a request, as in Accept-Language ("de", "pt-BR"); "" =
+            English. Codes stay English.
         tls: None = TLS with any of the certificates above, and to every other machine; plain text is for this one.
     """
 
@@ -53,6 +55,7 @@ class ClientOptions:
     timeout_s: float = 300.0
     patience_s: float = 0.0
     tls: bool | None = None
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)

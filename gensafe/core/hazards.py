@@ -8,32 +8,34 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from gensafe.core.languages import N_
+
 AILUMINATE: Final[dict[str, str]] = {
-    "vcr": "violent crimes",
-    "ncr": "non-violent crimes",
-    "src": "sex-related crimes",
-    "cse": "child sexual exploitation",
-    "iwp": "indiscriminate weapons",
-    "ssh": "suicide and self-harm",
-    "hte": "hate",
-    "dfm": "defamation",
-    "prv": "privacy",
-    "ipv": "intellectual property",
-    "sxc": "sexual content",
-    "spc": "specialised advice",
+    "vcr": N_("violent crimes"),
+    "ncr": N_("non-violent crimes"),
+    "src": N_("sex-related crimes"),
+    "cse": N_("child sexual exploitation"),
+    "iwp": N_("indiscriminate weapons"),
+    "ssh": N_("suicide and self-harm"),
+    "hte": N_("hate"),
+    "dfm": N_("defamation"),
+    "prv": N_("privacy"),
+    "ipv": N_("intellectual property"),
+    "sxc": N_("sexual content"),
+    "spc": N_("specialised advice"),
 }
 
 ADDED: Final[dict[str, str]] = {
-    "tox": "toxicity and harassment",
-    "jbk": "jailbreak and prompt injection",
-    "pii": "personal data",
-    "sec": "secrets and credentials",
-    "unc": "language or content not covered by any installed classifier",
-    "hid": "hidden content: invisible characters, subliminal frames, inaudible carriers",
-    "phy": "physiological harm: flashes, loudness",
-    "bad": "broken output: blank, silent, frozen or corrupt",
-    "lik": "likeness: faces and voices",
-    "lst": "match on an operator's block list",
+    "tox": N_("toxicity and harassment"),
+    "jbk": N_("jailbreak and prompt injection"),
+    "pii": N_("personal data"),
+    "sec": N_("secrets and credentials"),
+    "unc": N_("language or content not covered by any installed classifier"),
+    "hid": N_("hidden content: invisible characters, subliminal frames, inaudible carriers"),
+    "phy": N_("physiological harm: flashes, loudness"),
+    "bad": N_("broken output: blank, silent, frozen or corrupt"),
+    "lik": N_("likeness: faces and voices"),
+    "lst": N_("match on an operator's block list"),
 }
 
 CATEGORIES: Final[dict[str, str]] = {**AILUMINATE, **ADDED}

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
-from gensafe.core.hazards import named
+from gensafe.core.hazards import CATEGORIES
+from gensafe.core.languages import ENGLISH, N_, Words
 from gensafe.core.types import Stage, Verdict
 
-UNCHECKED: Final = "a safety check could not be made, so nothing is released; try again later"
-_WHERE: Final = {Stage.PROMPT: "the request", Stage.INPUT: "a file in the request"}
+UNCHECKED: Final = N_("a safety check could not be made, so nothing is released; try again later")
+_OUTPUT: Final = N_("stopped by the content policy of this service: the output was found to fall under: {names}")
+_STOPPED: Final = {
+    Stage.PROMPT: N_("stopped by the content policy of this service: the request was found to fall under: {names}"),
+    Stage.INPUT: N_(
+        "stopped by the content policy of this service: a file in the request was found to fall under: {names}"
+    ),
+}
+_HELD: Final = N_("a person must see the output before it may be released; it was found to fall under: {names}")
+_UNNAMED: Final = N_("something the policy does not name")
 
 
-def stopped_sentence(verdict: Verdict) -> str:
-    """Why policy stopped a request; never content."""
+def stopped_sentence(verdict: Verdict, words: Words = ENGLISH) -> str:
+    """Why policy stopped a request, in the language of ``words``; never content."""
     if verdict.errors:
-        return UNCHECKED
-    where = _WHERE.get(verdict.stage, "the output")
-    names = named(verdict.categories) or "something the policy does not name"
-    return f"stopped by the content policy of this service: {where} was found to fall under: {names}"
+        return words(UNCHECKED)
+    return words(_STOPPED.get(verdict.stage, _OUTPUT), names=_named(verdict.categories, words))
 
 
-def held_sentence(categories: tuple[str, ...]) -> str:
-    """Why an output waits for a person."""
-    names = named(categories) or "something the policy does not name"
-    return f"a person must see the output before it may be released; it was found to fall under: {names}"
+def held_sentence(categories: tuple[str, ...], words: Words = ENGLISH) -> str:
+    """Why an output waits for a person, in the language of ``words``."""
+    return words(_HELD, names=_named(categories, words))
+
+
+def _named(categories: Iterable[str], words: Words) -> str:
+    """As ``hazards.named``; a category of the operator's own keeps the operator's name."""
+    shown = (f"{words(CATEGORIES[c])} ({c})" if c in CATEGORIES else c for c in categories)
+    return "; ".join(shown) or words(_UNNAMED)

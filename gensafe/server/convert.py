@@ -7,6 +7,7 @@ import json
 from gensafe.core import ids
 from gensafe.core.errors import InvalidRequest
 from gensafe.core.hazards import CATEGORIES
+from gensafe.core.languages import ENGLISH, Words
 from gensafe.core.stopped import held_sentence, stopped_sentence
 from gensafe.core.types import (
     Action,
@@ -157,7 +158,7 @@ def _finding(decision: Decision) -> common_pb2.Finding:
     )
 
 
-def event_to_pb(event: PipelineEvent) -> generation_pb2.GenerateResponse:
+def event_to_pb(event: PipelineEvent, words: Words = ENGLISH) -> generation_pb2.GenerateResponse:
     """Render one pipeline event; a Released event becomes ``completed`` (its bytes are streamed by the caller)."""
     response = generation_pb2.GenerateResponse
     match event:
@@ -178,9 +179,9 @@ def event_to_pb(event: PipelineEvent) -> generation_pb2.GenerateResponse:
         case Judgement():
             return response(verdict=verdict_to_pb(event.verdict))
         case Stopped():
-            return response(blocked=blocked_to_pb(event))
+            return response(blocked=blocked_to_pb(event, words))
         case Held():
-            return response(held=held_to_pb(event))
+            return response(held=held_to_pb(event, words))
         case Released():
             return response(completed=completed_to_pb(event))
 
@@ -190,7 +191,7 @@ def progress_to_pb(event: Progress) -> generation_pb2.Progress:
     return generation_pb2.Progress(stage=event.stage, done=event.done, total=event.total)
 
 
-def blocked_to_pb(event: Stopped) -> generation_pb2.Blocked:
+def blocked_to_pb(event: Stopped, words: Words = ENGLISH) -> generation_pb2.Blocked:
     """Render a policy stop: categories and verdict, never content."""
     failed = bool(event.verdict.errors)
     return generation_pb2.Blocked(
@@ -200,12 +201,12 @@ def blocked_to_pb(event: Stopped) -> generation_pb2.Blocked:
         verdict=verdict_to_pb(event.verdict),
         log_index=event.log_index,
         retract_from=event.retract_from,
-        message=stopped_sentence(event.verdict),
+        message=stopped_sentence(event.verdict, words),
         usage=usage_to_pb(event.usage),
     )
 
 
-def held_to_pb(event: Held) -> generation_pb2.Held:
+def held_to_pb(event: Held, words: Words = ENGLISH) -> generation_pb2.Held:
     """Render a hold: categories, never content."""
     return generation_pb2.Held(
         request_id=event.request_id,
@@ -214,7 +215,7 @@ def held_to_pb(event: Held) -> generation_pb2.Held:
         categories=event.categories,
         log_index=event.log_index,
         retract_from=event.retract_from,
-        message=held_sentence(event.categories),
+        message=held_sentence(event.categories, words),
         usage=usage_to_pb(event.usage),
     )
 

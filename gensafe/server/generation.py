@@ -12,6 +12,7 @@ import grpc
 
 from gensafe.core import errors, ids
 from gensafe.core.digest import sha256
+from gensafe.core.languages import chosen
 from gensafe.core.observer import name_request
 from gensafe.core.types import GenerationRequest, RequestKey
 from gensafe.pipeline import CallControl, Chain, PipelineEvent, Released, run
@@ -45,6 +46,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         """Stream one generation."""
         wanted = convert.request_from_pb(request, caller().tenant)
         control = CallControl(self._deadline(context))
+        words = chosen(_header(context, "accept-language"))
         work = self._begin(wanted, control)
         with self._limits.deliveries.lease() as lease:
             try:
@@ -54,7 +56,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
                         lease.grow(len(data))
                         for chunk in _chunks(data):
                             yield pb.GenerateResponse(media_chunk=chunk)
-                    yield convert.event_to_pb(event)
+                    yield convert.event_to_pb(event, words)
             except errors.DeadlineExceeded:
                 raise  # a slow reader, or the work itself has ended: what was begun is finished, and can be fetched
             except BaseException:
@@ -212,6 +214,11 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
 
 def _key(request_id: str) -> RequestKey:
     return RequestKey(caller().tenant, request_id)
+
+
+def _header(context: Context, name: str) -> str:
+    """A header of the call, from gRPC metadata; "" = not sent."""
+    return ",".join(str(value) for key, value in context.invocation_metadata() or () if key == name)
 
 
 def _as_caller(wanted: GenerationRequest) -> GenerationRequest:

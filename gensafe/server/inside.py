@@ -45,13 +45,17 @@ class _Details:
 class _Context:
     """Of ``grpc.aio.ServicerContext`` what our methods and interceptors use."""
 
-    def __init__(self, write: Write | None, timeout_s: float | None) -> None:
-        self._write = write
+    def __init__(self, write: Write | None, timeout_s: float | None, metadata: Sequence[tuple[str, str]] = ()) -> None:
+        self._write, self._metadata = write, metadata
         self._end = None if timeout_s is None else time.monotonic() + timeout_s
 
     def time_remaining(self) -> float | None:
         """Seconds until the caller's deadline; None = it named none."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str]]:
+        """Headers of the call."""
+        return self._metadata
 
     def auth_context(self) -> Mapping[str, Any]:
         """Nothing: a client certificate is presented to gRPC only."""
@@ -117,7 +121,7 @@ class Methods:
         for interceptor in reversed(self._interceptors):
             continuation = _behind(interceptor, continuation)
         handler = await continuation(_Details(path, metadata))
-        context = _Context(write, timeout_s)
+        context = _Context(write, timeout_s, metadata)
         method = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         answer: Message | None = await method(request, context)
         return answer

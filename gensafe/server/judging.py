@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from gensafe.core.hazards import CATEGORIES
+from gensafe.core.languages import ENGLISH, Words
 from gensafe.core.types import Stage
 from gensafe.pipeline import Chain, Moderation, moderate
 from gensafe.server.content import Part
@@ -25,9 +26,9 @@ async def judge(
     return await limits.classify.run(tenant, work)
 
 
-def reason(found: Moderation) -> str:
+def reason(found: Moderation, words: Words = ENGLISH) -> str:
     """Why content was stopped, in a sentence: categories in words, never the words that led to them."""
     if found.failed:
-        return "a safety check could not be made, or a file could not be examined; it is not let through"
-    names = [CATEGORIES.get(c, c) for c in found.categories] or ["policy"]
-    return f"stopped by the content policy: {'; '.join(names)}"
+        return words("a safety check could not be made, or a file could not be examined; it is not let through")
+    names = [words(CATEGORIES[c]) if c in CATEGORIES else c for c in found.categories] or ["policy"]
+    return words("stopped by the content policy: {names}", names="; ".join(names))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from gensafe.core.languages import N_
 from gensafe.core.types import Conclusion
 
 
@@ -158,62 +159,64 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         Conclusion.UNREADABLE,
         "the end of the file is missing, and no intact manifest covers what is here",
-        "The file is cut off: its end is missing.",
+        N_("The file is cut off: its end is missing."),
         lambda f: f.container is Container.TRUNCATED and not f.intact,
     ),
     Rule(
         Conclusion.UNREADABLE,
         "the content cannot be decoded and there is no manifest",
-        "The file is damaged, is not a media file, or was refused by a limit.",
+        N_("The file is damaged, is not a media file, or was refused by a limit."),
         lambda f: f.container is Container.DAMAGED and f.manifest is ManifestFact.NONE,
     ),
     Rule(
         Conclusion.LAYERS_DISAGREE,
         "the log's proof for the record is not valid",
-        "The record of this file and the tamper-evident log contradict each other.",
+        N_("The record of this file and the tamper-evident log contradict each other."),
         lambda f: f.log is LogFact.FAIL,
     ),
     Rule(
         Conclusion.LAYERS_DISAGREE,
         "an intact manifest and the watermark name different things",
-        "The manifest is intact, but it does not fit the watermark in the content.",
+        N_("The manifest is intact, but it does not fit the watermark in the content."),
         lambda f: f.intact and f.marked and f.claims is Claims.CONFLICT,
     ),
     Rule(
         Conclusion.LAYERS_DISAGREE,
         "an intact manifest of ours promises a watermark that is not in the content",
-        "The manifest is intact, but the watermark that it promises is not in the content.",
+        N_("The manifest is intact, but the watermark that it promises is not in the content."),
         lambda f: f.intact and f.binding is Binding.MISSING,
     ),
     Rule(
         Conclusion.LAYERS_DISAGREE,
         "a trusted signature covers these bytes, but the record's fingerprint is of other content",
-        "The signature is intact, but the output recorded under this name looked, sounded or read differently.",
+        N_("The signature is intact, but the output recorded under this name looked, sounded or read differently."),
         lambda f: f.exact and f.record is RecordFact.FOUND and f.likeness in (Likeness.PARTLY, Likeness.DIFFERS),
     ),
     Rule(
         Conclusion.TRANSPLANTED_MARK,
         "the mark's record has another fingerprint",
-        "The watermark is genuine, but the content is not that of its record: the mark was copied here, or the "
-        "content was changed beyond likeness.",
+        N_(
+            "The watermark is genuine, but the content is not that of its record: the mark was copied here, or the "
+            "content was changed beyond likeness."
+        ),
         lambda f: f.mark is MarkFact.RECORD and f.other_content,
     ),
     Rule(
         Conclusion.ALTERED,
         "the manifest is broken",
-        "The file was changed after it was signed, or its manifest is damaged.",
+        N_("The file was changed after it was signed, or its manifest is damaged."),
         lambda f: f.manifest is ManifestFact.BROKEN,
     ),
     Rule(
         Conclusion.LAYERS_DISAGREE,
         "no manifest; the registry's manifest for the record does not verify",
-        "A record was found, but the manifest kept with it does not verify.",
+        N_("A record was found, but the manifest kept with it does not verify."),
         lambda f: not f.intact and f.record is RecordFact.FOUND and f.recovered is Recovered.BAD,
     ),
     Rule(
         Conclusion.ALTERED,
         "no manifest; our mark, and the record's content is like this as a whole, but parts of it differ",
-        "Our watermark leads to a recorded output, and parts of the content are not those of that output.",
+        N_("Our watermark leads to a recorded output, and parts of the content are not those of that output."),
         lambda f: (
             f.manifest is ManifestFact.NONE
             and f.marked
@@ -224,50 +227,52 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         Conclusion.UNEXAMINED,
         "an intact manifest, or a recovered one bound to these bytes; the content or a layer could not be examined",
-        "The bytes are those that were signed, but not everything about them could be examined: nothing is proved.",
+        N_("The bytes are those that were signed, but not everything about them could be examined: nothing is proved."),
         lambda f: (f.intact or f.exact) and not f.examined,
     ),
     Rule(
         Conclusion.PROVED,
         "a trusted manifest bound to these bytes, everything examined, and nothing contradicts it",
-        "The file is exactly as its trusted signer left it.",
+        N_("The file is exactly as its trusted signer left it."),
         lambda f: f.manifest is ManifestFact.TRUSTED,
     ),
     Rule(
         Conclusion.FOUND_UNTRUSTED,
         "an intact manifest by a signer that is unknown, expired or revoked",
-        "The bytes are those that were signed, but by a signer that is unknown here, expired or revoked.",
+        N_("The bytes are those that were signed, but by a signer that is unknown here, expired or revoked."),
         lambda f: f.manifest is ManifestFact.UNTRUSTED,
     ),
     Rule(
         Conclusion.PROVED_BY_RECOVERY,
         "no manifest; the registry's manifest or the log's digest covers exactly these bytes; everything was examined",
-        "The credentials were removed, but the signed manifest was recovered and fits this content exactly.",
+        N_("The credentials were removed, but the signed manifest was recovered and fits this content exactly."),
         lambda f: f.exact,
     ),
     Rule(
         Conclusion.DERIVED,
         "no manifest; our mark leads to a record of like content, and nothing binds these bytes to it",
-        "This was made from an output of this service: its watermark leads to a record of like content. "
-        "It is not shown to be unchanged.",
+        N_(
+            "This was made from an output of this service: its watermark leads to a record of like content. "
+            "It is not shown to be unchanged."
+        ),
         lambda f: f.marked and f.record is RecordFact.FOUND and f.likeness is Likeness.AGREES,
     ),
     Rule(
         Conclusion.UNEXAMINED,
         "no manifest; the content or a layer could not be examined",
-        "Not everything about this file could be examined, so nothing is concluded.",
+        N_("Not everything about this file could be examined, so nothing is concluded."),
         lambda f: not f.examined,
     ),
     Rule(
         Conclusion.FOUND_UNTRUSTED,
         "no manifest; a mark, but nothing available that it could be compared with",
-        "Our watermark is present, but there is no record available that it could be checked against.",
+        N_("Our watermark is present, but there is no record available that it could be checked against."),
         lambda f: f.marked,
     ),
     Rule(
         Conclusion.NOTHING_FOUND,
         "anything else",
-        "No manifest, no watermark and no record were found. That does not mean that a person made it.",
+        N_("No manifest, no watermark and no record were found. That does not mean that a person made it."),
         lambda f: True,
     ),
 )

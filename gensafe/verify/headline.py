@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from gensafe.core.languages import ENGLISH, N_, Words
 from gensafe.core.types import Check, Conclusion, Outcome, VerificationReport
 
 OWN_LIST: Final = "own"  # name of the list of the installation's own roots, see ``verify.context``
-NO_TIME: Final = "no trusted time"
-NOT_SIGNED: Final = "signed by nobody on your lists"
-_BY_LOG: Final = "the log names exactly these bytes"
+NO_TIME: Final = N_("no trusted time")
+NOT_SIGNED: Final = N_("signed by nobody on your lists")
+_BY_LOG: Final = N_("the log names exactly these bytes")
 _PROOFS: Final = (Conclusion.PROVED, Conclusion.PROVED_BY_RECOVERY)
 
 
@@ -52,17 +53,17 @@ TONES: Final = {
     Conclusion.UNREADABLE: Tone.OPEN,
 }
 _ORIGINS: Final = {
-    AiClaim.SIGNED: "made by AI",
-    AiClaim.CLAIMED: "claims to be made by AI, not proved",
-    AiClaim.RECORDED: "carries this service's mark of AI output",
-    AiClaim.LABELLED: "labelled as made by AI, which anyone can write",
-    AiClaim.CAPTURED: "says it was captured, not made by AI",
-    AiClaim.NONE: "AI not claimed",
+    AiClaim.SIGNED: N_("made by AI"),
+    AiClaim.CLAIMED: N_("claims to be made by AI, not proved"),
+    AiClaim.RECORDED: N_("carries this service's mark of AI output"),
+    AiClaim.LABELLED: N_("labelled as made by AI, which anyone can write"),
+    AiClaim.CAPTURED: N_("says it was captured, not made by AI"),
+    AiClaim.NONE: N_("AI not claimed"),
 }
 _CHANGES: Final = {
-    Conclusion.PROVED: "unchanged since it was signed",
-    Conclusion.PROVED_BY_RECOVERY: "credentials were removed and recovered; the content is unchanged",
-    Conclusion.DERIVED: "made from an output of this service; not shown to be unchanged",
+    Conclusion.PROVED: N_("unchanged since it was signed"),
+    Conclusion.PROVED_BY_RECOVERY: N_("credentials were removed and recovered; the content is unchanged"),
+    Conclusion.DERIVED: N_("made from an output of this service; not shown to be unchanged"),
 }
 
 
@@ -77,6 +78,7 @@ class Headline:
         subject, trusted_list, signer: The signer's certificate subject and the list it is on ("" = none); in words.
         development: A development key signed it: no proof to third parties.
         time: The trusted time of signing, RFC 3339; "" = none.
+        when: The trusted time in words.
         change: Unchanged, or why and how it was changed, or why nothing is concluded.
     """
 
@@ -89,16 +91,12 @@ class Headline:
     signer: str
     development: bool
     time: str
+    when: str
     change: str
 
-    @property
-    def when(self) -> str:
-        """The trusted time in words."""
-        return self.time or NO_TIME
 
-
-def headline(report: VerificationReport) -> Headline:
-    """The first look at ``report``."""
+def headline(report: VerificationReport, words: Words = ENGLISH) -> Headline:
+    """The first look at ``report``; its words, but for ``verdict``, in the language of ``words``."""
     lines = {check.name: check for check in report.checks}
     recovery = report.conclusion is Conclusion.PROVED_BY_RECOVERY
     recovered = _evidence(lines, "recovered manifest") if recovery and _passed(lines, "recovered manifest") else {}
@@ -107,26 +105,28 @@ def headline(report: VerificationReport) -> Headline:
     development = report.conclusion in _PROOFS and _evidence(lines, source).get("development") is True
     ai = _ai(report.conclusion, lines)
     model = _text(_evidence(lines, "AI assertions"), "model") if ai in (AiClaim.SIGNED, AiClaim.CLAIMED) else ""
-    subject, trusted_list, signer = _signer(lines, recovered)
+    subject, trusted_list, signer = _signer(lines, recovered, words)
+    time = _time(lines, recovered)
     if by_log:
-        signer = f'named by the log "{_quoted(_text(_evidence(lines, source), "origin"))}"'
+        signer = words('named by the log "{origin}"', origin=_quoted(_text(_evidence(lines, source), "origin")))
     return Headline(
         verdict=report.conclusion.value + (", by a development key" if development else ""),
         tone=Tone.OPEN if development else TONES[report.conclusion],
         ai=ai,
-        origin=_ORIGINS[ai] + (f" ({model})" if model else ""),
+        origin=words(_ORIGINS[ai]) + (f" ({model})" if model else ""),
         subject=subject,
         trusted_list=trusted_list,
         signer=signer,
         development=development,
-        time=_time(lines, recovered),
-        change=_BY_LOG if by_log else _change(report, lines),
+        time=time,
+        when=time or words(NO_TIME),
+        change=words(_BY_LOG) if by_log else _change(report, lines, words),
     )
 
 
-def list_words(name: str) -> str:
+def list_words(name: str, words: Words = ENGLISH) -> str:
     """A trust list as people know it."""
-    return "this installation" if name == OWN_LIST else f"list {name}"
+    return words("this installation") if name == OWN_LIST else words("list {name}", name=name)
 
 
 def _ai(conclusion: Conclusion, lines: Mapping[str, Check]) -> AiClaim:
@@ -141,24 +141,30 @@ def _ai(conclusion: Conclusion, lines: Mapping[str, Check]) -> AiClaim:
     return AiClaim.LABELLED if _evidence(lines, "labels").get("ai") is True else AiClaim.NONE
 
 
-def _signer(lines: Mapping[str, Check], recovered: Mapping[str, Any]) -> tuple[str, str, str]:
+def _signer(lines: Mapping[str, Check], recovered: Mapping[str, Any], words: Words) -> tuple[str, str, str]:
     """(subject, list, in words)."""
     if recovered:
         subject, found = _text(recovered, "signer"), _text(recovered, "trust_list")
-        where = f" ({list_words(found)})" if found else ", who is on none of your lists"
-        return subject, found, f'signed by "{_quoted(subject)}"{where}'
+        return subject, found, _signed_by(f'"{_quoted(subject)}"', found, words)
     subject = _text(_evidence(lines, "claim signature"), "signer")
-    name = f'"{_quoted(subject)}"' if subject else "an unnamed signer"
+    name = f'"{_quoted(subject)}"' if subject else words("an unnamed signer")
     if "claim signature" not in lines or lines["claim signature"].outcome is Outcome.ABSENT:
-        return "", "", NOT_SIGNED
+        return "", "", words(NOT_SIGNED)
     if not _passed(lines, "claim signature") or _failed(lines, "hard binding"):
-        return subject, "", f"names {name} as signer, but the signature does not fit"
+        return subject, "", words("names {signer} as signer, but the signature does not fit", signer=name)
     if _passed(lines, "signer trust"):
         found = _text(_evidence(lines, "signer trust"), "list")
-        return subject, found, f"signed by {name} ({list_words(found)})"
+        return subject, found, _signed_by(name, found, words)
     if _failed(lines, "revocation"):
-        return subject, "", f"signed by {name}, whose certificate was revoked"
-    return subject, "", f"signed by {name}, who is on none of your lists"
+        return subject, "", words("signed by {signer}, whose certificate was revoked", signer=name)
+    return subject, "", _signed_by(name, "", words)
+
+
+def _signed_by(name: str, found: str, words: Words) -> str:
+    """By whom, and on which list; "" = on none."""
+    if not found:
+        return words("signed by {signer}, who is on none of your lists", signer=name)
+    return words("signed by {signer} ({list})", signer=name, list=list_words(found, words))
 
 
 def _time(lines: Mapping[str, Check], recovered: Mapping[str, Any]) -> str:
@@ -168,13 +174,21 @@ def _time(lines: Mapping[str, Check], recovered: Mapping[str, Any]) -> str:
     return _text(_evidence(lines, "time-stamp"), "time") if trusted else ""
 
 
-def _change(report: VerificationReport, lines: Mapping[str, Check]) -> str:
+def _change(report: VerificationReport, lines: Mapping[str, Check], words: Words) -> str:
     """Unchanged, or how changed: the first difference where the reader may see it."""
-    words = _CHANGES.get(report.conclusion, report.explanation)
+    known = _CHANGES.get(report.conclusion, "")
+    said = words(known) if known else explained(report, words)
     difference = next((c.evidence["difference"] for c in lines.values() if c.evidence.get("difference")), ())
-    if report.conclusion in _PROOFS or isinstance(difference, str) or not difference:
-        return words
-    return f"{words} Difference: {difference[0]}" if words.endswith(".") else f"{words}; difference: {difference[0]}"
+    if report.conclusion in _PROOFS or isinstance(difference, str) or not difference or words is not ENGLISH:
+        return said
+    return f"{said} Difference: {difference[0]}" if said.endswith(".") else f"{said}; difference: {difference[0]}"
+
+
+def explained(report: VerificationReport, words: Words = ENGLISH) -> str:
+    """Why this was concluded; in English where the report has no sentences, because it came over the wire."""
+    if words is ENGLISH or not report.sentences:
+        return report.explanation
+    return " ".join(words.said(sentence) for sentence in report.sentences)
 
 
 def _evidence(lines: Mapping[str, Check], name: str) -> Mapping[str, Any]:

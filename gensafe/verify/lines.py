@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from gensafe.core.languages import Sentence
 from gensafe.core.types import Check, Outcome
 from gensafe.core.types.caller import Everything, Public, Scope
 
@@ -31,9 +32,9 @@ def audience_of(scope: Scope, tenant: str | None) -> Audience:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A sentence of the explanation, and who may read it."""
+    """A sentence of the explanation, and who may read it. A plain ``text`` is a detail that exists in English only."""
 
-    text: str
+    text: Sentence | str
     audience: Audience = Audience.ANYONE
 
 

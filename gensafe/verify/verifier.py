@@ -18,6 +18,7 @@ from typing import Final
 from gensafe.core.digest import sha256
 from gensafe.core.errors import MediaError
 from gensafe.core.ids import record_id_text
+from gensafe.core.languages import N_, Sentence
 from gensafe.core.observer import Verified
 from gensafe.core.types import Conclusion, Outcome, VerificationReport
 from gensafe.core.types.caller import Everything, Scope
@@ -136,15 +137,17 @@ def _verify(
         lines.append(difference_line(found, match.record, context, budget))
     own = reading if reading is not None and reading.label and audience >= Audience.CALLER else None
     shown = own or (recovery.reading if audience >= Audience.OWNER else None)
-    remarks = (Remark(rule.explanation), *_remarks(found, mark, match, likeness, lines))
+    remarks = (Remark(Sentence(rule.explanation)), *_remarks(found, mark, match, likeness, lines))
+    said = [remark.text for remark in remarks if remark.audience <= audience]
     return VerificationReport(
         name=name,
         conclusion=rule.conclusion,
-        explanation=" ".join(remark.text for remark in remarks if remark.audience <= audience),
+        explanation=" ".join(map(str, said)),
         checks=tuple(line.shown_to(audience) for line in lines),
         media_type=found.media_type,
         digest=found.digest,
         crjson=shown.crjson if shown is not None else "",
+        sentences=tuple(sentence for sentence in said if isinstance(sentence, Sentence)),
     )
 
 
@@ -173,26 +176,30 @@ def _remarks(
     remarks: list[Remark] = []
     broken = found.reading is not None and found.reading.state is ManifestState.INVALID
     if broken and mark.detection is not None and mark.found:
-        present = f"The signature is broken; our watermark is still present (p ≤ {mark.detection.p_value:.1e})."
+        present = Sentence(
+            N_("The signature is broken; our watermark is still present (p ≤ {p})."),
+            {"p": f"{mark.detection.p_value:.1e}"},
+        )
         remarks.append(Remark(present, Audience.CALLER))
     if broken and match is not None and likeness is Likeness.AGREES:
-        alike = f"It resembles record {record_id_text(match.record.record_id)}, which it was made from."
+        record = record_id_text(match.record.record_id)
+        alike = Sentence(N_("It resembles record {record}, which it was made from."), {"record": record})
         remarks.append(Remark(alike, Audience.OWNER))
     outcomes = {line.name: line.outcome for line in lines}
     if not broken and outcomes["ingredients"] is Outcome.FAIL:
-        remarks.append(Remark("Something it was made from carries credentials that are not valid."))
+        remarks.append(Remark(Sentence(N_("Something it was made from carries credentials that are not valid."))))
     if not broken and outcomes["time-stamp"] is Outcome.FAIL:
-        remarks.append(Remark("Its time-stamp is not valid: when it was signed is not shown."))
+        remarks.append(Remark(Sentence(N_("Its time-stamp is not valid: when it was signed is not shown."))))
     if outcomes["labels"] is Outcome.PASS and found.reading is None and not mark.found and match is None:
-        remarks.append(Remark("Its label fields say how it was made; anyone can write or remove those."))
+        remarks.append(Remark(Sentence(N_("Its label fields say how it was made; anyone can write or remove those."))))
     if found.container is not Container.OK and found.problem:
         remarks.append(Remark(f"({found.problem})"))
     not_examined = [line.name for line in lines if line.outcome is Outcome.ERROR]
     if not_examined:
-        remarks.append(Remark(f"Not examined: {', '.join(not_examined)}."))
+        remarks.append(Remark(Sentence(N_("Not examined: {layers}."), {"layers": tuple(not_examined)})))
     signer = found.reading.signer if found.reading is not None else None
     if signer is not None and not broken and not _complete(found, not_examined):
-        remarks.append(Remark(f"Signed by {signer.subject}."))
+        remarks.append(Remark(Sentence(N_("Signed by {signer}."), {"signer": signer.subject})))
     return remarks
 
 
@@ -205,4 +212,5 @@ def _unreadable(name: str, data: bytes, error: MediaError) -> VerificationReport
     rule = conclude(Facts(container=Container.DAMAGED))
     line = Line("container", Outcome.ERROR, error.message)
     checks = (line.shown_to(Audience.ANYONE),)
-    return VerificationReport(name, rule.conclusion, f"{rule.explanation} ({error.message})", checks, "", sha256(data))
+    explanation, sentences = f"{rule.explanation} ({error.message})", (Sentence(rule.explanation),)
+    return VerificationReport(name, rule.conclusion, explanation, checks, "", sha256(data), sentences=sentences)

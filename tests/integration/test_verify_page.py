@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +21,20 @@ from PIL import Image
 
 from gensafe import media
 from gensafe.audit import AuditLog
+from gensafe.core.config import ServerConfig
 from gensafe.media.transform import resize
 from gensafe.provenance.types import InputFact
 from gensafe.registry import Registry
 from gensafe.safety import SafetyRunner, load_policy
 from gensafe.server.api_keys import ApiKeys
 from gensafe.server.http import Classifying, create_app
+from gensafe.server.limits import Limits
 from gensafe.verify import VerifyContext, open_context
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 TESTS = Path(__file__).parents[1]
+AXE = TESTS.parent / "build" / "opinions" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 NASTY = "<img src=x onerror=alert(1)>\u202egnp.png"
 
 
@@ -83,7 +87,8 @@ class Browser:
         return self.call(method, parameters, self._session)
 
     def evaluate(self, expression):
-        return self.page("Runtime.evaluate", {"expression": expression, "returnByValue": True})["result"].get("value")
+        asked = {"expression": expression, "returnByValue": True, "awaitPromise": True}
+        return self.page("Runtime.evaluate", asked)["result"].get("value")
 
     def wait_until(self, expression, seconds=240):
         deadline = time.monotonic() + seconds
@@ -274,3 +279,94 @@ def test_works_from_the_keyboard(site, browser):
     assert order == ["INPUT", "BUTTON"]
     assert browser.evaluate("document.documentElement.lang") == "en"
     assert browser.evaluate("document.querySelectorAll('h1').length") == 1
+
+
+def test_arabic_reads_from_the_right(site, browser, picture):
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    for size in (phone, {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}):
+        browser.page("Emulation.setDeviceMetricsOverride", size)
+        browser.open(f"{site}/verify?lang=ar")
+        browser.upload(picture)
+        assert browser.evaluate("location.search") == "?lang=ar"  # the language stays with the reader
+        assert browser.evaluate("getComputedStyle(document.documentElement).direction") == "rtl"
+        assert browser.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        edge = "getComputedStyle(document.querySelector('.verdict'))"
+        assert browser.evaluate(f"parseFloat({edge}.borderRightWidth) > parseFloat({edge}.borderLeftWidth)")
+        if shots():
+            browser.screenshot(shots() / f"verify-arabic-{size['width']}.png")
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed in build/opinions/node (see .ci/run)")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(site, browser, picture, scheme):
+    """Rules of WCAG 2.2 A and AA, of axe-core, on the form and on a verdict."""
+    browser.page("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+    for step in ("form", "verdict"):
+        browser.open(f"{site}/verify?lang=de") if step == "form" else browser.upload(picture)
+        browser.evaluate(AXE.read_text("utf-8") + ";0")
+        found = browser.evaluate(f"axe.run(document, {json.dumps(rules)}).then((r) => JSON.stringify(r))")
+        report = json.loads(found)
+        assert len(report["passes"]) > 15
+        wrong = [(v["id"], [n["html"] for n in v["nodes"]]) for v in report["violations"]]
+        assert wrong == []
+
+
+class HostPage(BaseHTTPRequestHandler):
+    """Somebody else's site, with the widget in it."""
+
+    def do_GET(self):
+        body = f"""<!doctype html><html lang="en"><title>News</title><h1>News</h1><gensafe-verify></gensafe-verify>
+<script src="{self.server.script}"></script>""".encode()
+        self.send_response(200 if self.path == "/" else 404)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        policy = f"default-src 'none'; script-src {self.server.home}; connect-src {self.server.home}"
+        self.send_header("Content-Security-Policy", policy)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def news():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), HostPage)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    server.origin = f"http://127.0.0.1:{server.server_address[1]}"
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join(20)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_widget_asks_its_own_service_from_a_page_of_another_site(browser, news, named):
+    """Under a policy that lets the page reach that service only; a site that ``http_origins`` does not name is told."""
+    limits = Limits(ServerConfig(http_origins=news.origin if named else "https://other.example"))
+    with served(VerifyContext(contained=False), limits=limits) as site:
+        news.home, news.script = site, f"{site}/static/gensafe-verify.js?lang=es"
+        browser.events.clear()
+        browser.open(f"{news.origin}/")
+        widget = "document.querySelector('gensafe-verify')"
+        browser.wait_until(f"!!{widget}.shadowRoot")
+        assert browser.evaluate(f"{widget}.shadowRoot.querySelector('button').textContent") == "Verificar"
+        given = "new File(['some words'], '<b>a</b>.txt', {type: 'text/plain'})"
+        report = browser.evaluate(f"{widget}.check({given}).then((r) => r && r.conclusion)")
+        text = browser.evaluate(f"{widget}.shadowRoot.querySelector('[role=status]').textContent")
+        if named:
+            assert report == "nothing found" and "No se encontr\u00f3 nada" in text and "persona" in text
+            assert browser.evaluate(f"{widget}.shadowRoot.querySelectorAll('dd').length") == 4
+            assert (
+                browser.evaluate(f"getComputedStyle({widget}.shadowRoot.querySelector('.box')).borderStyle") == "solid"
+            )
+        else:
+            assert report is None and text == "No se pudo contactar con el servicio."
+        asked = [
+            e["params"]["request"]["url"] for e in browser.events if e.get("method") == "Network.requestWillBeSent"
+        ]
+        assert asked and all(url.startswith((site, news.origin)) for url in asked)
+        if shots():
+            browser.screenshot(shots() / f"widget-{named}.png")

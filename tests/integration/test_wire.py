@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from gensafe.client import AsyncClient, Client
+from gensafe.client import AsyncClient, Client, ClientOptions
 from gensafe.client.messages import generate_request
 from gensafe.client.statuses import Blocked
 from gensafe.core import errors, ids
@@ -135,6 +135,19 @@ def test_refused_prompt_is_blocked_logged_and_carries_no_content(client, modalit
     assert json.loads(entry)["entry"]["event"] == "generation.blocked"
     assert "pipe bomb" not in entry
     assert "pipe bomb" not in str(blocked)
+
+
+def test_a_refusal_is_said_in_the_callers_language(simulated):
+    """Not seen before: every refusal was in English."""
+    with Client(ClientOptions(simulated.address, language="de-AT, fr;q=0.5")) as client:
+        with pytest.raises(Blocked) as caught:
+            client.generate(HARMFUL, "image")
+    blocked = caught.value.blocked
+    assert blocked.message.startswith("von der Inhaltsrichtlinie dieses Dienstes gestoppt: die Anfrage")
+    assert all(f"({category})" in blocked.message for category in blocked.categories)
+    assert blocked.reason == "SAFETY_BLOCKED"
+    with pytest.raises(errors.ConfigError, match="not a language"):
+        Client(ClientOptions(simulated.address, language="de\n")).generate("x", "image")
 
 
 def test_unreadable_input_is_refused(client, tmp_path):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from gensafe.core.languages import Sentence
+
 
 class Outcome(StrEnum):
     """What one check saw."""
@@ -54,3 +56,5 @@ class VerificationReport:
     media_type: str = ""
     digest: str = ""
     crjson: str = ""  # the manifest in the C2PA crJSON form; "" without one
+    # the explanation for translation, without details that are English only; () in a report that came over the wire
+    sentences: tuple[Sentence, ...] = ()

@@ -6,11 +6,13 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from gensafe.core.errors import InvalidRequest
+from gensafe.core.languages import N_
 
 MAX_NAME = 200  # characters of a file name that a report repeats. Chosen, not measured
 MAX_FILES = 64  # more than one is refused in words; a bound so that a form cannot have any number of parts
-NO_FILE = "choose a file first"
-SEVERAL = "one file at a time, please: send the files one after the other"
+NO_FILE = N_("choose a file first")
+SEVERAL = N_("one file at a time, please: send the files one after the other")
+NO_FORM = N_("the form cannot be read: send one file, in the field named file")
 
 
 async def read_upload(request: Request, max_bytes: int) -> tuple[str, bytes]:
@@ -31,7 +33,7 @@ async def read_upload(request: Request, max_bytes: int) -> tuple[str, bytes]:
     try:
         form = await parser.parse()
     except MultiPartException:
-        raise InvalidRequest("the form cannot be read: send one file, in the field named file") from None
+        raise InvalidRequest(NO_FORM) from None
     try:
         items = [item for item in form.getlist("file") if not isinstance(item, str)]
         if len(items) > 1:

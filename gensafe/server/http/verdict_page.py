@@ -25,7 +25,9 @@ _HEADLINES: Final = {
     Action.ANNOTATE: "This would be released with a note",
     Action.ALLOW: "This would be released",
 }
-_FORM: Final = """<form id="form" method="post" action="/classify" enctype="multipart/form-data">
+_FORM: Final = """<form id="form" method="post" action="/classify" enctype="multipart/form-data"
+ data-several="One file at a time, please: drop the files one after the other."
+ data-checking="Checking… this can take a minute for a long video.">
 <div id="drop" class="drop">
 <label for="file">Image, audio, video or text file</label>
 <input id="file" name="file" type="file" required aria-describedby="hint">

@@ -1,4 +1,4 @@
-"""The verify page: the form, the answer to an upload, and the style sheet and script of both."""
+"""The verify page: the form, the answer to an upload, the style sheet and script of both, and the widget's script."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from gensafe.core.errors import InvalidRequest, Unauthenticated
+from gensafe.core.languages import chosen
 from gensafe.core.types.caller import Scope
-from gensafe.server.http import page
+from gensafe.server.http import page, widget
 from gensafe.server.http.identity import unauthenticated
 from gensafe.server.http.upload import read_upload
 from gensafe.server.work import offload
@@ -21,6 +22,7 @@ from gensafe.verify import VerifyContext, verify_bytes
 from gensafe.verify.render import report_dict
 
 _ASSETS: Final = {"verify.css": "text/css; charset=utf-8", "verify.js": "text/javascript; charset=utf-8"}
+_VARIES: Final = {"Vary": "Accept-Language"}  # caches keep one page for each language
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,11 @@ class Verifying:
 def routes(verifying: Verifying) -> list[Route]:
     """``/``, ``/verify`` (the form, and its answer) and ``/static/{name}``."""
 
+    def reader(request: Request) -> page.Reader:
+        wanted = request.query_params.get("lang", "")
+        words = chosen(request.headers.get("accept-language", ""), wanted)
+        return page.Reader(words, named=bool(wanted), links=verifying.links)
+
     async def upload(request: Request) -> Response:
         """Verify one uploaded file; a page for browsers, JSON for those who ask for it."""
         wants_json = "application/json" in request.headers.get("accept", "")
@@ -54,27 +61,37 @@ def routes(verifying: Verifying) -> list[Route]:
         except InvalidRequest as error:
             if wants_json:
                 return JSONResponse({"error": error.message}, 400)
-            return HTMLResponse(page.form(error.message, links=verifying.links), 400)
+            return HTMLResponse(page.form(error.message, reader(request)), 400, _VARIES)
         except ClientDisconnect:
             return Response(status_code=400)
         shown = await offload(verify_bytes, data, name=name, context=verifying.context, scope=scope)
         if wants_json:
-            return JSONResponse(report_dict(shown))
-        return HTMLResponse(page.result(shown, links=verifying.links))
+            return JSONResponse(
+                report_dict(shown) | {"shown": widget.answer(shown, reader(request).words)}, headers=_VARIES
+            )
+        return HTMLResponse(page.result(shown, reader(request), data), headers=_VARIES)
 
-    async def form(_: Request) -> Response:
-        return HTMLResponse(page.form(links=verifying.links))
+    async def form(request: Request) -> Response:
+        return HTMLResponse(page.form("", reader(request)), headers=_VARIES)
 
     return [
         Route("/", _home),
         Route("/verify", form, methods=["GET"]),
         Route("/verify", upload, methods=["POST"]),
+        Route(f"/static/{widget.NAME}", _widget),
         Route("/static/{name}", _asset),
     ]
 
 
 async def _home(_: Request) -> Response:
     return RedirectResponse("/verify")
+
+
+async def _widget(request: Request) -> Response:
+    """The script of ``<gensafe-verify>``; pages of any site may load it, which ones may ask is ``http_origins``."""
+    words = chosen(request.headers.get("accept-language", ""), request.query_params.get("lang", ""))
+    headers = {"Cache-Control": "max-age=3600", "Cross-Origin-Resource-Policy": "cross-origin"} | _VARIES
+    return Response(widget.script(words), media_type=_ASSETS["verify.js"], headers=headers)
 
 
 async def _asset(request: Request) -> Response:

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 
 from gensafe.core import errors
 from gensafe.core.hazards import CATEGORIES
+from gensafe.core.languages import ENGLISH, Words
 from gensafe.core.stopped import stopped_sentence
 from gensafe.pipeline import Stopped
 
@@ -110,19 +111,20 @@ def _param(field: str | None, params: Params) -> str | None:
     return field.removeprefix("parameters.")
 
 
-def stopped_error(stopped: Stopped, code: str, param: str) -> tuple[int, dict[str, Any]]:
+def stopped_error(stopped: Stopped, code: str, param: str, words: Words = ENGLISH) -> tuple[int, dict[str, Any]]:
     """A policy stop as status and error object.
 
     Args:
         stopped: What ended the request.
         code: As clients of the endpoint know it: "content_filter" or "content_policy_violation".
         param: What holds the prompt.
+        words: The language of its sentence; codes and names of categories stay English.
     """
     verdict = stopped.verdict
     if verdict.errors:
-        return 503, error_body(stopped_sentence(verdict), "server_error", code="safety_unavailable")
+        return 503, error_body(stopped_sentence(verdict, words), "server_error", code="safety_unavailable")
     return 400, error_body(
-        stopped_sentence(verdict),
+        stopped_sentence(verdict, words),
         code=code,
         param=param if verdict.stage.value in ("prompt", "input") else None,
         gensafe={

@@ -171,10 +171,10 @@ class Chunks:
                 yield event(self._frame([]) | {"usage": usage_of(end)})
             yield DONE
         elif isinstance(end, Held):
-            yield self._chunk({}, finish="content_filter", gensafe=held_object(end))
+            yield self._chunk({}, finish="content_filter", gensafe=held_object(end, self._call.words))
             yield DONE
         elif isinstance(end, Stopped):
-            status, body = stopped_error(end, self._call.stop_code, self._call.prompt_param)
+            status, body = stopped_error(end, self._call.stop_code, self._call.prompt_param, self._call.words)
             if status != 400:  # a check failed: an error, not a decision
                 yield event(body)
                 return

@@ -22,6 +22,7 @@ from gensafe.core.errors import (
     PermissionDenied,
     Unauthenticated,
 )
+from gensafe.core.languages import Words, chosen
 from gensafe.core.types import GenerationRequest
 from gensafe.pipeline import CallControl, Chain, Held, PipelineEvent, Released, Stopped
 from gensafe.server.api_keys import Keys
@@ -122,6 +123,11 @@ class Call:
         return str(self.request.scope["gensafe.request_id"])
 
     @property
+    def words(self) -> Words:
+        """The language of sentences for people: that of the Accept-Language header."""
+        return chosen(self.request.headers.get("accept-language", ""))
+
+    @property
     def max_bytes(self) -> int:
         """Largest request body."""
         return self.front.max_bytes
@@ -198,10 +204,10 @@ class Call:
             Refused: there is none.
         """
         if isinstance(end, Stopped):
-            status, body = stopped_error(end, self.stop_code, self.prompt_param)
+            status, body = stopped_error(end, self.stop_code, self.prompt_param, self.words)
             raise Refused(JSONResponse(body, status))
         if isinstance(end, Held):
-            raise Refused(JSONResponse({"gensafe": held_object(end)}, 202))
+            raise Refused(JSONResponse({"gensafe": held_object(end, self.words)}, 202))
         assert isinstance(end, Released)
         return end
 

@@ -47,7 +47,7 @@ async def litellm_guardrail(call: Call) -> Response:
         return JSONResponse({"action": "NONE"})
     found = await _judge(call, parts, stage, "litellm")
     if not found.passed:
-        return _answer({"action": "BLOCKED", "blocked_reason": reason(found)}, found)
+        return _answer({"action": "BLOCKED", "blocked_reason": reason(found, call.words)}, found)
     if not found.masked:
         return _answer({"action": "NONE"}, found)
     masked = iter(found.texts)
@@ -70,12 +70,15 @@ async def kong_guardrail(call: Call) -> Response:
     if not parts:
         return JSONResponse({"block": False, "block_message": "", "masked": False})
     found = await _judge(call, parts, stage, "kong")
-    answer: dict[str, Any] = {"block": not found.passed, "block_message": "" if found.passed else reason(found)}
+    answer: dict[str, Any] = {
+        "block": not found.passed,
+        "block_message": "" if found.passed else reason(found, call.words),
+    }
     answer["masked"] = found.masked
     if found.masked and allow_masking and list(found.texts[1:]) == parts_within(found.texts[0]):
         answer["content"] = found.texts[0]
     elif found.masked:  # the words stand within JSON, whose form is not ours to rewrite
-        answer |= {"block": True, "masked": False, "block_message": reason(found)}
+        answer |= {"block": True, "masked": False, "block_message": reason(found, call.words)}
     return _answer(answer, found)
 
 

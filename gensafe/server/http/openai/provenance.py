@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from gensafe.core import ids
 from gensafe.core.hazards import CATEGORIES
+from gensafe.core.languages import ENGLISH, Words
 from gensafe.core.stopped import held_sentence
 from gensafe.core.types import MarkLevel, Text
 from gensafe.core.types.usage import MICRO, Amounts, Usage
@@ -96,14 +97,14 @@ def cost_of(usage: Usage) -> str:
     return f"{usage.spent.micros / MICRO:.6f} {usage.currency}"
 
 
-def held_object(held: Held) -> dict[str, Any]:
+def held_object(held: Held, words: Words = ENGLISH) -> dict[str, Any]:
     """What a caller is told about an output that a person must see first."""
     return {
         "state": "held",
         "request_id": held.request_id,
         "record_id": ids.record_id_text(held.record_id),
         "review_id": held.review_id,
-        "message": held_sentence(held.categories),
+        "message": held_sentence(held.categories, words),
         "categories": [{"id": c, "name": CATEGORIES.get(c, c)} for c in held.categories],
         "log_index": held.log_index,
         "retract_from": held.retract_from,

@@ -126,14 +126,14 @@ class Shape:
             return
         end = run.end
         if isinstance(end, Stopped):
-            status, body = stopped_error(end, self._call.stop_code, self._call.prompt_param)
+            status, body = stopped_error(end, self._call.stop_code, self._call.prompt_param, self._call.words)
             if status != 400:
                 yield self._failed(body)
                 return
             facts = {"state": "blocked", "retract_from": end.retract_from, "message": body["error"]["message"]}
             facts |= body["error"]["gensafe"]
         elif isinstance(end, Held):
-            facts = held_object(end)
+            facts = held_object(end, self._call.words)
         else:
             facts = {}
         state = "incomplete" if facts or (isinstance(end, Released) and _cut(end)) else "completed"

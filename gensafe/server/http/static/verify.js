@@ -16,11 +16,11 @@
   drop.addEventListener("drop", (event) => {
     if (!event.dataTransfer || event.dataTransfer.files.length === 0) return;
     if (event.dataTransfer.files.length > 1) {
-      status.textContent = "One file at a time, please: drop the files one after the other.";
+      status.textContent = form.dataset.several ?? "";
       return;
     }
     file.files = event.dataTransfer.files;
     form.requestSubmit();
   });
-  form.addEventListener("submit", () => { status.textContent = "Checking… this can take a minute for a long video."; });
+  form.addEventListener("submit", () => { status.textContent = form.dataset.checking ?? ""; });
 })();
