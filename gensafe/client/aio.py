@@ -158,9 +158,22 @@ class AsyncClient:
 
     # --- jobs: generations that outlive the connection -----------------------------------------------------------
 
-    async def start(self, prompt: str, modality: str, *, timeout_s: float | None = None, **options: Any) -> str:  # noqa: ANN401
-        """Start a job; returns its request id. ``options`` as in ``messages.generate_request``."""
-        request = generation_pb2.StartGenerationRequest(request=messages.generate_request(prompt, modality, **options))
+    async def start(
+        self,
+        prompt: str,
+        modality: str,
+        *,
+        webhook_url: str = "",
+        timeout_s: float | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> str:
+        """Start a job; returns its request id. ``options`` as in ``messages.generate_request``.
+
+        ``webhook_url`` is told how it ended; the operator must allow its host. See docs/webhooks.md.
+        """
+        request = generation_pb2.StartGenerationRequest(
+            request=messages.generate_request(prompt, modality, **options), webhook_url=webhook_url
+        )
         return (await self.unary(self.generation.StartGeneration, request, timeout_s=timeout_s)).job.request_id
 
     async def job(self, request_id: str, *, timeout_s: float | None = None) -> Job:

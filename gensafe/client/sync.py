@@ -151,9 +151,22 @@ class Client:
 
     # --- jobs: generations that outlive the connection -----------------------------------------------------------
 
-    def start(self, prompt: str, modality: str, *, timeout_s: float | None = None, **options: Any) -> str:  # noqa: ANN401
-        """Start a job; returns its request id. ``options`` as in ``messages.generate_request``."""
-        request = generation_pb2.StartGenerationRequest(request=messages.generate_request(prompt, modality, **options))
+    def start(
+        self,
+        prompt: str,
+        modality: str,
+        *,
+        webhook_url: str = "",
+        timeout_s: float | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> str:
+        """Start a job; returns its request id. ``options`` as in ``messages.generate_request``.
+
+        ``webhook_url`` is told how it ended; the operator must allow its host. See docs/webhooks.md.
+        """
+        request = generation_pb2.StartGenerationRequest(
+            request=messages.generate_request(prompt, modality, **options), webhook_url=webhook_url
+        )
         return self.unary(self.generation.StartGeneration, request, timeout_s=timeout_s).job.request_id
 
     def job(self, request_id: str, *, timeout_s: float | None = None) -> Job:

@@ -257,6 +257,17 @@ class UsageConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookConfig:
+    """One of ``[[webhooks]]``: who is told how jobs ended. docs/webhooks.md."""
+
+    tenant: str = ""  # whose jobs; "" = every tenant's
+    url: str = ""  # told of each job; "" = only of jobs that name a URL themselves
+    hosts: tuple[str, ...] = ()  # HOST or HOST:PORT that a job may name
+    secret: str = ""  # file with the key: whsec_... (HMAC-SHA256) or whsk_... (Ed25519), as Standard Webhooks has it
+    private: bool = False  # addresses that are not public, and plain http, are allowed
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything a deployment can choose."""
 
@@ -273,6 +284,7 @@ class Config:
     labels: LabelConfig = field(default_factory=LabelConfig)
     watermark: WatermarkConfig = field(default_factory=WatermarkConfig)
     usage: UsageConfig = field(default_factory=UsageConfig)
+    webhooks: tuple[WebhookConfig, ...] = ()
 
 
 def load_config(

@@ -81,6 +81,7 @@ def check_config(config: Config) -> None:
         _check_http_classify(server)
     check_oidc(server.oidc)
     _check_usage(config)
+    _check_webhooks(config)
     trusted_proxies(server)
     for origin in server.http_origins.split():
         if not _ORIGIN.fullmatch(origin):
@@ -125,6 +126,18 @@ def _check_usage(config: Config) -> None:
             raise ConfigError("there are no prices", field=f"{where}.cost", fix="set [[usage.prices]]")
     if not _CURRENCY.fullmatch(config.usage.currency):
         raise ConfigError("is no code of a currency", field="usage.currency", fix="three capitals, for example EUR")
+
+
+def _check_webhooks(config: Config) -> None:
+    for number, one in enumerate(config.webhooks):
+        where = f"webhooks[{number}]"
+        if not one.url and not one.hosts:
+            raise ConfigError("tells nobody", field=f"{where}.url", fix="set url, or the hosts that jobs may name")
+        if one.url and not one.url.startswith(("https://", "http://") if one.private else "https://"):
+            fix = "https://…; plain http only with private = true"
+            raise ConfigError(f"{one.url!r} is no address for a webhook", field=f"{where}.url", fix=fix)
+        if not one.secret:
+            raise ConfigError("names no file", field=f"{where}.secret", fix="a file with whsec_… or whsk_…")
 
 
 def _check_signing(config: Config) -> None:

@@ -10,6 +10,7 @@ from gensafe.registry.orders import Order, OrderKind, Orders
 from gensafe.registry.registry import Registry
 from gensafe.registry.reviews import Reviews, new_review_id
 from gensafe.registry.usage import DayOfUse, UsageTable
+from gensafe.registry.webhooks import WebhookMessage, WebhookTable
 
 __all__ = [
     "Act",
@@ -38,6 +39,8 @@ __all__ = [
     "ReviewDecision",
     "Reviews",
     "UsageTable",
+    "WebhookMessage",
+    "WebhookTable",
     "new_review_id",
     "owner_name",
     "owner_of_case",

@@ -33,6 +33,7 @@ from gensafe.registry.reviews import Reviews
 from gensafe.registry.tables import intents, records, reviews
 from gensafe.registry.usage import UsageTable
 from gensafe.registry.vault import Vault
+from gensafe.registry.webhooks import WebhookTable
 
 
 class Registry(RecordTable, IntentTable, HoldTable):
@@ -54,6 +55,7 @@ class Registry(RecordTable, IntentTable, HoldTable):
         self.api_keys = ApiKeyTable(db, clock)
         self.usage = UsageTable(db, clock)
         self.jobs = JobTable(db)
+        self.webhooks = WebhookTable(db)
 
     @staticmethod
     def open(

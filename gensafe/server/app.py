@@ -42,6 +42,7 @@ from gensafe.server.metrics import Metrics
 from gensafe.server.provenance import ProvenanceServicer
 from gensafe.server.tls import Certificates
 from gensafe.server.tokens import Tokens
+from gensafe.server.webhooks import Webhooks, read_endpoints
 from gensafe.v1 import admin_pb2_grpc, audit_pb2_grpc, generation_pb2_grpc, provenance_pb2_grpc, safety_pb2_grpc
 from gensafe.verify import VerifyContext
 
@@ -86,7 +87,8 @@ async def serve(
     if metrics is not None:
         metrics.watch(chain, limits)
     calls = Calls(chain.observe, limits.refusals, tenants=config.server.metrics_tenants)
-    generation = GenerationServicer(chain, limits)
+    webhooks = Webhooks(read_endpoints(config.webhooks), chain.registry.webhooks, chain.clock)
+    generation = GenerationServicer(chain, limits, webhooks)
     holding = (AccessInterceptor(config.server, keys), LimitsInterceptor(limits))
     server = grpc.aio.server(
         interceptors=(CallsInterceptor(calls), *holding),
@@ -120,7 +122,7 @@ async def serve(
     host = config.server.listen.rpartition(":")[0]
     stop = _on_signal(chain)
     on_ready(Addresses(f"{host}:{port}", http_address))
-    looks = [("reviews", deciding.step), *_looks(managed, tokens, certificates)]
+    looks = [("reviews", deciding.step), ("webhooks", webhooks.step), *_looks(managed, tokens, certificates)]
     watchers = watch.start(chain, limits, healths, stop, *looks)
     watchers.append(asyncio.create_task(generation.jobs.watch(stop)))
     await stop.wait()

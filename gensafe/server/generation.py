@@ -23,6 +23,7 @@ from gensafe.server.identity import caller
 from gensafe.server.jobs import Jobs, Report
 from gensafe.server.limits import Limits
 from gensafe.server.scheduler import Work
+from gensafe.server.webhooks import Webhooks
 from gensafe.server.work import offload
 from gensafe.v1 import generation_pb2 as pb
 from gensafe.v1 import generation_pb2_grpc
@@ -36,11 +37,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
     """Serves generations from one chain."""
 
-    def __init__(self, chain: Chain, limits: Limits) -> None:
+    def __init__(self, chain: Chain, limits: Limits, webhooks: Webhooks) -> None:
         self._chain = chain
         self._limits = limits
         self._running: set[Work[PipelineEvent]] = set()
-        self.jobs = Jobs(chain, limits, self._work)
+        self.jobs = Jobs(chain, limits, self._work, webhooks)
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[pb.GenerateResponse]:
         """Stream one generation."""
@@ -123,13 +124,13 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         """Start a job, or return the one under this request id. One that failed or was cancelled is tried again."""
         wanted = convert.request_from_pb(request.request, caller().tenant)
         body = sha256(request.request.SerializeToString(deterministic=True))
-        return pb.StartGenerationResponse(job=(await self.start(wanted, body)).told)
+        return pb.StartGenerationResponse(job=(await self.start(wanted, body, request.webhook_url)).told)
 
-    async def start(self, wanted: GenerationRequest, body: str) -> Report:
+    async def start(self, wanted: GenerationRequest, body: str, webhook: str = "") -> Report:
         """As ``Jobs.start``, for whoever calls; also for the HTTP front."""
         wanted = _as_caller(wanted)
         self._count(wanted)
-        return await self.jobs.start(wanted, body)
+        return await self.jobs.start(wanted, body, webhook)
 
     async def GetGeneration(self, request: pb.GetGenerationRequest, context: Context) -> pb.GetGenerationResponse:
         """Report a job."""

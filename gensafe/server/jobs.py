@@ -23,6 +23,7 @@ from gensafe.registry import JobRow, JobState
 from gensafe.server.kept_jobs import INTERRUPTED, KeptJobs, fail, note_end
 from gensafe.server.limits import Limits
 from gensafe.server.scheduler import Work
+from gensafe.server.webhooks import Webhooks
 from gensafe.server.work import offload
 from gensafe.v1 import generation_pb2 as pb
 
@@ -65,11 +66,12 @@ class Jobs:
         chain: Where they are kept.
         limits: Whose queue they wait in.
         begin: Starts one.
+        webhooks: Who is told how they end.
     """
 
-    def __init__(self, chain: Chain, limits: Limits, begin: Begin) -> None:
+    def __init__(self, chain: Chain, limits: Limits, begin: Begin, webhooks: Webhooks) -> None:
         self._chain, self._limits, self._begin = chain, limits, begin
-        self._kept = KeptJobs(chain)
+        self._kept, self._webhooks = KeptJobs(chain, webhooks), webhooks
         self._live: dict[RequestKey, Job] = {}
         self._following: set[asyncio.Task[None]] = set()
 
@@ -85,8 +87,10 @@ class Jobs:
 
         Raises:
             Conflict: the id belongs to another request.
+            InvalidRequest: ``webhook`` is not allowed.
             Overloaded, BackendUnavailable: the job was not taken.
         """
+        self._webhooks.check(wanted.tenant, webhook)
         row = await asyncio.to_thread(self._kept.row, wanted, body, webhook)
         known = await asyncio.to_thread(self._kept.table.get, row.key)
         if known is not None and known.state is JobState.HELD:

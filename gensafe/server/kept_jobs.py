@@ -9,6 +9,7 @@ import json
 import secrets
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from gensafe.core import ids
@@ -18,7 +19,9 @@ from gensafe.core.types import GenerationRequest, InputMedia
 from gensafe.pipeline import Chain, Held, Released, Stopped, outcome
 from gensafe.registry import IntentState, JobRow, JobState, KeyState, owner_name
 from gensafe.registry.api_keys import DAY_MS
+from gensafe.registry.webhooks import queue
 from gensafe.server import convert
+from gensafe.server.webhooks import Webhooks
 from gensafe.v1 import generation_pb2 as pb
 
 _SALT: Final = 16  # bytes before a blob; 128 bits never repeat
@@ -39,8 +42,8 @@ INTERRUPTED: Final = "INTERRUPTED"
 class KeptJobs:
     """The jobs of one chain's registry. Every call waits for the disk."""
 
-    def __init__(self, chain: Chain) -> None:
-        self._chain = chain
+    def __init__(self, chain: Chain, webhooks: Webhooks) -> None:
+        self._chain, self._webhooks = chain, webhooks
         self.table = chain.registry.jobs
 
     def row(self, wanted: GenerationRequest, body: str, webhook: str) -> JobRow:
@@ -98,7 +101,9 @@ class KeptJobs:
         state = _FROM_STATES[told.state]
         before = self.table.get(row.key)
         report = self._put(row, told.SerializeToString(deterministic=True))
-        if self.table.end(row.key, state, report, told.ended_ms) and before is not None:
+        messages = self._webhooks.messages(row.tenant, row.webhook, told)
+        also = partial(queue, messages=messages)
+        if self.table.end(row.key, state, report, told.ended_ms, also) and before is not None:
             for digest in (before.request, before.report):
                 self._drop(digest)
         else:
@@ -158,6 +163,7 @@ class KeptJobs:
         old = self.table.ended_before(self._chain.clock.now_ms() - keep_days * DAY_MS)
         for row in old:
             self.drop(row)
+        self._webhooks.forget(self._chain.clock.now_ms() - keep_days * DAY_MS)
         return len(old)
 
     def _put(self, row: JobRow, data: bytes) -> str:

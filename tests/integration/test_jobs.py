@@ -1,8 +1,15 @@
 """Jobs are rows: they outlive the call that started them, and the process that ran them."""
 
+import base64
+import hashlib
+import hmac
+import http.server
+import json
 import os
 import signal
+import threading
 import time
+from typing import ClassVar
 
 import grpc
 import httpx
@@ -17,6 +24,7 @@ from gensafe.core import errors, ids
 from gensafe.v1 import common_pb2
 from gensafe.v1 import generation_pb2 as pb
 
+KEY = bytes(range(32))
 POLICY = """base = "balanced"
 id = "few"
 version = "1"
@@ -26,14 +34,40 @@ audio = ["audio_signal"]
 """
 
 
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """Takes webhook messages once ``works`` is set; until then it fails."""
+
+    works = False
+    got: ClassVar[list] = []
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        type(self).got.append((self.works, dict(self.headers), body))
+        self.send_response(204 if self.works else 503)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def receiver():
+    """(class, URL) of a real receiver."""
+    kind = type("Fresh", (Receiver,), {"got": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield kind, f"http://127.0.0.1:{server.server_port}/hook"
+        server.shutdown()
+
+
 @pytest.fixture
 def configured(write_config, tmp_path):
     """Writes a configuration under which one generation runs and others wait: configured(options of the simulator)."""
 
-    def write(**options):
+    def write(more="", **options):
         config = write_config(tmp_path, server={"max_concurrent": 1, "drain_s": 1}, options=options)
         (tmp_path / "policy.toml").write_text(POLICY)
-        config.write_text(config.read_text() + f'[safety]\npolicy = "{tmp_path / "policy.toml"}"\n')
+        config.write_text(config.read_text() + f'[safety]\npolicy = "{tmp_path / "policy.toml"}"\n{more}')
         return "--config", str(config)
 
     return write
@@ -48,13 +82,33 @@ def until(client, name, reached):
     return job
 
 
+def delivered(kind, names):
+    """What the receiver took: request id -> (first type, record id), once it knows of all ``names``."""
+    end, found = time.monotonic() + 60, {}
+    while not names <= set(found):
+        assert time.monotonic() < end, found
+        time.sleep(0.1)
+        for worked, headers, body in list(kind.got):
+            signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+            expected = "v1," + base64.b64encode(hmac.digest(KEY, signed, hashlib.sha256)).decode()
+            assert headers["webhook-signature"] == expected
+            said = json.loads(body)
+            if worked:
+                data = said["data"]
+                found.setdefault(data["request_id"], (said["type"], data.get("record_id")))
+    return found
+
+
 def entries_of(data_dir):
     with AuditLog.open_readonly(data_dir / "log") as log:
         return [dict(logged.entry) for logged in log.entries()]
 
 
-def test_a_killed_server_leaves_its_jobs_to_the_next(configured, start_server):
-    server = start_server(*configured(fail_at="prompt"), "--http", "127.0.0.1:0")
+def test_a_killed_server_leaves_its_jobs_to_the_next(configured, start_server, receiver, tmp_path):
+    kind, url = receiver
+    (tmp_path / "secret").write_text("whsec_" + base64.b64encode(KEY).decode())
+    hooks = f'[[webhooks]]\nurl = "{url}"\nsecret = "{tmp_path / "secret"}"\nprivate = true\n'
+    server = start_server(*configured(hooks, fail_at="prompt"), "--http", "127.0.0.1:0")
     wish = {"prompt": "a lighthouse fail_at=start"}
     made = httpx.post(server.http + "/v1/videos", json=wish).json()
     video = made["id"]
@@ -73,10 +127,15 @@ def test_a_killed_server_leaves_its_jobs_to_the_next(configured, start_server):
         queued = [client.start(f"pond {number}", "audio", seed=number) for number in range(2)]
         waits = client.job(queued[0])
         assert (waits.state, waits.started_ms) == (JobState.RUNNING, 0)
+    end = time.monotonic() + 60
+    while not kind.got:  # it is told, and fails
+        assert time.monotonic() < end
+        time.sleep(0.1)
     os.kill(server.process.pid, signal.SIGKILL)
     server.process.wait(30)
+    kind.works = True
 
-    server = start_server(*configured(), "--http", "127.0.0.1:0", data_dir=server.data_dir)
+    server = start_server(*configured(hooks), "--http", "127.0.0.1:0", data_dir=server.data_dir)
     with Client(server.address) as client:
         # finished: the same answer, and the same bytes
         assert client.job(finished) == told
@@ -100,6 +159,9 @@ def test_a_killed_server_leaves_its_jobs_to_the_next(configured, start_server):
         with pytest.raises(errors.Conflict):
             client.start("a river", "audio", request_id=running)
         assert client.wait(client.start("a meadow fail_at=hang", "audio", request_id=running)).completed.record_id
+        told_of = delivered(kind, {finished, running, *queued, made["gensafe"]["request_id"]})
+    assert told_of[finished] == ("generation.completed", told.completed.record_id)
+    assert told_of[running][0] == "generation.failed" and told_of[queued[0]][0] == "generation.completed"
     released = [e["request_id"] for e in entries_of(server.data_dir) if e["event"] == "generation.released"]
     assert sorted(released) == sorted([finished, running, *queued])
 
