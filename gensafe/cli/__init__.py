@@ -13,6 +13,7 @@ from gensafe import __version__
 from gensafe.cli.common import Parser
 from gensafe.cli.ending import close_streams, guarded, prepare_streams
 from gensafe.core.roles import need
+from gensafe.core.threads import one_thread_a_product
 
 COMMANDS = {
     "demo": "everything on embedded defaults, end to end",
@@ -59,6 +60,8 @@ def _run(arguments: list[str], chosen: str) -> int:
     for name, summary in COMMANDS.items():
         module = f"gensafe.cli.{name}"
         if name == chosen:
+            if name == "serve":
+                one_thread_a_product()
             need(module, f"gensafe {name}")
             importlib.import_module(module).add_parser(commands)
         elif importlib.util.find_spec(module) is not None:  # the verifier alone has five of them

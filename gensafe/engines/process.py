@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from gensafe.core.errors import BackendError, BackendUnavailable, Cancelled
 from gensafe.core.ports import CancelCheck, SamplingMark, TextTokenizer
+from gensafe.core.threads import environment_of_engines
 from gensafe.core.types import BackendCapabilities, BackendEvent, GenerationJob, Modality
 from gensafe.engines.wire import Channel, Closed, error_in, event_in, job_out
 
@@ -207,7 +208,9 @@ class _Process:
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "gensafe.engines.worker", str(theirs.fileno())]
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)  # noqa: S603 - our own module
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environment_of_engines()
+            )
         self.pid = self._process.pid
         self._channel = Channel(ours)
         self._numbers = itertools.count(1)
