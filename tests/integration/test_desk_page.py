@@ -124,6 +124,10 @@ def test_a_reviewer_decides_by_keyboard_alone(site, browser):
     assert browser.evaluate("document.querySelector('blockquote').textContent") == NASTY
     assert browser.evaluate("document.querySelectorAll('img').length") == 0
     shot(browser, "reviewer")
+    browser.evaluate("document.querySelector('#reviews-list button[value=copy]').click()")
+    browser.wait_until("document.getElementById('status').textContent.includes('saved; logged as entry')")
+    [shown] = [e for e in logged(site) if e["event"] == "review.shown"]
+    assert shown["copy_id"] in status(browser)
     tab_to(browser, "#reviews-list textarea")
     press(browser, "Tab")
     press(browser, "Enter")  # without a reason nothing is sent
