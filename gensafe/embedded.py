@@ -25,7 +25,7 @@ from gensafe.client.results import Judgement, read
 from gensafe.core import ids
 from gensafe.core.config import Config, check_config, load_config
 from gensafe.core.errors import InvalidRequest
-from gensafe.core.types import Everything, VerificationReport
+from gensafe.core.types import Everything, Modality, VerificationReport
 from gensafe.installation import Installation
 from gensafe.pipeline import CallControl, Chain, Released, open_chain, run
 from gensafe.pipeline.replay import load_output
@@ -108,6 +108,13 @@ class Embedded:
         outcomes = {check.name: check.outcome.value for check in report.checks}
         self._chain.log.append(entries.verify_performed(conclusion=report.conclusion.value, checks=outcomes))
         return report if crjson else replace(report, crjson="")
+
+    def engine(self, modality: Modality) -> str:
+        """Name of the engine that makes ``modality`` where no model is named; "" = none does."""
+        try:
+            return self._chain.engines.choose("", modality, frozenset())[0].name
+        except InvalidRequest:
+            return ""
 
     def classify(self, *items: str | Path | File) -> list[Judgement]:
         """Judge a batch of texts and files under the policy; as ``Client.classify``.

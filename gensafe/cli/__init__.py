@@ -42,6 +42,7 @@ COMMANDS = {
     "models": "list models of the configured backend",
     "probe": "test the guard of a gateway from outside",
     "drill": "give the installation what it must stop, and see that nothing leaves",
+    "conformance": "make the documents and samples for the C2PA conformance programme",
     "doctor": "look for gaps in this installation",
 }
 

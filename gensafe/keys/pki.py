@@ -23,7 +23,7 @@ CLAIM_SIGNING_EKU: Final = ObjectIdentifier("1.3.6.1.4.1.62558.2.1")  # c2pa-kp-
 LEAF_DAYS: Final = 365  # AL1 allows 366
 TSA_LEAF_DAYS: Final = 4000  # the TSA profile allows 4110
 CA_DAYS: Final = 7300  # 20 years: far longer than the leaves below it; a round number
-_BACKDATE: Final = timedelta(minutes=5)  # clocks of verifiers run a little behind
+BACKDATE: Final = timedelta(minutes=5)  # clocks of verifiers run a little behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _issue(
             x509.NameAttribute(NameOID.COMMON_NAME, common_name),
         ]
     )
-    start = datetime.fromtimestamp(now_ms // 1000, UTC) - _BACKDATE
+    start = datetime.fromtimestamp(now_ms // 1000, UTC) - BACKDATE
     end = start + timedelta(days=days)
     if issuer is not None:  # a leaf that outlives its issuer would fail in the middle of its own term
         end = min(end, issuer.certificate.not_valid_after_utc)
