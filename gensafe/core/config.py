@@ -179,6 +179,7 @@ class SigningConfig:
     unsealed_keys: bool = False  # production: accept a key ring without a passphrase
     time_stamp: tuple[str, ...] = ()  # RFC 3161 authorities in order; ("none",) = nobody, by name
     time_stamp_policy: str = ""  # dotted OID that tokens must name; "" = any
+    ocsp: str = "off"  # staple the responder's word on the claim certificate: off | try | required
     time_stamp_proxy: str = ""  # URL of an HTTP proxy on the way to them; "" = none, whatever the environment says
     time_stamp_connect_s: float = in_range(5.0, 0.1, 60.0)
     time_stamp_total_s: float = in_range(15.0, 0.1, 120.0)  # for one authority

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gensafe.core.config import Config, ServerConfig
 
 _LOCAL_NAMES: Final = ("localhost", "localhost.")  # RFC 6761 section 6.3: always this machine
+OCSP_CHOICES: Final = ("off", "try", "required")
 NO_TIME_STAMP: Final = "none"  # written in signing.time_stamp: nobody outside stamps, on purpose
 LOG_FORMATS: Final = ("text", "json")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -154,6 +155,8 @@ def _check_signing(config: Config) -> None:
             check_authority(url, "audit.time_stamp")
     if signing.time_stamp_policy and not _OID.fullmatch(signing.time_stamp_policy):
         raise ConfigError("is not a dotted OID", field="signing.time_stamp_policy", fix="for example 1.2.3.4.1")
+    if signing.ocsp not in OCSP_CHOICES:
+        raise ConfigError(f"is {signing.ocsp!r}", field="signing.ocsp", fix=f"one of: {', '.join(OCSP_CHOICES)}")
     if config.environment == "production" and not signing.time_stamp:
         raise ConfigError(
             "production names who time-stamps its claims",

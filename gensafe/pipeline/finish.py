@@ -51,7 +51,14 @@ def sign(chain: Chain, marked: Marked) -> Signed:
     sources = find_sources(marked.judged, chain.signing.source_trust(), keep=keep)
     facts = _facts(chain, marked, sources, development=tools.signer.development)
     data, manifest = sign_asset(
-        marked.data, marked.media_type, facts, tools.signer, tools.time_stamper, tools.trust, sources.trust
+        marked.data,
+        marked.media_type,
+        facts,
+        tools.signer,
+        tools.time_stamper,
+        tools.trust,
+        sources.trust,
+        tools.staple,
     )
     if not _same_content(marked, codecs.decode(data, marked.media_type)):
         raise SigningFailed("signing changed the content")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -24,7 +25,15 @@ from gensafe.core.ports import ClaimSigner, Clock
 from gensafe.installation import Installation
 from gensafe.keys import KeyRing, pki
 from gensafe.keys.index import KeyInfo
-from gensafe.provenance import Exchange, LocalTimeStamper, OutsideTimeStamper, TimeStamper, TrustList, TrustStore
+from gensafe.provenance import (
+    Exchange,
+    LocalTimeStamper,
+    OcspStaples,
+    OutsideTimeStamper,
+    TimeStamper,
+    TrustList,
+    TrustStore,
+)
 
 _PROBE: Final = b"gensafe: does the signer work?"  # not a COSE Sig_structure: verifies nothing anywhere
 _OWN: Final = "file"  # the provider that, without options, is the key ring itself
@@ -37,6 +46,7 @@ class Tools:
     signer: NotedSigner
     time_stamper: TimeStamper | None
     trust: TrustStore
+    staple: bytes = b""  # OCSP response about the signer's certificate; b"" = none is carried
 
 
 class NotedSigner(ClaimSigner, Protocol):
@@ -68,6 +78,7 @@ class Signing:
         self._failed = ""
         self._check_seal(config)
         self._outside = outside_time_stamper(config, config.signing.time_stamp, self._time_stamp_anchors)
+        self._staples = staples_of(config, clock)
         if self.outside and not self._time_stamp_anchors():
             raise ConfigError(
                 "no list says which time-stamp authorities are trusted",
@@ -102,7 +113,10 @@ class Signing:
                 if isinstance(error, KeyError_):
                     raise SigningFailed(f"nothing can be signed: {error.message}", fix=error.fix) from error
                 raise
+        if self._staples is None:
             return tools
+        chain, roots = tools.signer.certificate_chain(), self._keys.trust_anchors()
+        return replace(tools, staple=self._staples.current(chain, roots))
 
     def trust(self) -> TrustStore:
         """Own signers, own and outside time-stamp authorities, revoked leaves: as they are now."""
@@ -124,6 +138,7 @@ class Signing:
         """Why signing does not work, or not as configured, at its last attempt; () = nothing known."""
         found = [f"signing: {self._failed}"] if self._failed else []
         found += [self._folder.problem] if self._folder.problem else []
+        found += [f"OCSP: {self._staples.problem}"] if self._staples is not None and self._staples.problem else []
         return (*found, *(self._outside.problems() if self._outside else ()))
 
     def ask_authorities(self) -> tuple[str, ...]:
@@ -132,7 +147,9 @@ class Signing:
 
     @property
     def down(self) -> bool:
-        """Whether the last attempt to sign failed, or no time-stamp authority answers."""
+        """Whether the last attempt to sign failed, no time-stamp authority answers, or OCSP forbids it."""
+        if self._staples is not None and self._staples.down:
+            return True
         return bool(self._failed) or (self._outside is not None and self._outside.down)
 
     def try_again(self) -> None:
@@ -144,6 +161,9 @@ class Signing:
                 return  # kept in ``problems``
         if self._outside is not None and self._outside.down:
             self._outside.ask_rested()
+        if self._staples is not None and self._staples.down:
+            with suppress(GensafeError):  # kept in ``problems``
+                self.tools()
 
     def report(self, problem: str) -> None:
         """Keep why the signer failed; "" = it worked."""
@@ -231,14 +251,23 @@ def outside_time_stamper(
     """A client of the authorities ``urls`` with the exchange of ``[signing]``; None for no address or "none"."""
     if not urls or NO_TIME_STAMP in urls:
         return None
+    return OutsideTimeStamper(urls, anchors, _exchange(config))
+
+
+def staples_of(config: Config, clock: Clock) -> OcspStaples | None:
+    """Where OCSP responses come from, as ``[signing] ocsp`` says; None for "off"."""
+    wanted = config.signing.ocsp
+    return None if wanted == "off" else OcspStaples(_exchange(config), clock, required=wanted == "required")
+
+
+def _exchange(config: Config) -> Exchange:
     signing = config.signing
-    exchange = Exchange(
+    return Exchange(
         connect_s=signing.time_stamp_connect_s,
         total_s=signing.time_stamp_total_s,
         policy=signing.time_stamp_policy,
         proxy=signing.time_stamp_proxy,
     )
-    return OutsideTimeStamper(urls, anchors, exchange)
 
 
 def _check_term(signer: ClaimSigner, clock: Clock) -> None:

@@ -1,9 +1,11 @@
 """C2PA provenance: sign outputs, read manifests, judge trust. See docs/verification.md."""
 
 from gensafe.provenance.a8 import A8Wrapper, TextWrapperInvalid, parse_a8, strip_a8, wrap_a8
-from gensafe.provenance.authorities import Exchange, OutsideTimeStamper
+from gensafe.provenance.authorities import OutsideTimeStamper
 from gensafe.provenance.c2pa_adapter import RemoteManifest
+from gensafe.provenance.exchange import Exchange
 from gensafe.provenance.judge import hard_binding_holds
+from gensafe.provenance.ocsp import OcspStaples
 from gensafe.provenance.read import read_asset, read_store
 from gensafe.provenance.sign import IN_BAND, sign_asset
 from gensafe.provenance.trust import TrustList, TrustStore, import_trust_list
@@ -19,6 +21,7 @@ __all__ = [
     "LocalTimeStamper",
     "ManifestReading",
     "ManifestState",
+    "OcspStaples",
     "OutsideTimeStamper",
     "RemoteManifest",
     "TextWrapperInvalid",

@@ -16,32 +16,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
-import httpx
 import rfc3161_client
 from asn1crypto import tsp
 from cryptography import x509
 
 from gensafe.core.config_check import check_authority
 from gensafe.core.errors import ManifestInvalid, SigningFailed
+from gensafe.provenance.exchange import PLAIN, Exchange, host, post
 from gensafe.provenance.tsa import imprint_of, read_token
 
-MAX_RESPONSE: Final = 64 * 1024  # a token with three RSA-4096 certificates has about 8 KiB; the COSE room has 10
+KIND: Final = "application/timestamp"
 FAILURES_TO_OPEN: Final = 3  # failures in a row after which an authority is left alone; as for outside classifiers
 REST_S: Final = 30.0  # how long it is left alone before the next try
 
 log = logging.getLogger("gensafe.provenance")
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """How authorities are asked. ``policy``: dotted OID that a token must name, "" = any. ``proxy``: URL, "" = none."""
-
-    connect_s: float = 5.0
-    total_s: float = 15.0
-    policy: str = ""
-    proxy: str = ""
 
 
 @dataclass(slots=True)
@@ -68,7 +57,7 @@ class OutsideTimeStamper:
         self,
         urls: Sequence[str],
         anchors: Callable[[], bytes],
-        exchange: Exchange = Exchange(),
+        exchange: Exchange = PLAIN,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -84,7 +73,7 @@ class OutsideTimeStamper:
         """What is wrong with each authority that failed last time it was asked; () = nothing known."""
         with self._lock:
             return tuple(
-                f"time-stamp authority {_host(url)}: {b.problem}" for url, b in self._breakers.items() if b.problem
+                f"time-stamp authority {host(url)}: {b.problem}" for url, b in self._breakers.items() if b.problem
             )
 
     @property
@@ -128,7 +117,7 @@ class OutsideTimeStamper:
             try:
                 token = self._ask(url, imprint)
             except SigningFailed as error:
-                log.warning("time-stamp authority %s: %s", _host(url), error.message)
+                log.warning("time-stamp authority %s: %s", host(url), error.message)
                 self._failed(breaker, error.message)
             else:
                 self._worked(breaker)
@@ -153,7 +142,7 @@ class OutsideTimeStamper:
         request = {"version": "v1", "message_imprint": imprint_of(imprint), "nonce": nonce, "cert_req": True}
         if self._exchange.policy:
             request["req_policy"] = self._exchange.policy
-        body = _post(url, tsp.TimeStampReq(request).dump(), self._exchange)
+        body = post(url, tsp.TimeStampReq(request).dump(), self._exchange, KIND)
         return check_response(body, imprint, self._anchors(), nonce=nonce, policy=self._exchange.policy)
 
 
@@ -192,48 +181,3 @@ def check_response(body: bytes, imprint: bytes, anchors: bytes, *, nonce: int | 
         said = " ".join(str(error).split())[:200]
         raise SigningFailed(f"its token is not from an authority on the time-stamp lists: {said}") from None
     return token
-
-
-def _host(url: str) -> str:
-    """The address without what may be secret in it."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
-
-
-def _post(url: str, request: bytes, exchange: Exchange) -> bytes:
-    """One bounded exchange: the worker thread is left behind where name look-up or the peer takes longer."""
-    outcome: list[bytes | SigningFailed] = []
-    limits = httpx.Timeout(exchange.total_s, connect=min(exchange.connect_s, exchange.total_s))
-    client = httpx.Client(trust_env=False, proxy=exchange.proxy or None, timeout=limits, follow_redirects=False)
-
-    def work() -> None:
-        try:
-            outcome.append(_exchange(client, url, request))
-        except SigningFailed as error:
-            outcome.append(error)
-        except (httpx.HTTPError, OSError, ValueError) as error:
-            outcome.append(SigningFailed(f"cannot be reached: {str(error) or type(error).__name__}"))
-
-    thread = threading.Thread(target=work, name="time-stamp", daemon=True)
-    thread.start()
-    thread.join(exchange.total_s)
-    if not outcome:
-        client.close()
-        raise SigningFailed(f"no complete answer within {exchange.total_s:g} s")
-    client.close()
-    if isinstance(outcome[0], SigningFailed):
-        raise outcome[0]
-    return outcome[0]
-
-
-def _exchange(client: httpx.Client, url: str, request: bytes) -> bytes:
-    headers = {"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"}
-    body = bytearray()
-    with client.stream("POST", url, content=request, headers=headers) as response:
-        if response.status_code != 200:
-            raise SigningFailed(f"answered with HTTP status {response.status_code}")
-        for piece in response.iter_bytes():
-            body += piece
-            if len(body) > MAX_RESPONSE:
-                raise SigningFailed(f"answered more than {MAX_RESPONSE} bytes")
-    return bytes(body)

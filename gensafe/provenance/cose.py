@@ -94,9 +94,14 @@ class CoseSign1:
                     return False
         return True
 
-    def with_padding(self, zeros: int, filler: bytes = b"", token: bytes | None = None) -> CoseSign1:
-        """The same signature with new padding of ``zeros`` zero bytes and ``filler``, and a time-stamp if given."""
-        entries = [(n, v) for n, v in self.unprotected if n not in ("pad", "pad2", "sigTst2")]
+    def with_padding(
+        self, zeros: int, filler: bytes = b"", token: bytes | None = None, staple: bytes = b""
+    ) -> CoseSign1:
+        """The same signature with padding of ``zeros`` zero bytes and ``filler``; time-stamp and staple if given."""
+        replaced = ("pad", "pad2", "sigTst2", *(("rVals",) if staple else ()))
+        entries = [(n, v) for n, v in self.unprotected if n not in replaced]
+        if staple:
+            entries.append(("rVals", _encode_staple(staple)))
         if token is not None:
             entries.append(("sigTst2", _encode_tokens(token)))
         elif (old := dict(self.unprotected).get("sigTst2")) is not None:
@@ -104,18 +109,19 @@ class CoseSign1:
         entries.append(("pad", cbor.encode_bytes(bytes(zeros) + filler)))
         return CoseSign1(self.protected, tuple(entries), self.payload, self.signature)
 
-    def stamped(self, token: bytes, size: int) -> bytes:
-        """Encode with ``token`` and just enough padding to fill ``size`` bytes.
+    def stamped(self, token: bytes | None, size: int, staple: bytes = b"") -> bytes:
+        """Encode with ``token``, ``staple`` (a DER OCSP response) and just enough padding to fill ``size`` bytes.
 
         Raises:
-            SigningFailed: the token does not fit the space the signer reserved.
+            SigningFailed: they do not fit the space the signer reserved.
         """
-        room = size - len(self.with_padding(0, b"", token).encode())
+        room = size - len(self.with_padding(0, b"", token, staple).encode())
         for zeros in range(max(room, 0), max(room - 9, -1), -1):  # the pad's own head grows with its length
-            encoded = self.with_padding(zeros, b"", token).encode()
+            encoded = self.with_padding(zeros, b"", token, staple).encode()
             if len(encoded) == size:
                 return encoded
-        raise SigningFailed(f"the time-stamp ({len(token)} bytes) does not fit the space reserved in the signature")
+        parts = f"time-stamp ({len(token or b'')} bytes) and OCSP response ({len(staple)})"
+        raise SigningFailed(f"{parts} do not fit the space reserved in the signature")
 
     def _unprotected_chain(self) -> bytes:
         entries = [cbor.encode_text(n) + v for n, v in self.unprotected if n == "x5chain"]
@@ -196,6 +202,12 @@ def _encode_tokens(token: bytes) -> bytes:
             cbor.encode_bytes(token),
         )
     )
+
+
+def _encode_staple(response: bytes) -> bytes:
+    """``{"ocspVals": [response]}`` (C2PA 2.4 section 14.5.2)."""
+    one = cbor.encode_head(cbor.ARRAY, 1) + cbor.encode_bytes(response)
+    return cbor.encode_head(cbor.MAP, 1) + cbor.encode_text("ocspVals") + one
 
 
 def _tokens(value: bytes) -> tuple[bytes, ...]:

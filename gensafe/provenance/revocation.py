@@ -125,11 +125,18 @@ def revocation_answers(
         return ()
     if not (lists or staples):
         return ()
-    issuer = next((c for c in (*others, *_certificates(tuple(roots))) if _issued(leaf, c)), None)
+    issuer = issuer_of(leaf, others, roots)
     at = datetime.fromtimestamp((now_ms if stamped_ms is None else stamped_ms) / 1000, UTC)
     answers = [a for item in lists if (a := _ask_list(item, leaf, issuer, stamped_ms, at)) is not None]
     answers += [_ask_staple(data, leaf, issuer, stamped_ms, at) for data in staples]
     return tuple(answers)
+
+
+def issuer_of(
+    leaf: x509.Certificate, others: Sequence[x509.Certificate], roots: Sequence[bytes]
+) -> x509.Certificate | None:
+    """The certificate that really signed ``leaf``: of its chain, or of the PEM bundles ``roots``."""
+    return next((c for c in (*others, *_certificates(tuple(roots))) if _issued(leaf, c)), None)
 
 
 # --- CRL -------------------------------------------------------------------------------------------------------------

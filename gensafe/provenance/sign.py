@@ -3,7 +3,7 @@
 1. refuse bytes that already carry a manifest (signing again would silently drop it)
 2. build the manifest definition from the facts
 3. sign: in band where the container allows, in a text wrapper (A.8), else as a sidecar
-4. write a trusted time-stamp into the space the signature reserved
+4. write a trusted time-stamp, and a stapled OCSP response where there is one, into the space the signature reserved
 5. read the final bytes back; anything but "trusted" is a failed signing
 """
 
@@ -25,6 +25,7 @@ from gensafe.provenance import a8, c2pa_adapter, containers, jumbf
 from gensafe.provenance.c2pa_adapter import EmbeddedIngredient
 from gensafe.provenance.cose import parse_cose
 from gensafe.provenance.definition import input_label, manifest_definition
+from gensafe.provenance.judge import NOT_REVOKED
 from gensafe.provenance.read import read_asset
 from gensafe.provenance.trust import TrustStore
 from gensafe.provenance.tsa import TimeStamper
@@ -53,6 +54,7 @@ def sign_asset(
     tsa: TimeStamper | None,
     trust: TrustStore,
     sources: TrustStore | None = None,
+    staple: bytes = b"",
 ) -> tuple[bytes, Manifest]:
     """Sign ``data`` and return (final bytes, manifest).
 
@@ -67,6 +69,7 @@ def sign_asset(
         tsa: Time-stamp authority, or None for a manifest without a time-stamp.
         trust: Trust lists for reading back; must trust ``signer`` (and ``tsa``).
         sources: Under which the manifests of inputs are validated and recorded; None = ``trust``.
+        staple: DER OCSP response about the signer's certificate, to be carried in the manifest; b"" = none.
 
     Raises:
         SigningFailed: a step failed, or the result did not read back as trusted.
@@ -80,24 +83,24 @@ def sign_asset(
     # 3. and 4.
     try:
         if media_type == TEXT_TYPE:
-            final, store = _sign_text(data, definition, inputs, signer, tsa, judges)
+            final, store = _sign_text(data, definition, inputs, signer, tsa, judges, staple)
         elif media_type in IN_BAND:
             final, store = c2pa_adapter.sign_embedded(data, IN_BAND[media_type], definition, inputs, signer, judges)
-            if tsa is not None:
-                store = _stamp(store, tsa)
+            if tsa is not None or staple:
+                store = _stamp(store, tsa, staple)
                 final = containers.overwrite(final, store)
         else:
             final = data
             store = c2pa_adapter.sign_detached(definition, inputs, _data_hash(data, []), signer, judges)
-            if tsa is not None:
-                store = _stamp(store, tsa)
+            store = _stamp(store, tsa, staple)
     except SigningFailed:
         raise
     except ProvenanceError as error:
         raise SigningFailed(f"the signed file could not be put together: {error}") from error
     # 5.
     embedded = media_type == TEXT_TYPE or media_type in IN_BAND
-    return final, _read_back(final, media_type, store, embedded, tsa is not None, facts, signer, trust)
+    manifest = _read_back(final, media_type, store, embedded, tsa is not None, facts, signer, trust, bool(staple))
+    return final, manifest
 
 
 def _refuse_signed(data: bytes, media_type: str) -> None:
@@ -136,6 +139,7 @@ def _sign_text(
     signer: ClaimSigner,
     tsa: TimeStamper | None,
     trust: TrustStore,
+    staple: bytes,
 ) -> tuple[bytes, bytes]:
     """The wrapper's length is part of what is signed, and depends on the bytes of the signature.
 
@@ -147,19 +151,21 @@ def _sign_text(
     def attempt(length: int) -> bytes:
         hashed = _data_hash(visible, [{"start": len(visible), "length": length}])
         store = c2pa_adapter.sign_detached(definition, inputs, hashed, signer, trust)
-        return _stamp(store, tsa) if tsa is not None else store
+        return _stamp(store, tsa, staple)
 
     length = a8.tight(attempt(10_000), _SLACK)
     store = a8.fit(attempt(length), length)
     return visible + a8.wrap_a8(store).encode(), store
 
 
-def _stamp(store: bytes, tsa: TimeStamper) -> bytes:
-    """Put a time-stamp over the active claim's signature into the padding; the store keeps its length."""
+def _stamp(store: bytes, tsa: TimeStamper | None, staple: bytes) -> bytes:
+    """Put a time-stamp over the active claim's signature, and a staple, into the padding; the length stays."""
+    if tsa is None and not staple:
+        return store
     box = jumbf.signature_path(store)[-1]
     cose = parse_cose(store[box.content : box.end])
-    token = tsa.stamp(cose.time_stamp_imprint())
-    return jumbf.replace_signature(store, cose.stamped(token, box.end - box.content))
+    token = tsa.stamp(cose.time_stamp_imprint()) if tsa is not None else None
+    return jumbf.replace_signature(store, cose.stamped(token, box.end - box.content, staple))
 
 
 def _read_back(
@@ -171,6 +177,7 @@ def _read_back(
     facts: ClaimFacts,
     signer: ClaimSigner,
     trust: TrustStore,
+    stapled: bool,
 ) -> Manifest:
     try:
         reading = read_asset(final, media_type, sidecar=None if embedded else store, trust=trust)
@@ -185,6 +192,8 @@ def _read_back(
         raise SigningFailed("the signed file names another record")
     if stamped and (reading.time_stamp is None or not reading.time_stamp.trusted):
         raise SigningFailed("the time-stamp does not read back as trusted")
+    if stapled and not reading.has_success(NOT_REVOKED):
+        raise SigningFailed("the OCSP response does not read back as current")
     leaf = x509.load_pem_x509_certificates(signer.certificate_chain())[0]
     fingerprint = pki.fingerprint(leaf)
     if reading.signer is None or reading.signer.fingerprint != fingerprint:

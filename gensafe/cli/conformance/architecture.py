@@ -133,6 +133,7 @@ def _assets(config: Config) -> Iterator[str]:
         "An output leaves only after: policy verdict, marks embedded and detected again on the final bytes, signature "
         f"verified on the final bytes, log entry durable. Claims are time-stamped: {stamped}."
     )
+    yield f"The OCSP response of the claim certificate is stapled: `[signing] ocsp = {config.signing.ocsp!r}`."
     policy = config.safety.policy or "the built-in one"
     yield f"Assertions are made by the product alone: model, verdict digest and policy digest (policy: {policy})."
     yield f"2.4.1 Scanning and remediation of content-processing software: as 2.3.1. {OPEN}"
@@ -150,7 +151,8 @@ def _traffic(config: Config) -> Iterator[str]:
         else:
             yield f"2.5.1 {name} on {address}: no TLS; the server refuses to start so on any address but loopback."
     addresses = [a for a in config.signing.time_stamp if a != NO_TIME_STAMP]
-    yield f"Time-stamp authorities: {', '.join(addresses) or 'none'}. Other outbound calls: to remote engines, if any."
+    asked = "" if config.signing.ocsp == "off" else " The responder that the certificate names is asked (OCSP)."
+    yield f"Time-stamp authorities: {', '.join(addresses) or 'none'}.{asked} Others: remote engines, if any."
     for part, place in (("log", config.store.log), ("registry", config.store.registry)):
         yield f"Store of the {part}: {'a file in the data directory' if place == SQLITE else 'PostgreSQL'}."
     yield f"2.5.2 (level 2) Isolation of processes that carry assets: {OPEN}"

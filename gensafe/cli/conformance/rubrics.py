@@ -42,7 +42,7 @@ def check(rubrics: str | None, formula: str | None) -> None:
         if given is None:
             raise InvalidRequest("is needed too: the evaluators import both", field=field)
         if not Path(given, wanted).exists():
-            raise InvalidRequest(f"{given} does not hold {wanted}", field=field)
+            raise InvalidRequest(f"{wanted} is not in {given}", field=field)
 
 
 def run(pack: Pack, rubrics: str | None, formula: str | None) -> None:
