@@ -60,6 +60,8 @@ MODERATED: Final = "moderation.performed"
 SIGNATURE_DISCARDED: Final = "signature.discarded"
 API_KEY_CHANGED: Final = "api_key.changed"
 ACCESS_REFUSED: Final = "access.refused"
+TENANT_STOPPED: Final = "tenant.stopped"
+TENANT_RESTORED: Final = "tenant.restored"
 
 EVENTS: Final = (
     OPENED,
@@ -91,6 +93,8 @@ EVENTS: Final = (
     SIGNATURE_DISCARDED,
     API_KEY_CHANGED,
     ACCESS_REFUSED,
+    TENANT_STOPPED,
+    TENANT_RESTORED,
 )
 FINAL_STATES: Final = {RELEASED, BLOCKED, CANCELLED, FAILED, ABORTED}
 """Events that close a ``generation.opened``."""

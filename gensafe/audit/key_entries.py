@@ -1,4 +1,4 @@
-"""Entries about watermark keys that are committed to and, long after, published (docs/disclosure.md)."""
+"""Entries about watermark keys that are committed to and published (docs/disclosure.md), and about stopped tenants."""
 
 from __future__ import annotations
 
@@ -28,3 +28,15 @@ def key_disclosed(*, key_id: str, epoch: int, key: str, committed_index: int) ->
         "epoch": epoch,
     }
     return about | {"key": key, "committed_index": committed_index}
+
+
+def tenant_switched(event: str, *, tenant: str, actor: str, reason: str) -> Entry:
+    """Generation was stopped for a tenant, or goes on (docs/keys.md).
+
+    Args:
+        event: ``TENANT_STOPPED`` or ``TENANT_RESTORED``.
+        tenant: Which.
+        actor: A pseudonym.
+        reason: Keyed digest of the operator's words.
+    """
+    return {"schema": entries.SCHEMA, "event": event, "tenant": tenant, "actor": actor, "reason": reason}

@@ -83,6 +83,8 @@ def _keys(config: Config) -> Iterator[Finding]:
         yield Finding("note", "keys", "development keys: signatures prove nothing to third parties")
     else:
         yield Finding("ok", "keys", "claims are signed by an imported key")
+    for stop in ring.stops.all():
+        yield Finding("note", "keys", f"generation is stopped for the tenant {stop.tenant} since {iso(stop.since_ms)}")
 
 
 def rotations(config: Config) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from gensafe.cli import api_keys
+from gensafe.cli import api_keys, stops
 from gensafe.cli.common import Commands, Exit, add_config_arguments, note, print_json, read_config, say
 from gensafe.core.clock import iso
 from gensafe.core.errors import InvalidRequest
@@ -24,7 +24,7 @@ def add_parser(commands: Commands) -> None:
         "keys",
         help="make, list, rotate and revoke keys",
         description="Manage the five separate keys: claim, tsa, checkpoint, watermark and kek (docs/keys.md), "
-        "and the API keys of callers (docs/access.md). "
+        "the API keys of callers (docs/access.md), and who is stopped. "
         "GENSAFE_KEY_PASSPHRASE encrypts them at rest. "
         "Exit codes: 0 success, 1 failed, 64 usage error.",
     )
@@ -58,6 +58,7 @@ def add_parser(commands: Commands) -> None:
     add_config_arguments(imported)
     for each in (rotate, revoke, disclose, imported):
         each.add_argument("--json", action="store_true")
+    stops.add_parsers(verbs)
     api_keys.add_parser(verbs)
 
 
@@ -73,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
     home = Installation(config)
     may_make = args.verb == "init" or (args.verb == "import" and config.environment == "production")
     ring = home.open_keys() if may_make else home.existing().read_keys()
+    if args.verb in stops.VERBS:
+        return stops.run(args, home, ring)
     if args.verb in ("init", "list"):
         infos = ring.keys()
         if args.json:

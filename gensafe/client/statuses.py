@@ -16,7 +16,8 @@ _BY_REASON: dict[str, type[errors.GensafeError]] = {
     kind.reason: kind
     for kind in (
         errors.ConfigError, errors.InvalidRequest, errors.Conflict, errors.NotFound, errors.Unauthenticated,
-        errors.PermissionDenied, errors.PluginError, errors.KeyError_, errors.UnreadableMedia, errors.UnsupportedMedia,
+        errors.PermissionDenied, errors.TenantStopped, errors.PluginError, errors.KeyError_, errors.UnreadableMedia,
+        errors.UnsupportedMedia,
         errors.MediaLimitExceeded, errors.BackendError, errors.BackendUnavailable, errors.SafetyUnavailable,
         errors.CannotCarry, errors.WatermarkNotDetected, errors.SigningFailed, errors.LogCorrupt, errors.LogUnavailable,
         errors.RegistryError, errors.RegistryRefused, errors.Cancelled, errors.DeadlineExceeded,

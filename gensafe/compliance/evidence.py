@@ -58,6 +58,7 @@ class Evidence:
     profiles: Counter[str] = field(default_factory=Counter)
     policy_changes: list[dict[str, Any]] = field(default_factory=list)
     key_changes: list[dict[str, Any]] = field(default_factory=list)
+    tenant_stops: list[dict[str, Any]] = field(default_factory=list)
     tombstones: list[dict[str, Any]] = field(default_factory=list)
     holds: list[dict[str, Any]] = field(default_factory=list)
     outages: list[dict[str, Any]] = field(default_factory=list)
@@ -175,6 +176,8 @@ def _add(
         evidence.shown += 1
     elif event == names.KEY_ROTATED:
         evidence.key_changes.append(_picked(time_ms, entry, "role", "old", "new", "reason"))
+    elif event in (names.TENANT_STOPPED, names.TENANT_RESTORED):
+        evidence.tenant_stops.append(_picked(time_ms, entry, "event", "tenant", "actor"))
     elif event == names.TOMBSTONE:
         evidence.tombstones.append(_picked(time_ms, entry, "kind", "subject", "erased", "reason"))
     elif event in (names.HOLD_SET, names.HOLD_RELEASED):

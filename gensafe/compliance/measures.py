@@ -25,6 +25,7 @@ class Facts:
 
 def _changes(evidence: Evidence) -> Mapping[str, Any]:
     facts: dict[str, Any] = {"policy_changes": evidence.policy_changes, "key_changes": evidence.key_changes}
+    facts |= {"tenant_stops": evidence.tenant_stops}
     return facts | {"policies": dict(evidence.policies), "configuration_changes": evidence.config_changes}
 
 
@@ -51,7 +52,17 @@ def _notices(evidence: Evidence) -> Mapping[str, Any]:
 
 
 FACTS: Final[Mapping[str, Facts]] = {
-    "changes": Facts(_changes, (names.POLICY_CHANGED, names.CONFIG_CHANGED, names.KEY_ROTATED, names.RELEASED)),
+    "changes": Facts(
+        _changes,
+        (
+            names.POLICY_CHANGED,
+            names.CONFIG_CHANGED,
+            names.KEY_ROTATED,
+            names.TENANT_STOPPED,
+            names.TENANT_RESTORED,
+            names.RELEASED,
+        ),
+    ),
     "erasures": Facts(
         lambda e: {"tombstones": e.tombstones, "holds": e.holds}, (names.TOMBSTONE, names.HOLD_SET, names.HOLD_RELEASED)
     ),

@@ -9,6 +9,7 @@ GensafeError                    every error carries a stable ``reason`` and, whe
 ├── AccessError                 the caller is unknown or may not do this
 │   ├── Unauthenticated
 │   ├── PermissionDenied
+│   │   └── TenantStopped       the operator stopped generation for this tenant
 │   └── IdentityUnavailable     who calls cannot be established now: what says so cannot be read
 ├── Overloaded                  queue full or quota spent; carries when to retry
 │   └── QuotaExceeded           a quota or budget would be exceeded
@@ -123,6 +124,12 @@ class PermissionDenied(AccessError):
     """The identity is known but lacks the role."""
 
     reason = "PERMISSION_DENIED"
+
+
+class TenantStopped(PermissionDenied):
+    """The operator stopped generation for this tenant."""
+
+    reason = "TENANT_STOPPED"
 
 
 class IdentityUnavailable(AccessError):

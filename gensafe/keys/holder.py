@@ -7,6 +7,7 @@ from pathlib import Path
 from gensafe.core.errors import KeyError_
 from gensafe.keys.disk import read_index
 from gensafe.keys.index import Index, KeyInfo, Role
+from gensafe.keys.stops import Stops
 from gensafe.keys.vault import Vault, write_file
 
 
@@ -17,6 +18,7 @@ class Holder:
         self.directory = directory
         self._index = index
         self._vault = vault
+        self.stops = Stops(directory)
 
     def _save(self, index: Index) -> None:
         write_file(self.directory / "keyring.json", index.to_json())

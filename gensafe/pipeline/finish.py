@@ -41,11 +41,13 @@ def sign(chain: Chain, marked: Marked) -> Signed:
     content is compared with that of the marked bytes, so that the mark detected there is in the final bytes too.
 
     Raises:
+        TenantStopped: the operator stopped this tenant meanwhile.
         SigningFailed: the signer, the time-stamp authority or the read-back failed.
         CredentialsLost: policy demands that a source's credentials are kept, and they cannot be.
     """
     admission = marked.judged.admission
     request = admission.request
+    chain.keys.stops.refuse(request.tenant)
     tools = chain.signing.tools(ids.record_id_text(admission.record_id), admission.intent_index)
     keep = chain.safety(request.tenant).policy.keep_credentials
     sources = find_sources(marked.judged, chain.signing.source_trust(), keep=keep)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gensafe.audit import AuditLog, entries
+from gensafe.audit.key_entries import tenant_switched
 from gensafe.core import ids
 from gensafe.core.errors import Conflict, GensafeError, LogUnavailable
 from gensafe.keys import KeyRing, Role
@@ -55,6 +56,8 @@ def _carry_out(registry: Registry, log: AuditLog, keys: KeyRing, order: Order) -
             return {"log_index": log.append(entries.key_rotated(**body)).index}
         case OrderKind.API_KEY:
             return {"log_index": _api_key(registry, log, body)}
+        case OrderKind.STOP | OrderKind.RESTORE:
+            return {"log_index": log.append(tenant_switched(order.kind.value, **body)).index}
         case OrderKind.DISCLOSE:
             return disclose(keys, log, int(body["epoch"]))
         case OrderKind.HOLD:

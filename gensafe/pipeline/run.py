@@ -18,7 +18,7 @@ after 4 is closed in the log as blocked, cancelled or failed, and nothing leaves
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -64,6 +64,7 @@ def run(chain: Chain, request: GenerationRequest, control: CallControl) -> Itera
 
 
 def _run(chain: Chain, request: GenerationRequest, control: CallControl) -> Generator[PipelineEvent, None, None]:
+    chain.keys.stops.refuse(request.tenant)
     checked = check(chain, request)  # 1.
     chain.ledger.settle(request.key)  # an earlier attempt may have ended in the log only
     claimed = claim(chain, request, checked)  # 2.
@@ -82,7 +83,8 @@ def _run(chain: Chain, request: GenerationRequest, control: CallControl) -> Gene
         may_use = Usage(claimed.forecast, claimed.forecast, chain.config.usage.currency)
         yield Accepted(request.request_id, admission.record_id, admission.intent_index, checked.job.seed, may_use)
         course.step = Step.GENERATE
-        ended = yield from _counted(produce(chain, admission, safety, control, course.engine), course)  # 5. 6.
+        made = produce(chain, admission, safety, control, course.engine)  # 5. 6.
+        ended = yield from _counted(made, course, partial(chain.keys.stops.refuse, request.tenant))
         draft = ended.judged.draft if isinstance(ended, ForReview) else ended.draft
         course.usage = settle(chain, claimed, chain.meter.measured(checked.job, draft, course.engine.seconds))
         if isinstance(ended, ForReview):
@@ -132,12 +134,13 @@ def _run(chain: Chain, request: GenerationRequest, control: CallControl) -> Gene
 
 
 def _counted(
-    events: Generator[Progress | ReleasedText, None, Judged | ForReview], course: _Course
+    events: Generator[Progress | ReleasedText, None, Judged | ForReview], course: _Course, check: Callable[[], None]
 ) -> Generator[PipelineEvent, None, Judged | ForReview]:
-    """Pass ``events`` on, count the text among them, and return what they return."""
+    """Pass ``events`` on while ``check`` lets them, count the text among them, and return what they return."""
     try:
         while True:
             event = next(events)
+            check()
             course.streamed += len(event.text.encode()) if isinstance(event, ReleasedText) else 0
             yield event
     except StopIteration as end:

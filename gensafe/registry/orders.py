@@ -32,6 +32,8 @@ class OrderKind(StrEnum):
     LIFT = "hold.released"
     KEY = "key.rotated"  # and use the keys that are active now
     API_KEY = "api_key.changed"
+    STOP = "tenant.stopped"
+    RESTORE = "tenant.restored"
     DISCLOSE = "key.disclosed"  # publish the key of a retired watermark epoch
 
 
