@@ -92,7 +92,7 @@ def sign_asset(
         else:
             final = data
             store = c2pa_adapter.sign_detached(definition, inputs, _data_hash(data, []), signer, judges)
-            store = _stamp(store, tsa, staple)
+            store = _unpadded(_stamp(store, tsa, staple))
     except SigningFailed:
         raise
     except ProvenanceError as error:
@@ -156,6 +156,12 @@ def _sign_text(
     length = a8.tight(attempt(10_000), _SLACK)
     store = a8.fit(attempt(length), length)
     return visible + a8.wrap_a8(store).encode(), store
+
+
+def _unpadded(store: bytes) -> bytes:
+    """Without the padding: nothing hashes where a sidecar ends. In band the claim names the manifest's length."""
+    box = jumbf.signature_path(store)[-1]
+    return jumbf.replace_signature(store, parse_cose(store[box.content : box.end]).with_padding(0).encode())
 
 
 def _stamp(store: bytes, tsa: TimeStamper | None, staple: bytes) -> bytes:

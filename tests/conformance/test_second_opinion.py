@@ -4,13 +4,31 @@
 lives in a virtual environment of its own, named by ``TEST_C2PATXT_PYTHON`` (its interpreter).
 """
 
+import importlib.util
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from gensafe.provenance import ManifestState, TrustList, TrustStore, read_asset
+from gensafe.core.clock import SystemClock
+from gensafe.keys import LocalClaimSigner, pki
+from gensafe.provenance import (
+    Exchange,
+    ManifestState,
+    OcspStaples,
+    TrustList,
+    TrustStore,
+    read_asset,
+    sign_asset,
+)
+
+_spec = importlib.util.spec_from_file_location(
+    "ocsp_responder", Path(__file__).parents[1] / "assets" / "ocsp_responder.py"
+)
+responders = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(responders)
 
 encypher = pytest.importorskip("encypher_c2pa", reason="the dev extra installs encypher-c2pa")
 C2PATXT = os.environ.get("TEST_C2PATXT_PYTHON", "")
@@ -39,12 +57,12 @@ print(json.dumps(answers))
 """
 
 
-def second_opinion(data, media_type, bench, manifest=None):
+def second_opinion(data, media_type, bench, manifest=None, anchors=None):
     return encypher.verify(
         data,
         media_type,
         manifest_store=None if manifest is None or manifest.embedded else manifest.data,
-        trust_pem=bench.ring.trust_anchors().decode(),
+        trust_pem=(anchors or bench.ring.trust_anchors()).decode(),
         tsa_trust_pem=bench.ring.tsa_anchors().decode(),
         no_default_trust=True,
         telemetry=False,
@@ -61,6 +79,25 @@ def test_a_second_verifier_trusts_our_files(media_type, signed, bench):
     codes = {item["code"] for item in report["validation_results"]["success"]}
     assert {"timeStamp.validated", "timeStamp.trusted", "signingCredential.trusted"} <= codes
     assert report["validation_results"]["failure"] == []
+
+
+@pytest.mark.parametrize("media_type", ["image/png", "video/mp4", "text/plain", "audio/ogg"])
+def test_a_second_verifier_reads_our_staple(media_type, bench, samples):
+    now = SystemClock().now_ms()
+    root = pki.make_ca("staple root", now)
+    responder = responders.Responder(root)
+    with responders.serving(responder) as url:
+        responder.leaf = responders.naming(pki.make_claim_leaf("staple signer", now, root), root, url)
+        chain, anchors = responder.leaf.certificate_pem(), root.certificate_pem()
+        staple = OcspStaples(Exchange(), SystemClock(), required=True).current(chain, anchors)
+    signer = LocalClaimSigner(responder.leaf.key, chain, development=False)
+    trust = TrustStore((TrustList("own", anchors),), bench.trust.time_stamps)
+    plain = samples.all_files()[media_type]
+    data, manifest = sign_asset(plain, media_type, samples.facts(), signer, bench.tsa, trust, staple=staple)
+    report = second_opinion(data, media_type, bench, manifest, anchors)
+    assert report["validation_state"] == "Trusted"
+    codes = {item["code"] for item in report["validation_results"]["success"]}
+    assert "signingCredential.ocsp.notRevoked" in codes
 
 
 @pytest.mark.parametrize("media_type", TYPES)
