@@ -174,7 +174,7 @@ class AuditConfig:
 class SigningConfig:
     """Who signs claims and who stamps their time. docs/signing.md."""
 
-    provider: str = "file"  # a plugin of gensafe.signers: file, pkcs11, http
+    provider: str = "file"  # a plugin of gensafe.signers: file, pkcs11, aws-kms, http
     options: Mapping[str, str] = field(default_factory=dict)  # as each provider documents them
     unsealed_keys: bool = False  # production: accept a key ring without a passphrase
     time_stamp: tuple[str, ...] = ()  # RFC 3161 authorities in order; ("none",) = nobody, by name

@@ -94,7 +94,7 @@ def _claim_key(config: Config, keys: KeyRing) -> Iterator[str]:
     if signing.provider == "file":
         yield (
             "2.2.1 (3) The claim key is in plain form in this process's memory while it runs. Programme 0.2 asks for "
-            "encryption in volatile memory except in use; a signer outside this process (pkcs11, http) meets that here."
+            "encryption in volatile memory except in use; a signer elsewhere (pkcs11, aws-kms, http) meets that here."
         )
     had = sum(each.role is Role.CLAIM for each in keys.keys())
     yield (

@@ -28,8 +28,8 @@ def items(pack: Pack, config: Config, keys: KeyRing) -> Iterator[str]:
         yield "The samples are signed by a development key. Import the one your authority certified (docs/keys.md)."
     if config.signing.provider == "file":
         yield (
-            "O.2: the claim key lies in plain form in this process's memory. With `[signing] provider` pkcs11 or http "
-            "it is used elsewhere (docs/signing.md)."
+            "O.2: the claim key lies in plain form in this process's memory. With `[signing] provider` pkcs11, aws-kms "
+            "or http it is used elsewhere (docs/signing.md)."
         )
     if not keys.sealed:
         yield "O.2: the key ring is not sealed. Make a new one with `GENSAFE_KEY_PASSPHRASE` set."
