@@ -47,6 +47,9 @@ def add_parser(commands: Commands) -> None:
     add_config_arguments(parser)
     add_server_arguments(parser, help="ask a running server instead")
     parser.add_argument("--trust-anchors", metavar="PEM", help="further root certificates of signers to trust")
+    parser.add_argument(
+        "--time-stamp-anchors", metavar="PEM", help="further root certificates of time-stamp authorities to trust"
+    )
     parser.add_argument("--sidecar", metavar="FILE", help="a detached manifest store (one file only)")
     add_demands(parser)
     shape = parser.add_mutually_exclusive_group()
@@ -66,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
     paths = list(expand(args.files))
     if (args.crjson or args.sidecar) and len(paths) != 1:
         raise InvalidRequest("takes one file", field="--crjson" if args.crjson else "--sidecar")
+    for given, field in ((args.trust_anchors, "--trust-anchors"), (args.time_stamp_anchors, "--time-stamp-anchors")):
+        if given and args.server:
+            raise InvalidRequest("a server judges by its own lists", field=field, fix="leave one of the two out")
     for path, field in ((args.csv, "--csv"), (args.junit, "--junit")):
         if path == "-":  # would be a file of that name
             raise InvalidRequest("takes a file name", field=field, fix="name a file, or /dev/stdout with --quiet")
@@ -209,6 +215,9 @@ def _offline(args: argparse.Namespace, stack: ExitStack) -> Verifier:
     if args.trust_anchors:
         pem = _read_argument(args.trust_anchors, "--trust-anchors")
         lists = replace(lists, signers=(*lists.signers, import_trust_list(args.trust_anchors, pem)))
+    if args.time_stamp_anchors:
+        pem = _read_argument(args.time_stamp_anchors, "--time-stamp-anchors")
+        lists = replace(lists, time_stamps=(*lists.time_stamps, import_trust_list(args.time_stamp_anchors, pem)))
     keys = registry = log = None
     if home.has_keys:
         need("pdqhash", "reading a data directory")  # its marks and fingerprints are not in the verifier alone

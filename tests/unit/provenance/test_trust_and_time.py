@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from asn1crypto import cms
 
+from gensafe.cli import main
 from gensafe.core.clock import FixedClock, SystemClock
 from gensafe.core.errors import ConfigError, ManifestInvalid, SigningFailed
 from gensafe.keys import LocalClaimSigner, Role, pki
@@ -21,6 +22,7 @@ from gensafe.provenance import (
 from gensafe.provenance.tsa import read_token
 
 DAY = 86_400_000
+PKI = Path(__file__).parents[2] / "assets" / "pki"
 
 
 def test_a_signer_under_a_time_stamp_root_is_not_trusted(signed, bench):
@@ -134,7 +136,7 @@ def test_trust_list_import(bench):
 @pytest.fixture(scope="module")
 def expiry():
     """Files signed by a leaf that has expired since (tests/assets/pki/make_expired.py), and the roots to trust."""
-    folder = Path(__file__).parents[2] / "assets" / "pki"
+    folder = PKI
     root, stamp_root = (folder / "root.pem").read_bytes(), (folder / "stamp_root.pem").read_bytes()
     trust = TrustStore((TrustList("old", root),), (TrustList("old", stamp_root),))
     return trust, (folder / "stamped.png").read_bytes(), (folder / "unstamped.png").read_bytes()
@@ -153,3 +155,25 @@ def test_expired_signer_is_refused_without_one(expiry):
         reading = read_asset(data, "image/png", trust=lists)
         assert reading.state is ManifestState.INVALID
         assert "signingCredential.expired" in reading.failure_codes()
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "code", "said"),
+    [
+        ("stamped", {"--trust-anchors": "root", "--time-stamp-anchors": "stamp_root"}, 0, "PROVED"),
+        ("unstamped", {"--trust-anchors": "root", "--time-stamp-anchors": "stamp_root"}, 4, "expired"),
+        ("stamped", {"--trust-anchors": "root"}, 4, "no trusted time"),
+        ("stamped", {"--trust-anchors": "stamp_root", "--time-stamp-anchors": "root"}, 4, "FOUND BUT UNTRUSTED"),
+    ],
+)
+def test_the_command_takes_anchors_of_both_kinds_and_keeps_them_apart(name, given, code, said, capsys):
+    anchors = [word for option, pem in given.items() for word in (option, str(PKI / f"{pem}.pem"))]
+    assert main(["verify", str(PKI / f"{name}.png"), *anchors]) == code
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--trust-anchors", "--time-stamp-anchors"])
+def test_anchors_beside_a_server_are_refused(option, capsys):
+    pem = str(PKI / "root.pem")
+    assert main(["verify", str(PKI / "stamped.png"), "--server", "127.0.0.1:9", option, pem]) == 64
+    assert option in capsys.readouterr().err
