@@ -106,7 +106,7 @@ def _client(options: Mapping[str, str]) -> tuple[Any, tuple[type[Exception], ...
     try:
         session = botocore.session.Session(profile=options.get("profile"))
         client = session.create_client(
-            "kms", region_name=options.get("region"), endpoint_url=options.get("endpoint"), config=limits
+            "kms", region_name=options.get("region") or None, endpoint_url=options.get("endpoint"), config=limits
         )
     except (*errors, ValueError) as error:
         raise ConfigError(str(error), field="signing.options", fix="see region, profile and endpoint") from None

@@ -115,7 +115,8 @@ def test_what_is_configured_wrongly_is_named(kms, tmp_path):
     for options, field in (
         ({"chain": chain}, "key_id"),
         ({"key_id": key_id, "chain": chain, "secret": "x"}, "secret"),
-        ({"key_id": key_id, "chain": chain, "region": ""}, "signing.options"),
+        ({"key_id": key_id, "chain": chain, "region": ""}, "signing.options: You must specify a region"),
+        ({"key_id": key_id, "chain": chain, "endpoint": "kms"}, "signing.options: Invalid endpoint"),
         ({"key_id": key_id, "chain": certify(client, "RSA_2048", tmp_path)[2]}, "chain: a certificate for ps256"),
         ({"key_id": key_id, "chain": str(tmp_path / "none.pem")}, "chain"),
     ):
