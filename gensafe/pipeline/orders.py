@@ -56,8 +56,10 @@ def _carry_out(registry: Registry, log: AuditLog, keys: KeyRing, order: Order) -
             return {"log_index": log.append(entries.key_rotated(**body)).index}
         case OrderKind.API_KEY:
             return {"log_index": _api_key(registry, log, body)}
-        case OrderKind.STOP | OrderKind.RESTORE:
-            return {"log_index": log.append(tenant_switched(order.kind.value, **body)).index}
+        case OrderKind.STOP:
+            return {"log_index": log.append(tenant_switched(entries.TENANT_STOPPED, **body)).index}
+        case OrderKind.RESTORE:
+            return {"log_index": log.append(tenant_switched(entries.TENANT_RESTORED, **body)).index}
         case OrderKind.DISCLOSE:
             return disclose(keys, log, int(body["epoch"]))
         case OrderKind.HOLD:
