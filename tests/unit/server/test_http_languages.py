@@ -8,7 +8,7 @@ import pytest
 
 from gensafe import media
 from gensafe.core.languages import LANGUAGES, words_of
-from gensafe.core.types import Outcome
+from gensafe.core.types import Conclusion, Image, Outcome
 from gensafe.media.transform import resize
 from gensafe.server.http import create_app
 from gensafe.server.http.layers import NAMES
@@ -21,11 +21,19 @@ ENGLISH = re.compile(r"\b(the|and|this|that|which|with|signed|found|unchanged|ma
 
 
 @pytest.fixture(scope="module")
-def reports(outputs, deployment):
+def boxed(outputs):
+    """An output with a box painted over, without its credentials."""
+    pixels = media.decode(outputs["image"].data, "image/png").pixels.copy()
+    pixels[116:140, 116:140] = 20
+    return media.encode(Image(pixels), "image/png")
+
+
+@pytest.fixture(scope="module")
+def reports(outputs, deployment, boxed):
     data = outputs["image"].data
     copy = media.encode(resize(media.decode(data, "image/png"), 0.75), "image/jpeg", quality=80)
     cut = data[: len(data) // 2]
-    files = {"a.png": data, "b.jpg": copy, "c.png": cut, "d.bin": b"\0\1junk", "e.txt": b"some words"}
+    files = {"a.png": data, "b.jpg": copy, "c.png": cut, "d.bin": b"\0\1junk", "e.txt": b"some words", "f.png": boxed}
     return [verify_bytes(content, name=name, context=deployment.context) for name, content in files.items()]
 
 
@@ -51,6 +59,16 @@ def test_the_english_page_says_what_the_report_says(reports):
         page = html.unescape(result(report))
         assert ENGLISH.findall(seen(page)) and report.explanation[:200] in page
         assert all(check.summary[:200] in page for check in report.checks)
+
+
+def test_the_owner_sees_the_changed_place_over_the_image(reports, boxed):
+    report = next(r for r in reports if r.conclusion is Conclusion.ALTERED and r.name == "f.png")
+    page = result(report, data=boxed)
+    (box,) = re.findall(r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"/>', page)
+    left, top, width, height = map(float, box)  # % of the picture; the box is at 45 to 55
+    assert left <= 46 and top <= 46 and left + width >= 54 and top + height >= 54 and width < 25
+    assert 'src="data:image/png;base64,' in page and "Where it was changed" in page
+    assert all("Where it was changed" not in result(r) for r in reports if r.conclusion is not Conclusion.ALTERED)
 
 
 def test_every_line_has_a_name_in_the_catalogues(reports):
