@@ -352,7 +352,7 @@ def test_fsck_checkpoint_publish_and_prove(data_dir: Path, tmp_path: Path, capsy
     assert command("prove", "3", "--data-dir", data_dir) == 0
     assert capsys.readouterr().out.startswith("c2sp.org/tlog-proof@v1\nindex 3\n")
     assert command("prove", "999", "--data-dir", data_dir) == 2
-    assert command("fsck", "--data-dir", tmp_path / "nowhere") == 69
+    assert command("fsck", "--data-dir", tmp_path / "nowhere") == 64
 
 
 def test_times_are_utc_unless_they_say_otherwise():
