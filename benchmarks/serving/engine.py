@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,15 +47,24 @@ async def _serve(pause_s: float) -> asyncio.Server:
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pause_s: float) -> None:
     head = await reader.readuntil(b"\r\n\r\n")
     length = next((int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length:")), 0)
-    await reader.readexactly(length)
+    body = await reader.readexactly(length)
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
-    for word in WORDS.split():
+    for word in words_for(body).split():
         writer.write(_event({"choices": [{"index": 0, "delta": {"content": word + " "}, "finish_reason": None}]}))
         if pause_s:
             await writer.drain()
             await asyncio.sleep(pause_s)
     writer.write(_event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}) + b"data: [DONE]\n\n")
     await writer.drain()
+
+
+def words_for(body: bytes) -> str:
+    """The text that answers a request: with the number in it, if it has one, so that no two sentences are alike."""
+    number = re.search(rb"number (\d+)", body)
+    if number is None:
+        return WORDS
+    first, *others = WORDS.split("train")
+    return first + "".join(f"train {number[1].decode()}/{place}{part}" for place, part in enumerate(others))
 
 
 def _event(document: object) -> bytes:

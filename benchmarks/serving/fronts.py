@@ -1,9 +1,10 @@
 """What the front doors add: HTTP and Connect beside gRPC on the same work, time to first token, many streams at once.
 
-    python -m benchmarks.serving.fronts [--requests N] [--streams N] [--json FILE]
+    python -m benchmarks.serving.fronts [--against CHECKOUT] [--requests N] [--streams N] [--json FILE]
 
 One server, one engine on a socket that answers at once; the doors take turns, so that what else the machine does falls
-on all of them. Ratios say more than values. Writes ``benchmarks/results/serving/fronts.json``.
+on all of them. Ratios say more than values. With ``--against`` another checkout is measured in the same run. Writes
+``benchmarks/results/serving/fronts.json``.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from typing import Any, Final
 import grpc
 import httpx
 
-from benchmarks.common.places import RESULTS
-from benchmarks.serving.engine import WORDS, engine
+from benchmarks.common.places import RESULTS, ROOT
+from benchmarks.serving.engine import WORDS, engine, words_for
 from gensafe.client.messages import generate_request
 from gensafe.core import ids
+from gensafe.safety import SafetyRunner, StreamGate, load_policy
 from gensafe.v1 import generation_pb2_grpc as rpc
 
 RESULT: Final = RESULTS / "serving" / "fronts.json"
@@ -69,16 +71,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.serving.fronts", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--requests", type=int, default=30, help="of each door")
     parser.add_argument("--streams", type=int, default=200, help="at once; 0 = none")
+    parser.add_argument("--releases", type=int, default=40, help="first releases to time by themselves")
+    parser.add_argument("--against", type=Path, help="the root of another checkout, measured as 'before'")
     parser.add_argument("--json", type=Path, default=RESULT)
     args = parser.parse_args()
+    trees = {"before": args.against.resolve(), "after": ROOT} if args.against else {"after": ROOT}
     found: dict[str, Any] = {"cores": os.cpu_count(), "load": [os.getloadavg()[0]], "words": len(WORDS.split())}
-    with engine() as (fast, slow):
-        with serving(fast) as site:
-            found["doors"] = doors(site, args.requests)
-            found["first_token"] = first_token(site, args.requests)
-        if args.streams:
-            with serving(slow) as site:
-                found["streams"] = asyncio.run(streams(site, args.streams))
+    for name, root in trees.items():
+        with engine() as (fast, slow):
+            one: dict[str, Any] = {}
+            with serving(fast, root) as site:
+                one["doors"] = doors(site, args.requests)
+                one["first_token"] = first_token(site, args.requests)
+            if args.streams:
+                with serving(slow, root) as site:
+                    one["streams"] = asyncio.run(streams(site, args.streams))
+        found[name] = one
+    found["beyond_hold_back"] = beyond_hold_back(args.releases)
     found["load"].append(os.getloadavg()[0])
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
@@ -87,14 +96,17 @@ def main() -> int:
 
 
 @contextmanager
-def serving(url: str) -> Iterator[Site]:
-    """A real server process in front of an engine."""
+def serving(url: str, root: Path = ROOT) -> Iterator[Site]:
+    """A real server process, of the checkout at ``root``, in front of an engine."""
+    path = os.pathsep.join(str(root / part) for part in ("", "backends", "watermark"))
     with tempfile.TemporaryDirectory(prefix="gensafe-fronts-") as folder:
         config = Path(folder) / "config.toml"
         config.write_text(CONFIG.format(url=url), "utf-8")
         command = [sys.executable, "-m", "gensafe", "serve", "--config", str(config), "--data-dir", f"{folder}/data"]
         with (Path(folder) / "log").open("w") as log:
-            server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            server = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=root, env={**os.environ, "PYTHONPATH": path}
+            )
             assert server.stdout is not None
             try:
                 _, address, http = server.stdout.readline().split()
@@ -157,6 +169,24 @@ def first_token(site: Site, count: int) -> dict[str, Any]:
     return {"n": count, "p50_ms": middle, "added_ms": round(middle["gensafe"] - middle["engine"], 1)}
 
 
+def beyond_hold_back(count: int) -> dict[str, Any]:
+    """Processor ms in the gate from the word that makes the first release due until it leaves, of texts all different.
+
+    This is what the gate adds to the first token beyond its stated hold-back: what came before was judged meanwhile.
+    """
+    runner = SafetyRunner.from_policy(load_policy(), timeout_s=600)
+    spent = []
+    for number in range(1000, 1000 + count + 1):
+        gate = StreamGate(runner)
+        for word in words_for(f"number {number}".encode()).split():
+            began = time.process_time()
+            if gate.push(word + " "):
+                break
+        spent.append((time.process_time() - began) * 1000)
+    spent = sorted(spent[1:])  # the first loads the classifiers
+    return {"n": count, "cpu_ms": {"p50": round(statistics.median(spent), 1), "max": round(spent[-1], 1)}}
+
+
 def _first(http: httpx.Client, url: str) -> float:
     began = time.perf_counter()
     with http.stream("POST", url, json={**ASK, "stream": True}) as answer:
@@ -174,13 +204,19 @@ def _text_of(line: str) -> str:
 
 
 async def streams(site: Site, count: int) -> dict[str, Any]:
-    """Many streams at once: the longest that each stood still after its first text, and the server's memory."""
+    """Many streams at once, each of its own text: the longest that each stood still after its first text, and memory.
+
+    A stream alone stands still too, while a window fills behind its hold-back: that is what a stall is counted from.
+    """
     limits = httpx.Limits(max_connections=count)
-    before = memory_mb(site.pid)
     async with httpx.AsyncClient(base_url=site.http, timeout=600, limits=limits) as http:
+        alone = await _stream(http, 0)
+        before = memory_mb(site.pid)
+        used = cpu_s(site.pid)
         watching = asyncio.create_task(_watch(site.pid))
         began = time.perf_counter()
-        ended = await asyncio.gather(*(_stream(http) for _ in range(count)))
+        _SEEN.clear()
+        ended = await asyncio.gather(*(_stream(http, 1 + n) for n in range(count)))
         seconds = time.perf_counter() - began
         watching.cancel()
     gaps = sorted(one["gap_s"] for one in ended)
@@ -188,8 +224,13 @@ async def streams(site: Site, count: int) -> dict[str, Any]:
         "n": count,
         "released": sum(one["state"] == "released" for one in ended),
         "seconds": round(seconds, 1),
-        "stalled_over_1_s": sum(gap > STALL_S for gap in gaps),
-        "longest_gap_s": {"p50": round(statistics.median(gaps), 2), "max": round(gaps[-1], 2)},
+        "cpu_ms_a_word": round((cpu_s(site.pid) - used) * 1000 / count / len(WORDS.split()), 2),
+        "stalled_over_1_s": sum(gap - alone["gap_s"] > STALL_S for gap in gaps),
+        "longest_gap_s": {
+            "alone": round(alone["gap_s"], 2),
+            "p50": round(statistics.median(gaps), 2),
+            "max": round(gaps[-1], 2),
+        },
         "memory_mb": {"before": before, "most": max(_SEEN, default=before), "after": memory_mb(site.pid)},
     }
 
@@ -203,10 +244,10 @@ async def _watch(pid: int) -> None:
         await asyncio.sleep(0.5)
 
 
-async def _stream(http: httpx.AsyncClient) -> dict[str, Any]:
+async def _stream(http: httpx.AsyncClient, number: int) -> dict[str, Any]:
     times: list[float] = []
     state = "failed"
-    async for line in _lines(http):
+    async for line in _lines(http, number):
         if _text_of(line):
             times.append(time.perf_counter())
         if line.startswith("data: {"):
@@ -215,10 +256,17 @@ async def _stream(http: httpx.AsyncClient) -> dict[str, Any]:
     return {"state": state, "gap_s": max(gaps, default=0.0)}
 
 
-async def _lines(http: httpx.AsyncClient) -> AsyncIterator[str]:
-    async with http.stream("POST", "/v1/chat/completions", json={**ASK, "stream": True}) as answer:
+async def _lines(http: httpx.AsyncClient, number: int) -> AsyncIterator[str]:
+    ask = {**ASK, "messages": [{"role": "user", "content": f"{PROMPT} Take train number {number}."}], "stream": True}
+    async with http.stream("POST", "/v1/chat/completions", json=ask) as answer:
         async for line in answer.aiter_lines():
             yield line
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of processor time that the server's own process has used."""
+    parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mb(pid: int) -> int:

@@ -78,18 +78,22 @@ def measured(meter: Meter) -> None:
 
 
 def watch(classifier: Any, meter: Meter) -> None:
-    """Add up the processor time of one classifier."""
-    assess = classifier.assess
+    """Add up the processor time of one classifier, at windows of a stream as well."""
 
-    def timed(item: Any, stage: Any) -> Any:
-        begin = time.thread_time()
-        try:
-            return assess(item, stage)
-        finally:
-            spent = meter.classifiers.get(classifier.name, 0.0)
-            meter.classifiers[classifier.name] = spent + time.thread_time() - begin
+    def timed(assess: Any) -> Any:
+        def measured(item: Any, stage: Any) -> Any:
+            begin = time.thread_time()
+            try:
+                return assess(item, stage)
+            finally:
+                spent = meter.classifiers.get(classifier.name, 0.0)
+                meter.classifiers[classifier.name] = spent + time.thread_time() - begin
 
-    classifier.assess = timed
+        return measured
+
+    for verb in ("assess", "assess_unfinished"):
+        if hasattr(classifier, verb):
+            setattr(classifier, verb, timed(getattr(classifier, verb)))
 
 
 def main() -> int:
