@@ -1,8 +1,9 @@
 """Turns at judging: as many items at a time as there are cores, first come, first served.
 
-Two hundred text streams had six hundred classifier threads that all wanted Python's one lock. It goes round in slices
-of 5 ms, so that each judgement of 4 ms took seconds. Judged in turns the same work takes the same time in all, and each
-item waits only for those before it.
+Two hundred text streams had six hundred classifier threads at work at once. Judged in turns the work takes no longer in
+all, each item waits only for those before it, and fewer are held in memory at a time (200 streams, one run each: the
+server grew by 47 MiB instead of 127). It does not make the processor faster: where streams ask for more than it has, they
+stall with turns and without.
 """
 
 from __future__ import annotations

@@ -127,20 +127,20 @@ def test_work_beside_other_work_is_not_refused():
 
 
 def test_a_sound_that_waits_for_its_turn_is_not_late(monkeypatch):
-    """Eight recognitions of half a second each on one core, with two seconds of time: most were blocked as late."""
+    """Sixteen recognitions of a quarter of a second on one core, with two seconds of time: half were blocked as late."""
     core = threading.Lock()
 
     class Recogniser(Fixed):
         def assess(self, item, stage):
             with core:
-                threading.Event().wait(0.5)
+                threading.Event().wait(0.25)
             return super().assess(item, stage)
 
     monkeypatch.setattr("gensafe.safety.runner._SOUNDS", threading.BoundedSemaphore(2))
     runner = SafetyRunner(parse_policy(POLICY), {Modality.AUDIO: (Recogniser(),)}, timeout_s=2.0)
     sound = Audio(np.zeros((1, 16), np.float32), 16_000)
-    with ThreadPoolExecutor(8) as callers:
-        verdicts = list(callers.map(lambda _: runner.judge(sound, Stage.OUTPUT), range(8)))
+    with ThreadPoolExecutor(16) as callers:
+        verdicts = list(callers.map(lambda _: runner.judge(sound, Stage.OUTPUT), range(16)))
     assert all(v.errors == () for v in verdicts)
 
 
