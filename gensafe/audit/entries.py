@@ -210,7 +210,7 @@ def held(admission: Admission, *, verdict_: Verdict, review_id: str, draft: str,
 def rejected(held_: Mapping[str, object], review_: Review) -> Entry:
     """The person said no; nothing left. ``held_``: the ``generation.held`` entry of the output."""
     same = ("request_id", "record_id", "tenant", "modality", "opened_index", "verdicts", "subject")
-    entry = _event(BLOCKED) | {name: held_[name] for name in same if name in held_}
+    entry = of_event(BLOCKED) | {name: held_[name] for name in same if name in held_}
     return entry | {"stage": Stage.OUTPUT.value, "review": review(review_)}
 
 
@@ -261,7 +261,7 @@ def ended(
 
 def verify_performed(*, conclusion: str, checks: Mapping[str, str], record_id: int | None = None) -> Entry:
     """Somebody verified a file: what was concluded, not who asked and not the file."""
-    entry = _event(VERIFIED) | {"conclusion": conclusion, "checks": dict(checks)}
+    entry = of_event(VERIFIED) | {"conclusion": conclusion, "checks": dict(checks)}
     return entry | ({} if record_id is None else {"record_id": record_id_text(record_id)})
 
 
@@ -269,23 +269,23 @@ def policy_changed(
     *, policy_id: str, old_digest: str, new_digest: str, actor: str, coverage: Coverage | None = None
 ) -> Entry:
     """A policy is about to be put in force, or ``new_digest`` "refused"; ``coverage`` as in ``service_started``."""
-    entry = _event(POLICY_CHANGED) | {"policy": policy_id, "old": old_digest, "new": new_digest, "actor": actor}
+    entry = of_event(POLICY_CHANGED) | {"policy": policy_id, "old": old_digest, "new": new_digest, "actor": actor}
     return entry | ({"coverage": _plain(coverage)} if coverage else {})
 
 
 def clock_corrected(*, from_ms: int, to_ms: int) -> Entry:
     """The clock was ahead and was put right: times go back from ``from_ms``, the newest, to ``to_ms``, this one."""
-    return _event(CLOCK_CORRECTED) | {"from_ms": from_ms, "to_ms": to_ms}
+    return of_event(CLOCK_CORRECTED) | {"from_ms": from_ms, "to_ms": to_ms}
 
 
 def key_rotated(*, role: str, old: str, new: str, reason: str, actor: str = "") -> Entry:
     """A key changed. ``role``: as ``keys.Role``; ``old``/``new``: key ids; ``reason``: what happened, never words."""
-    return _event(KEY_ROTATED) | {"role": role, "old": old, "new": new, "reason": reason} | given(actor=actor)
+    return of_event(KEY_ROTATED) | {"role": role, "old": old, "new": new, "reason": reason} | given(actor=actor)
 
 
 def config_changed(*, old_digest: str, new_digest: str, changed: Sequence[str]) -> Entry:
     """This start runs with another configuration than the one before; ``changed``: names of keys, never values."""
-    return _event(CONFIG_CHANGED) | {"old": old_digest, "new": new_digest, "changed": sorted(changed)}
+    return of_event(CONFIG_CHANGED) | {"old": old_digest, "new": new_digest, "changed": sorted(changed)}
 
 
 def service_started(
@@ -296,36 +296,15 @@ def service_started(
     ``coverage``: modality -> "whole" | "part" | "none" -> categories, as the cards of the loaded classifiers say.
     """
     about = {"version": version, "config": config_digest, "policy": policy_digest, "environment": environment}
-    return _event(SERVICE_STARTED) | about | ({"coverage": _plain(coverage)} if coverage else {})
+    return of_event(SERVICE_STARTED) | about | ({"coverage": _plain(coverage)} if coverage else {})
 
 
 def export_made(
     *, start: int, stop: int, size: int, tenant: str, formats: Sequence[str], manifest_digest: str
 ) -> Entry:
     """An export of entries [start, stop) under the checkpoint of ``size`` was written."""
-    entry = _event(EXPORT_MADE) | {"start": start, "stop": stop, "size": size, "formats": sorted(formats)}
+    entry = of_event(EXPORT_MADE) | {"start": start, "stop": stop, "size": size, "formats": sorted(formats)}
     return entry | {"manifest_digest": manifest_digest} | given(tenant=tenant)
-
-
-def hold(event: str, *, hold_id: str, scope: str, actor: str = "", why: str = "") -> Entry:
-    """A legal hold was placed (``HOLD_SET``) or lifted (``HOLD_RELEASED``) on a scope, e.g. ``tenant:p-…``.
-
-    ``hold_id``, ``actor``: pseudonyms, since their own names are words of the operator; ``why``: a keyed digest.
-    """
-    if event not in (HOLD_SET, HOLD_RELEASED):
-        raise ValueError(f"{event} is not about a hold")
-    return _event(event) | {"hold_id": hold_id, "scope": scope} | given(actor=actor, why=why)
-
-
-def tombstone(
-    *, kind: str, subject: str, erased: Mapping[str, int], reason: str, actor: str = "", tenant: str = ""
-) -> Entry:
-    """Something erasable was erased: what kind, whose, how much, why. Proofs are untouched by it.
-
-    ``subject``: a pseudonym; of an end user of ``tenant`` the commitment that its entries carry.
-    """
-    entry = _event(TOMBSTONE) | {"kind": kind, "subject": subject, "erased": dict(erased), "reason": reason}
-    return entry | given(actor=actor, tenant=tenant)
 
 
 def filter_outage(
@@ -345,42 +324,8 @@ def filter_outage(
     """
     if event not in (FILTER_UNAVAILABLE, FILTER_RESTORED):
         raise ValueError(f"{event} is not about an outage")
-    entry = _event(event) | {"classifier": classifier, "since_ms": since_ms, "refused": refused}
+    entry = of_event(event) | {"classifier": classifier, "since_ms": since_ms, "refused": refused}
     return entry | given(modality=modality, version=version, weights=weights, reason=reason[:80])
-
-
-def misuse_reported(
-    *, ticket: str, category: str, text_commitment: str, record_id: int, found_by: str, due_ms: int, actor: str = ""
-) -> Entry:
-    """A report of misuse arrived; its words lie sealed and can be erased, ``text_commitment`` is keyed.
-
-    Args:
-        ticket: Names the case.
-        category: Of ``pipeline.desk.CATEGORIES``.
-        text_commitment: To the reporter's words.
-        record_id: Of the output.
-        found_by: How the record was found.
-        due_ms: When it is to be decided by.
-        actor: Who took it in, as a pseudonym.
-    """
-    entry = _event(MISUSE_REPORTED) | {"ticket": ticket, "category": category, "text_commitment": text_commitment}
-    return entry | {"record_id": record_id_text(record_id), "found_by": found_by, "due_ms": due_ms} | given(actor=actor)
-
-
-def misuse_decided(*, ticket: str, decision: str, text_commitment: str, late: bool, actor: str = "") -> Entry:
-    """A person decided a case and answered; reason and answer lie sealed, ``text_commitment`` is to both."""
-    entry = _event(MISUSE_DECIDED) | {"ticket": ticket, "decision": decision, "late": late}
-    return entry | {"text_commitment": text_commitment} | given(actor=actor)
-
-
-def drill_performed(*, steps: Sequence[Mapping[str, str]], tenant: str, actor: str = "") -> Entry:
-    """The installation was drilled (``pipeline.drill``): each step, how it ended and what was seen.
-
-    ``tenant``: of the requests that the drill made; named so that they can be told from others.
-    """
-    failed = sum(step["outcome"] == "failed" for step in steps)
-    entry = _event(DRILL) | {"passed": not failed, "failed": failed, "steps": [dict(step) for step in steps]}
-    return entry | {"drill_tenant": tenant} | given(actor=actor)
 
 
 def moderated(
@@ -408,15 +353,9 @@ def moderated(
         action: The strictest of the verdicts.
         passed: Whether the content may go on, as it is or with words painted over.
     """
-    entry = _event(MODERATED) | {"request_id": request_id, "tenant": tenant, "gateway": gateway, "stage": stage.value}
+    entry = of_event(MODERATED) | {"request_id": request_id, "tenant": tenant, "gateway": gateway, "stage": stage.value}
     entry |= {"content_commitment": commitment, "parts": parts, "action": action.value, "passed": passed}
     return entry | {"verdicts": [{"modality": v.modality.value} | verdict(v) for v in verdicts]}
-
-
-def review_shown(*, review_id: str, record_id: int, tenant: str, reviewer: str, copy_id: int, marked: bool) -> Entry:
-    """A person took a copy of a held output; ``copy_id`` is in the copy's watermark if ``marked``."""
-    entry = _event(REVIEW_SHOWN) | {"review_id": review_id, "record_id": record_id_text(record_id), "tenant": tenant}
-    return entry | {"reviewer": reviewer, "copy_id": record_id_text(copy_id), "marked": marked}
 
 
 def signature_discarded(*, signer: str, signatures: Sequence[str], unsure: int, reason: str, record: str = "") -> Entry:
@@ -424,7 +363,7 @@ def signature_discarded(*, signer: str, signatures: Sequence[str], unsure: int, 
 
     ``unsure``: attempts of which it is not known whether the signer signed.
     """
-    entry = _event(SIGNATURE_DISCARDED) | {"signer": signer, "signatures": list(signatures), "unsure": unsure}
+    entry = of_event(SIGNATURE_DISCARDED) | {"signer": signer, "signatures": list(signatures), "unsure": unsure}
     return entry | {"reason": reason} | given(record_id=record)
 
 
@@ -432,48 +371,27 @@ def api_key_changed(
     *, key_id: str, change: str, tenant: str, roles: Sequence[str], models: Sequence[str], actor: str, reason: str
 ) -> Entry:
     """An API key was made, replaced or withdrawn. ``actor``: a pseudonym; ``reason``: keyed digest of the words."""
-    entry = _event(API_KEY_CHANGED) | {"key_id": key_id, "change": change, "tenant": tenant, "roles": sorted(roles)}
+    entry = of_event(API_KEY_CHANGED) | {"key_id": key_id, "change": change, "tenant": tenant, "roles": sorted(roles)}
     return entry | {"models": sorted(models), "actor": actor, "reason": reason}
 
 
 def access_refused(*, refused: Mapping[str, int], since_ms: int, tenant: str = "") -> Entry:
     """Calls that were refused since ``since_ms``: "REASON role" -> how many. ``tenant``: where the caller was known."""
-    return _event(ACCESS_REFUSED) | {"refused": dict(refused), "since_ms": since_ms} | given(tenant=tenant)
-
-
-def signatures_of(entry: Mapping[str, object]) -> tuple[str, ...]:
-    """Digests of the claim signatures that an entry accounts for."""
-    if entry.get("event") == SIGNATURE_DISCARDED:
-        return _strings(entry.get("signatures"))
-    part = entry.get("manifest")
-    if entry.get("event") != RELEASED or not isinstance(part, Mapping) or "signature" not in part:
-        return ()
-    return (str(part["signature"]), *_strings(part.get("spare")))
-
-
-def signer_of(entry: Mapping[str, object]) -> str:
-    """Fingerprint of the claim key whose signatures an entry accounts for; "" for any other entry."""
-    part = entry.get("manifest")
-    if entry.get("event") == SIGNATURE_DISCARDED:
-        return str(entry.get("signer", ""))
-    return str(part.get("signer", "")) if entry.get("event") == RELEASED and isinstance(part, Mapping) else ""
-
-
-def _strings(value: object) -> tuple[str, ...]:
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+    return of_event(ACCESS_REFUSED) | {"refused": dict(refused), "since_ms": since_ms} | given(tenant=tenant)
 
 
 def _plain(coverage: Coverage) -> Entry:
     return {modality: {how: list(found) for how, found in by.items()} for modality, by in coverage.items()}
 
 
-def _event(event: str) -> Entry:
+def of_event(event: str) -> Entry:
+    """How every entry begins."""
     return {"schema": SCHEMA, "event": event}
 
 
 def _about(event: str, request_id: str, record_id: int, tenant: str, modality: Modality) -> Entry:
     about = {"request_id": request_id, "record_id": record_id_text(record_id), "tenant": tenant}
-    return _event(event) | about | {"modality": modality.value}
+    return of_event(event) | about | {"modality": modality.value}
 
 
 def _of_admission(event: str, admission: Admission) -> Entry:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from gensafe.audit import entries
 from gensafe.audit.log import LogReader
-from gensafe.audit.signatures import Pending
+from gensafe.audit.signatures import Pending, signatures_of, signer_of
 
 
 @dataclass(slots=True)
@@ -46,11 +46,11 @@ def accounts(log: LogReader, pending: Iterable[Pending] = ()) -> tuple[dict[str,
     for logged in log.entries():
         rows += 1
         entry = logged.entry
-        signer = entries.signer_of(entry)
+        signer = signer_of(entry)
         if not signer:
             continue
         account = found.setdefault(signer, Account())
-        digests = entries.signatures_of(entry)
+        digests = signatures_of(entry)
         named.update(digests)
         account.known.update(digests)
         account.repeated += [digest for digest in digests if named[digest] == 2]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from gensafe.audit import entries, tiles
+from gensafe.audit import desk_entries, tiles
 from gensafe.audit.log import AuditLog
 
 DAY_MS: Final = 86_400_000  # 24 h
@@ -37,7 +37,7 @@ def prune_before(log: AuditLog, before_ms: int, reason: str) -> Pruned:
     if not count:
         return Pruned(0, stop, -1)
     erased = {"entries": count, "before_index": stop}
-    at = log.append(entries.tombstone(kind="retention", subject="", erased=erased, reason=reason)).index
+    at = log.append(desk_entries.tombstone(kind="retention", subject="", erased=erased, reason=reason)).index
     log.prune(stop)
     return Pruned(count, stop, at)
 

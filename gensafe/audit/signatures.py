@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -169,4 +169,26 @@ def discard(
 
 
 def _named(log: LogReader, since: int) -> set[str]:
-    return {digest for logged in log.entries(max(0, since)) for digest in entries.signatures_of(logged.entry)}
+    return {digest for logged in log.entries(max(0, since)) for digest in signatures_of(logged.entry)}
+
+
+def signatures_of(entry: Mapping[str, object]) -> tuple[str, ...]:
+    """Digests of the claim signatures that an entry accounts for."""
+    if entry.get("event") == entries.SIGNATURE_DISCARDED:
+        return _strings(entry.get("signatures"))
+    part = entry.get("manifest")
+    if entry.get("event") != entries.RELEASED or not isinstance(part, Mapping) or "signature" not in part:
+        return ()
+    return (str(part["signature"]), *_strings(part.get("spare")))
+
+
+def signer_of(entry: Mapping[str, object]) -> str:
+    """Fingerprint of the claim key whose signatures an entry accounts for; "" for any other entry."""
+    part = entry.get("manifest")
+    if entry.get("event") == entries.SIGNATURE_DISCARDED:
+        return str(entry.get("signer", ""))
+    return str(part.get("signer", "")) if entry.get("event") == entries.RELEASED and isinstance(part, Mapping) else ""
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()

@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 
 from gensafe import media as codecs
-from gensafe.audit import entries
+from gensafe.audit import desk_entries
 from gensafe.audit.note import NoteKey
 from gensafe.core import ids
 from gensafe.core.errors import GensafeError
@@ -93,7 +93,7 @@ def perform(chain: Chain, conclude: Conclude, *, actor: str = "") -> Drill:
             reason = error.reason if isinstance(error, GensafeError) else type(error).__name__
             steps.append(Step(name, Outcome.FAILED, f"could not be done: {reason}"))
     said = [{"step": step.name, "outcome": step.outcome.value, "said": step.said} for step in steps]
-    entry = entries.drill_performed(steps=said, tenant=TENANT, actor=actor)
+    entry = desk_entries.drill_performed(steps=said, tenant=TENANT, actor=actor)
     return Drill(tuple(steps), chain.log.append(entry).index)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gensafe.audit import AuditLog, entries
+from gensafe.audit import AuditLog, desk_entries, entries
 from gensafe.audit.key_entries import tenant_switched
 from gensafe.core import ids
 from gensafe.core.errors import Conflict, GensafeError, LogUnavailable
@@ -41,7 +41,7 @@ def _carry_out(registry: Registry, log: AuditLog, keys: KeyRing, order: Order) -
     body = dict(order.body)
     match order.kind:
         case OrderKind.SHOW:
-            entry = entries.review_shown(**body)
+            entry = desk_entries.review_shown(**body)
             return {"log_index": log.append(entry).index}
         case OrderKind.MISUSE:
             return {"log_index": _open_case(registry, log, body)}
@@ -49,7 +49,7 @@ def _carry_out(registry: Registry, log: AuditLog, keys: KeyRing, order: Order) -
             return {"log_index": _decide_case(registry, log, body)}
         case OrderKind.ERASE:
             erased = registry.erase_owners(body.pop("owners", [body["subject"]]))
-            entry = entries.tombstone(kind="subject", erased=erased, **body)
+            entry = desk_entries.tombstone(kind="subject", erased=erased, **body)
             return {"subject": body["subject"], "erased": erased, "log_index": log.append(entry).index}
         case OrderKind.KEY:
             take_over(keys, log, registry, rewrap=body["role"] == Role.KEK.value)
@@ -69,7 +69,7 @@ def _carry_out(registry: Registry, log: AuditLog, keys: KeyRing, order: Order) -
             hold = registry.release_hold(body["hold_id"])
             event = entries.HOLD_RELEASED
     name, by = registry.hold_name(hold.hold_id), {key: str(body.get(key, "")) for key in ("actor", "why")}
-    at = log.append(entries.hold(event, hold_id=name, scope=hold.scope, **by)).index
+    at = log.append(desk_entries.hold(event, hold_id=name, scope=hold.scope, **by)).index
     return {"logged_as": name, "scope": hold.scope, "log_index": at}
 
 
@@ -77,7 +77,7 @@ def _open_case(registry: Registry, log: AuditLog, body: dict[str, Any]) -> int:
     """Log a report of misuse; the case is open from then on."""
     tenant, reported_ms, record_id = (body.pop(name) for name in ("tenant", "reported_ms", "record_id"))
     number = ids.parse_record_id(record_id)
-    index = log.append(entries.misuse_reported(**body, record_id=number)).index
+    index = log.append(desk_entries.misuse_reported(**body, record_id=number)).index
     facts = {name: body[name] for name in ("ticket", "category", "found_by", "due_ms")}
     case = Case(record_id=number, tenant=tenant, reported_ms=reported_ms, reported_index=index, **facts)
     registry.cases.add(case)
@@ -93,7 +93,7 @@ def _decide_case(registry: Registry, log: AuditLog, body: dict[str, Any]) -> int
     words_id, ticket = body.pop("words_id"), body["ticket"]
     if registry.cases.get(ticket).decision is not None:
         raise Conflict("was decided before", field="ticket")
-    index = log.append(entries.misuse_decided(**body)).index
+    index = log.append(desk_entries.misuse_decided(**body)).index
     registry.cases.decide(ticket, CaseDecision(body["decision"]), index, words_id)
     return index
 

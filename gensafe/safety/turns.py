@@ -2,8 +2,8 @@
 
 Two hundred text streams had six hundred classifier threads at work at once. Judged in turns the work takes no longer in
 all, each item waits only for those before it, and fewer are held in memory at a time (200 streams, one run each: the
-server grew by 47 MiB instead of 127). It does not make the processor faster: where streams ask for more than it has, they
-stall with turns and without.
+server grew by 47 MiB instead of 127). It does not make the processor faster: where streams ask for more than it has,
+they stall with turns and without.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_ds
 
 from gensafe.audit import entries
 from gensafe.audit.reconcile import Account, accounts, with_count, with_journal
-from gensafe.audit.signatures import FILE, SignatureJournal, discard, read_journal
+from gensafe.audit.signatures import FILE, SignatureJournal, discard, read_journal, signatures_of
 from gensafe.cli import main
 from gensafe.core.clock import SystemClock
 from gensafe.core.config import Config, EngineConfig, SafetyConfig, SigningConfig
@@ -123,7 +123,7 @@ def test_one_rogue_signature_of_a_thief_is_found(installed, capsys, tmp_path, sa
         chain.signing.tools().signer.sign(b"does it work?")
         discard_tests(chain)
         assert chain.signing.journal.pending() == () and not (tmp_path / "data" / FILE).read_bytes()
-        named = [d for e in chain.log.entries() for d in entries.signatures_of(e.entry)]
+        named = [d for e in chain.log.entries() for d in signatures_of(e.entry)]
         assert sorted(named) == sorted(map(sha256, token.made))  # each in exactly one place
         tools = chain.signing.tools()
         honest = len(token.made)

@@ -127,7 +127,7 @@ def test_work_beside_other_work_is_not_refused():
 
 
 def test_a_sound_that_waits_for_its_turn_is_not_late(monkeypatch):
-    """Sixteen recognitions of a quarter of a second on one core, with two seconds of time: half were blocked as late."""
+    """Sixteen recognitions of .25 s on one core, with two seconds of time: half were blocked as late."""
     core = threading.Lock()
 
     class Recogniser(Fixed):
