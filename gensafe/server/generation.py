@@ -92,11 +92,15 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
             raise
 
     def _work(self, wanted: GenerationRequest, control: CallControl, began: Callable[[], None]) -> Work[PipelineEvent]:
-        """Let a request wait for its turn; ``began`` is called, in the thread of the work, when it comes."""
+        """Let a request wait for its turn; ``began`` is called, in the thread of the work, and may still refuse it."""
         name_request(wanted.request_id)
 
         def make() -> Iterator[PipelineEvent]:
-            began()
+            try:
+                began()
+            except errors.GensafeError as error:
+                self._chain.observe(ended_by(wanted, error))
+                raise
             return run(self._chain, wanted, control)
 
         try:

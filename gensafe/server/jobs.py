@@ -2,7 +2,7 @@
 
 A job is a row before its caller is told that it started. At the next start of a server, one that had not begun begins;
 one that had begun ended with the process, and says how far it came: its output if that was released, else a failure.
-In an orderly end of the server, jobs that wait go on waiting.
+In an orderly end of the server, jobs that wait go on waiting. One whose caller may not start it any more never begins.
 """
 
 from __future__ import annotations
@@ -31,9 +31,11 @@ log = logging.getLogger("gensafe.server")
 
 LOOK_S: Final = 2.0  # how soon a decision about a held output ends its job; as server.watch. Chosen
 EXPIRE_S: Final = 3600.0  # what is counted in days is looked at every hour
+WAITING: Final = "waiting job"
+"""Method of a refusal in the log: of a job that was taken and may not begin any more."""
 
 Begin = Callable[[GenerationRequest, CallControl, Callable[[], None]], Work[PipelineEvent]]
-"""Starts the work of a request; the last argument is called when its turn comes."""
+"""Starts the work of a request; the last argument is called when its turn comes, and may still refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +90,10 @@ class Jobs:
         Raises:
             Conflict: the id belongs to another request.
             InvalidRequest: ``webhook`` is not allowed.
-            Overloaded, BackendUnavailable: the job was not taken.
+            TenantStopped, Overloaded, BackendUnavailable: the job was not taken.
         """
         self._webhooks.check(wanted.tenant, webhook)
+        await asyncio.to_thread(self._chain.keys.stops.refuse, wanted.tenant)
         row = await asyncio.to_thread(self._kept.row, wanted, body, webhook)
         known = await asyncio.to_thread(self._kept.table.get, row.key)
         if known is not None and known.state is JobState.HELD:
@@ -175,6 +178,7 @@ class Jobs:
         while not stop.is_set():
             try:
                 await self._begin_waiting()
+                await self._refuse_waiting()
                 for job in [job for job in self._live.values() if job.ended]:  # could not be stored
                     await self._end(job)
                 for row in await asyncio.to_thread(self._kept.table.held):
@@ -226,15 +230,35 @@ class Jobs:
             except errors.RegistryUnavailable:
                 raise
             except errors.GensafeError as error:
-                fail(job.told, error.reason, str(error))
+                self._fail(job, error)
                 await self._end(job)
                 continue
             with suppress(errors.Overloaded, errors.BackendUnavailable):  # in two seconds, then
                 if not job.ended:
                     copy_context().run(self._begin_work, job, wanted)
 
+    async def _refuse_waiting(self) -> None:
+        """End jobs that wait for their turn and may not have it any more, however far off it is."""
+        waiting = [job for job in self._live.values() if job.work is not None and not job.told.started_ms]
+        by_caller = {(job.row.tenant, job.row.key_id): job.row for job in waiting}
+        for caller, row in by_caller.items():
+            try:
+                await asyncio.to_thread(self._kept.refuse, row)
+            except errors.AccessError as error:
+                for job in waiting:
+                    if job.work is not None and (job.row.tenant, job.row.key_id) == caller:
+                        job.work.cancel(error)
+
+    def _fail(self, job: Job, error: errors.GensafeError) -> None:
+        """Say in a job that it failed, and in the log where it was refused; no call says that for it."""
+        fail(job.told, error.reason, str(error))
+        if isinstance(error, errors.AccessError):
+            code = "UNAUTHENTICATED" if isinstance(error, errors.Unauthenticated) else "PERMISSION_DENIED"
+            self._limits.refusals.note(job.row.tenant, WAITING, code)
+
     def _begin_work(self, job: Job, wanted: GenerationRequest) -> None:
         def began() -> None:
+            self._kept.wanted(job.row)  # stopped, revoked or erased while it waited
             job.told.started_ms = self._chain.clock.now_ms()
 
         job.control.deadline = time.monotonic() + self._chain.config.server.default_deadline_s
@@ -258,7 +282,7 @@ class Jobs:
                 return
             if isinstance(error, errors.LogUnavailable | errors.RegistryUnavailable):
                 self._limits.health.failed(error)
-            fail(job.told, error.reason, str(error))
+            self._fail(job, error)
         except Exception:
             log.exception("job %s failed", job.row.request_id)
             fail(job.told, "INTERNAL", "internal error")

@@ -79,17 +79,28 @@ class KeptJobs:
                 self._drop(request)
         return found
 
-    def wanted(self, row: JobRow) -> GenerationRequest:
-        """What an unended job of an earlier process asked for.
+    def refuse(self, row: JobRow) -> None:
+        """Let no job begin whose caller may not start it any more.
 
         Raises:
+            TenantStopped: the operator stopped its tenant.
+            KeyError_: nobody can tell who is stopped.
             Unauthenticated: the API key that it came with is no longer in force.
-            NotFound: it was erased meanwhile.
         """
+        self._chain.keys.stops.refuse(row.tenant)
         if row.key_id:
             state = self._chain.registry.api_keys.get(row.key_id).state(self._chain.clock.now_ms())
             if state is not KeyState.ACTIVE:
                 raise Unauthenticated("the API key that started the job is no longer in force")
+
+    def wanted(self, row: JobRow) -> GenerationRequest:
+        """What a job that has not begun asks for.
+
+        Raises:
+            GensafeError: as ``refuse``.
+            NotFound: it was erased meanwhile.
+        """
+        self.refuse(row)
         row = self.table.get(row.key) or row  # where the request is, only the table knows
         data = self._get(row.request)
         if data is None:

@@ -39,10 +39,10 @@ class Work(Generic[T]):
         self.turned_away: GensafeError | None = None  # why it never began
         self.task = asyncio.create_task(self._run())
 
-    def cancel(self) -> None:
-        """Stop: at once if it waits for its turn, else at its next step."""
+    def cancel(self, why: GensafeError | None = None) -> None:
+        """Stop: at once if it waits for its turn, and then because of ``why``; else at its next step."""
         self._control.cancel()
-        self._ticket.withdraw(Cancelled("cancelled while it waited for its turn"))
+        self._ticket.withdraw(why or Cancelled("cancelled while it waited for its turn"))
 
     async def items(self) -> AsyncIterator[T]:
         """Yield items until the work ends; raises what the work raised."""

@@ -1,8 +1,8 @@
 """A backend for tests: seeded noise in every modality, quick, with faults on demand. It is not a model.
 
 Options: ``text`` = the text it always writes; ``fail_at`` = "start" | "middle" | "crash" (an exception no backend may
-raise) | "die" (its process ends half way) | "hang" (it stops half way and hears no cancel); ``step_ms`` = how long each
-of its steps takes; ``blank`` = "1" for an empty picture, silence or still clip.
+raise) | "die" (its process ends half way) | "hang" (it stops half way and hears no cancel) | "wait" (until it is
+cancelled); ``step_ms`` = how long each of its steps takes; ``blank`` = "1" for an empty picture, silence or still clip.
 """
 
 from __future__ import annotations
@@ -95,6 +95,8 @@ class Simulator:
             if cancelled() and fail_at != "hang":
                 raise Cancelled("the caller went away")
             pause.wait(step_s)
+            while fail_at == "wait" and not cancelled():
+                pause.wait(0.05)
             if step == STEPS // 2:
                 _fail(fail_at)
             if job.modality is Modality.TEXT:

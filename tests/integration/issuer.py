@@ -44,7 +44,7 @@ class Issuer:
         }
         self.extra: list[dict[str, Any]] = []
         self.down, self.asked, self.paths = False, 0, set[str]()
-        self.ca, pair = _certificate(folder)
+        self.ca, pair = own_certificate(folder)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*pair)
         issuer = self
@@ -85,7 +85,7 @@ class Issuer:
         self._server.server_close()
 
 
-def _certificate(folder: Path) -> tuple[Path, tuple[Path, Path]]:
+def own_certificate(folder: Path) -> tuple[Path, tuple[Path, Path]]:
     """(the issuer's own CA, (certificate, key)) as files."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issuer")])

@@ -1,8 +1,6 @@
 """Jobs are rows: they outlive the call that started them, and the process that ran them."""
 
 import base64
-import hashlib
-import hmac
 import http.server
 import json
 import os
@@ -14,15 +12,20 @@ from typing import ClassVar
 import grpc
 import httpx
 import pytest
+import standardwebhooks
 
 from gensafe.audit import AuditLog
-from gensafe.client import Client
+from gensafe.cli import main
+from gensafe.client import Client, ClientOptions
 from gensafe.client.messages import generate_request
 from gensafe.client.results import Job as ToldJob
 from gensafe.client.results import JobState, read
 from gensafe.core import errors, ids
+from gensafe.core.types import RequestKey
+from gensafe.registry import Registry
 from gensafe.v1 import common_pb2
 from gensafe.v1 import generation_pb2 as pb
+from tests.integration.callers import eventually, grpc_models
 
 KEY = bytes(range(32))
 POLICY = """base = "balanced"
@@ -64,8 +67,8 @@ def receiver():
 def configured(write_config, tmp_path):
     """Writes a configuration under which one generation runs and others wait: configured(options of the simulator)."""
 
-    def write(more="", **options):
-        config = write_config(tmp_path, server={"max_concurrent": 1, "drain_s": 1}, options=options)
+    def write(more="", server=None, **options):
+        config = write_config(tmp_path, server={"max_concurrent": 1, "drain_s": 1, **(server or {})}, options=options)
         (tmp_path / "policy.toml").write_text(POLICY)
         config.write_text(config.read_text() + f'[safety]\npolicy = "{tmp_path / "policy.toml"}"\n{more}')
         return "--config", str(config)
@@ -89,10 +92,7 @@ def delivered(kind, names):
         assert time.monotonic() < end, found
         time.sleep(0.1)
         for worked, headers, body in list(kind.got):
-            signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-            expected = "v1," + base64.b64encode(hmac.digest(KEY, signed, hashlib.sha256)).decode()
-            assert headers["webhook-signature"] == expected
-            said = json.loads(body)
+            said = standardwebhooks.Webhook(KEY).verify(body, headers)  # id, time and signature, or it raises
             if worked:
                 data = said["data"]
                 found.setdefault(data["request_id"], (said["type"], data.get("record_id")))
@@ -179,6 +179,79 @@ def test_a_server_that_stops_leaves_what_waits_and_says_what_it_cut_off(configur
         assert client.job(running).error_reason == "INTERRUPTED"
         assert client.job(cancelled).state == JobState.CANCELLED
         assert client.wait(queued, timeout_s=60).state == JobState.COMPLETED
+
+
+def test_what_waits_for_a_caller_who_may_no_more_never_runs(configured, start_server, capsys):
+    server = start_server(*configured(server={"managed_keys": True}, fail_at="prompt"))
+
+    def gensafe(*words):
+        capsys.readouterr()
+        assert main([*words, "--actor", "Ada", "--data-dir", str(server.data_dir), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    def client_of(key):
+        return Client(ClientOptions(server.address, api_key=key["key"], timeout_s=60))
+
+    create = ("keys", "api", "create", "--reason", "test", "--tenant")
+    acme, gone, gone_too, left, other = (
+        gensafe(*create, tenant) for tenant in ("acme", "left", "left", "left", "other")
+    )
+    eventually(lambda: grpc_models(server.address, other["key"]) == "OK")
+
+    def queue(key):
+        """Jobs that wait: of a tenant, of a key of another, of an end user of a third."""
+        with client_of(acme) as a, client_of(key) as b, client_of(other) as c:
+            return a.start("a pond", "text"), b.start("a pond", "text"), c.start("a pond", "text", subject="Zoe")
+
+    def withdraw(key):
+        gensafe("keys", "stop", "acme", "--reason", "key leaked")
+        gensafe("keys", "api", "revoke", key["key_id"], "--reason", "seen in public")
+        assert gensafe("privacy", "erase", "--tenant", "other", "--subject", "Zoe")
+
+    def ended(client, name):
+        job = until(client, name, lambda job: job.state != JobState.RUNNING)
+        assert job.state == JobState.FAILED
+        return job.error_reason
+
+    with client_of(acme) as a, client_of(left) as b, client_of(other) as c:
+        finished = c.start("a garden", "text", subject="Zoe")
+        assert c.wait(finished, timeout_s=60).completed.generation.model == "simulator"
+        running = c.start("a meadow fail_at=wait", "text")
+        until(c, running, lambda job: job.started_ms)
+        first = queue(gone)
+        withdraw(gone)
+        assert (ended(a, first[0]), ended(b, first[1])) == ("TENANT_STOPPED", "UNAUTHENTICATED")  # before their turn
+        with pytest.raises(errors.TenantStopped):
+            a.start("a pond", "text")
+        assert c.job(running).state == JobState.RUNNING and c.job(first[2]).started_ms == 0
+        c.cancel(running)
+        assert ended(c, first[2]) == "NOT_FOUND"
+        answer = c.job(finished)  # of an end user who was erased: that there was one, and no more
+        assert answer.state == JobState.COMPLETED and not answer.completed.generation.model
+        gensafe("keys", "restore", "acme", "--reason", "key replaced")
+        running = c.start("a meadow fail_at=wait", "text")
+        until(c, running, lambda job: job.started_ms)
+        second, stays = queue(gone_too), c.start("a river", "text")
+    with Registry.open(server.data_dir / "registry", readonly=True) as registry:
+        kept = [registry.jobs.get(RequestKey("other", name)).request for name in (second[2], stays)]
+    assert server.stop() == 0, server.log
+    withdraw(gone_too)
+    files = {digest: (server.data_dir / "registry" / "blobs" / digest[7:9] / digest[9:]).exists() for digest in kept}
+    assert list(files.values()) == [False, True]
+
+    server = start_server(*configured(server={"managed_keys": True}), data_dir=server.data_dir)
+    with client_of(acme) as a, client_of(left) as b, client_of(other) as c:
+        assert c.wait(stays, timeout_s=60).state == JobState.COMPLETED
+        found = (ended(a, second[0]), ended(b, second[1]), ended(c, second[2]))
+        assert found == ("TENANT_STOPPED", "UNAUTHENTICATED", "NOT_FOUND")
+    assert server.stop() == 0, server.log
+    entries = entries_of(server.data_dir)
+    begun = {entry["request_id"] for entry in entries if entry["event"] == "generation.opened"}
+    assert not begun & {*first, *second} and stays in begun
+    refused = [entry for entry in entries if entry["event"] == "access.refused"]
+    counted = [(entry["tenant"], kind) for entry in refused for kind in entry["refused"] if "waiting job" in kind]
+    both = [("acme", "PERMISSION_DENIED waiting job"), ("left", "UNAUTHENTICATED waiting job")]
+    assert sorted(counted) == sorted(both * 2)
 
 
 def test_list_goes_by_pages_and_kinds(simulated):

@@ -2,6 +2,7 @@
 
 import base64
 import http.server
+import ssl
 import threading
 
 import pytest
@@ -14,6 +15,7 @@ from gensafe.registry import Registry
 from gensafe.registry.webhooks import queue
 from gensafe.server.webhooks import PAUSES_S, Webhooks, is_public, read_endpoints
 from gensafe.v1 import generation_pb2 as pb
+from tests.integration.issuer import own_certificate
 
 NOW = 1_700_000_000_000
 SIGNING_KEY = b"whsk_" + base64.b64encode(bytes(32))
@@ -40,7 +42,7 @@ def receiver():
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        Handler.url = f"http://127.0.0.1:{server.server_port}/hook?a=1"
+        Handler.url, Handler.server = f"http://127.0.0.1:{server.server_port}/hook?a=1", server
         yield Handler
         server.shutdown()
 
@@ -103,6 +105,22 @@ def test_it_gives_up_in_the_end_and_at_once_where_it_is_unwanted(receiver, site)
         webhooks.step()
     assert len(receiver.got) == 1 + 1 + len(PAUSES_S)
     webhooks.forget(clock.now_ms() + 1)
+
+
+def test_https_goes_only_to_a_receiver_whose_certificate_is_trusted(receiver, site, tmp_path, monkeypatch):
+    authority, pair = own_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    receiver.server.socket = context.wrap_socket(receiver.server.socket, server_side=True)
+    webhooks, registry, clock = site(url=receiver.url.replace("http:", "https:"), private=True)
+    receiver.answers[:] = [204]
+    send(webhooks, registry)
+    (waits,) = registry.webhooks.due(clock.now_ms() + PAUSES_S[0] * 1000, 9)
+    assert "CERTIFICATE_VERIFY_FAILED" in waits.outcome and not receiver.got
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    clock.advance(PAUSES_S[0] * 1000)
+    webhooks.step()
+    assert len(receiver.got) == 1
 
 
 def test_addresses_that_are_not_public_get_nothing(receiver, site):
