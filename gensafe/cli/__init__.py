@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from gensafe import __version__
-from gensafe.cli.common import Parser
+from gensafe.cli.common import Commands, Parser
 from gensafe.cli.ending import close_streams, guarded, prepare_streams
 from gensafe.core.roles import need
 from gensafe.core.threads import one_thread_a_product
@@ -44,6 +44,7 @@ COMMANDS = {
     "drill": "give the installation what it must stop, and see that nothing leaves",
     "conformance": "make the documents and samples for the C2PA conformance programme",
     "doctor": "look for gaps in this installation",
+    "completion": "print what makes a shell complete gensafe's commands",
 }
 
 
@@ -55,9 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str], chosen: str) -> int:
-    parser = Parser(prog="gensafe", description="Generated media that is checked, watermarked, signed and logged.")
-    parser.add_argument("--version", action="version", version=f"gensafe {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    parser, commands = _empty_parser()
     for name, summary in COMMANDS.items():
         module = f"gensafe.cli.{name}"
         if name == chosen:
@@ -69,6 +68,22 @@ def _run(arguments: list[str], chosen: str) -> int:
             commands.add_parser(name, help=summary)
     args = parser.parse_args(arguments)
     return int(importlib.import_module(f"gensafe.cli.{args.command}").run(args))
+
+
+def whole_parser() -> Parser:
+    """A parser that knows the arguments of every command that is installed; ``main`` imports only the one it runs."""
+    parser, commands = _empty_parser()
+    for name in COMMANDS:
+        module = f"gensafe.cli.{name}"
+        if importlib.util.find_spec(module) is not None:
+            importlib.import_module(module).add_parser(commands)
+    return parser
+
+
+def _empty_parser() -> tuple[Parser, Commands]:
+    parser = Parser(prog="gensafe", description="Generated media that is checked, watermarked, signed and logged.")
+    parser.add_argument("--version", action="version", version=f"gensafe {__version__}")
+    return parser, parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
 
 def program() -> NoReturn:
@@ -85,4 +100,4 @@ def program() -> NoReturn:
     sys.exit(status)
 
 
-__all__ = ["COMMANDS", "main", "program"]
+__all__ = ["COMMANDS", "main", "program", "whole_parser"]
