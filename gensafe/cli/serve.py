@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         if point == crash_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    metrics = Metrics(tenants=config.server.metrics_tenants)
+    metrics = Metrics(tenants=config.server.metrics_tenants, names=config.server.metrics_tenant_names)
     chain = open_chain(config, fault_point=fault_point, observe=metrics.observe)
     chain.engines.warm()
     context = open_context(

@@ -113,6 +113,7 @@ class ServerConfig:
     reflection: bool = True
     # --- what operators see; docs/observability.md ---
     metrics_tenants: bool = False  # names of tenants in metrics and access lines
+    metrics_tenant_names: tuple[str, ...] = ()  # those that metrics name, the rest is "other"; () = the first 50 seen
     log_format: str = "text"  # text | json: one line each on standard error
     log_level: str = "info"  # debug | info | warning | error
 

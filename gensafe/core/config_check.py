@@ -94,6 +94,8 @@ def check_config(config: Config) -> None:
             raise ConfigError(
                 f"{getattr(server, key)!r} is not known", field=f"server.{key}", fix=f"one of: {', '.join(choices)}"
             )
+    if server.metrics_tenant_names and not server.metrics_tenants:
+        raise ConfigError("names are no labels", field="server.metrics_tenant_names", fix="set metrics_tenants = true")
     if server.upload_memory_bytes < server.max_request_bytes:
         raise ConfigError(
             "is smaller than one request may be",

@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar
 
+from gensafe.core.types.usage import Amounts
+
 T = TypeVar("T")
 
 
@@ -25,6 +27,24 @@ class RequestEnded:
     reason: str = ""
     tenant: str = ""
     bytes_released: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a generation used was settled, once; also of one that came to nothing."""
+
+    modality: str
+    tenant: str
+    spent: Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaRefused:
+    """A generation was refused before it began: it would have exceeded a quota, or a ``budget``."""
+
+    modality: str
+    tenant: str
+    budget: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +94,9 @@ class CallEnded:
     tenant: str = ""
 
 
-Observation: TypeAlias = RequestEnded | StageRan | ClassifierRan | EngineRan | Verified | CallEnded
+Observation: TypeAlias = (
+    RequestEnded | Used | QuotaRefused | StageRan | ClassifierRan | EngineRan | Verified | CallEnded
+)
 Observer: TypeAlias = Callable[[Observation], None]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gensafe.core.observer import Used
 from gensafe.core.types.usage import Amounts, Usage
 from gensafe.pipeline.admit import Claimed
 from gensafe.pipeline.chain import Chain
@@ -14,6 +15,7 @@ def settle(chain: Chain, claimed: Claimed, spent: Amounts) -> Usage:
         RegistryUnavailable: not counted, so its output must not leave.
     """
     chain.registry.usage.settle(claimed.record_id, spent)
+    chain.observe(Used(claimed.request.modality.value, claimed.request.tenant, spent))
     return Usage(claimed.forecast, spent, chain.config.usage.currency)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 
-from gensafe.core.errors import Cancelled, DeadlineExceeded, GensafeError
-from gensafe.core.observer import Observer, RequestEnded
+from gensafe.core.errors import Cancelled, DeadlineExceeded, GensafeError, QuotaExceeded
+from gensafe.core.observer import Observer, QuotaRefused, RequestEnded
 from gensafe.core.types import Action, GenerationRequest, Verdict
 from gensafe.pipeline.events import Held, PipelineEvent, Released, Stopped
 
@@ -30,6 +30,8 @@ def watched(
         raise
     except GensafeError as error:
         ending = ended_by(request, error)
+        if isinstance(error, QuotaExceeded):
+            observe(QuotaRefused(request.modality.value, request.tenant, error.budget))
         raise
     finally:
         observe(ending)

@@ -107,6 +107,20 @@ class UsageTable:
             rows = connection.execute(query.order_by(table.c.start_ms, table.c.tenant, table.c.key_id)).mappings().all()
         return [DayOfUse(r["tenant"], r["key_id"], _day(r["start_ms"]), Amounts.of({**r})) for r in rows]
 
+    def running(self, periods: frozenset[str]) -> dict[tuple[str, str, str], Amounts]:
+        """Used and reserved in each running period that is asked for, by (tenant, key id, period); key id "" = all."""
+        table, now_ms = usage_totals, self._clock.now_ms()
+        sums = [sa.func.sum(table.c[unit]).label(unit) for unit in Amounts().by_name()]
+        found = {}
+        with self._db.reading("read usage") as connection:
+            for period in periods:
+                summed = "day" if period == "month" else period
+                where = sa.and_(table.c.period == summed, table.c.start_ms >= window(period, now_ms)[0])
+                query = sa.select(table.c.tenant, table.c.key_id, *sums).where(where)
+                for row in connection.execute(query.group_by(table.c.tenant, table.c.key_id)).mappings():
+                    found[row["tenant"], row["key_id"], period] = Amounts.of({**row})
+        return found
+
     def forget_minutes(self) -> None:
         """Drop sums by minute that no bound looks at any more."""
         old = usage_totals.c.start_ms < self._clock.now_ms() - _KEEP_MINUTES_MS

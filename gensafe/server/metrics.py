@@ -1,12 +1,13 @@
 """What a server counts and measures, in the exposition format of Prometheus. docs/observability.md lists it.
 
 Labels are bounded: names of parts, kinds and codes that the code or the configuration knows. Names of tenants are
-labels only where the configuration asks for it; ids, addresses and content never are.
+labels only where the configuration asks for it, and then so many; ids, addresses and content never are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
@@ -19,14 +20,20 @@ from gensafe.core.observer import (
     ClassifierRan,
     EngineRan,
     Observation,
+    QuotaRefused,
     RequestEnded,
     StageRan,
+    Used,
     Verified,
 )
 from gensafe.pipeline import Chain
 from gensafe.server.limits import Limits
+from gensafe.server.usage_metrics import QuotaGauge, UsageCounters
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+MOST_TENANTS: Final = 50  # named where none are configured: about 50 series each. Chosen, not measured
+OTHER: Final = "other"
+"""The label of every tenant beyond them."""
 # seconds: from a cached text screen (1 ms) to the default deadline of a generation (300 s), about three steps a decade
 _BUCKETS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 
@@ -36,11 +43,13 @@ class Metrics:
 
     Args:
         tenants: Whether names of tenants are labels.
+        names: Those that are; () = the first ``MOST_TENANTS`` seen. The rest is ``OTHER``.
     """
 
-    def __init__(self, *, tenants: bool = False) -> None:
+    def __init__(self, *, tenants: bool = False, names: Sequence[str] = ()) -> None:
         self.registry = CollectorRegistry()
-        self._tenants = tenants
+        self._tenants, self._most = tenants, len(names) or MOST_TENANTS
+        self._names, self._lock = set(names), threading.Lock()
         who = ("tenant",) if tenants else ()
         self._requests = Counter(
             "gensafe_requests_total",
@@ -75,6 +84,7 @@ class Metrics:
             registry=self.registry,
         )
         self._call_seconds = self._histogram("gensafe_call_seconds", "Calls from start to end.", "protocol", "method")
+        self._usage = UsageCounters(self.registry, self._who, labelled=tenants)
         ProcessCollector(registry=self.registry)
 
     def _histogram(self, name: str, said: str, *labels: str) -> Histogram:
@@ -88,6 +98,10 @@ class Metrics:
                 self._requests.labels(modality=seen.modality, outcome=seen.outcome, reason=seen.reason, **who).inc()
                 if seen.bytes_released:
                     self._bytes.labels(modality=seen.modality, **who).inc(seen.bytes_released)
+            case Used():
+                self._usage.used(seen)
+            case QuotaRefused():
+                self._usage.refused(seen)
             case StageRan():
                 self._stages.labels(seen.stage, seen.modality).observe(seen.seconds)
             case ClassifierRan():
@@ -106,13 +120,21 @@ class Metrics:
     def watch(self, chain: Chain, limits: Limits) -> None:
         """Also report the state of a server, read when it is asked for."""
         self.registry.register(_State(chain, limits))
+        self.registry.register(QuotaGauge(chain, self._who))
 
     def exposition(self) -> bytes:
         """Everything, as Prometheus reads it."""
         return generate_latest(self.registry)
 
     def _who(self, tenant: str) -> Mapping[str, str]:
-        return {"tenant": tenant} if self._tenants else {}
+        if not self._tenants:
+            return {}
+        if not tenant:  # nobody knows whose
+            return {"tenant": ""}
+        with self._lock:
+            if tenant not in self._names and len(self._names) < self._most:
+                self._names.add(tenant)
+            return {"tenant": tenant if tenant in self._names else OTHER}
 
 
 class _State(Collector):

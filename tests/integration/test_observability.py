@@ -29,6 +29,8 @@ def used(start_server, write_config, tmp_path):
     """A server that released, blocked and refused a generation, verified a file, and was asked for nonsense."""
     server = {"http": "127.0.0.1:0", "log_format": "json", "log_level": "debug"}
     config = write_config(tmp_path, server=server, options={"text": HARMFUL})
+    with config.open("a") as file:
+        file.write("[[usage.prices]]\nrequest = 0.25\n[[usage.quotas]]\ncost = 1.0\n")
     running = start_server("--config", str(config))
     with Client(running.address) as client:
         made = client.generate(PROMPT, "audio", request_id=str(uuid.UUID(int=7)))
@@ -82,6 +84,7 @@ def test_prometheus_finds_every_series(used, tmp_path):
         assert ask(url, 'up{job="gensafe"} == 1')
         assert ask(url, 'gensafe_requests_total{outcome="completed", modality="audio"} == 1')
         assert ask(url, 'gensafe_requests_total{outcome="blocked", modality="text"} == 1')
+        assert ask(url, "sum(gensafe_used_cost_total) == 0.5") and ask(url, "gensafe_quota_used_ratio == 0.5")
 
 
 def ask(url: str, query: str) -> list:

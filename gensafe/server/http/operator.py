@@ -7,6 +7,7 @@ machine, whatever address it comes from.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,7 +58,7 @@ def routes(operator: Operator) -> list[Route]:
             return unauthenticated("metrics are for this machine and for API keys with the role metrics")
         if operator.metrics is None:
             return JSONResponse({"error": "nothing is counted here"}, 404)
-        return Response(operator.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+        return Response(await asyncio.to_thread(operator.metrics.exposition), headers={"Content-Type": CONTENT_TYPE})
 
     return [Route("/livez", live), Route("/healthz", live), Route("/readyz", ready), Route("/metrics", metrics)]
 

@@ -31,6 +31,13 @@ def test_numbers_out_of_range_are_refused_by_name():
             assert caught.value.field == f"{section}.{name}"
 
 
+def test_names_of_tenants_for_metrics_without_that_label_are_refused():
+    names = {"metrics_tenant_names": ("acme",)}
+    with pytest.raises(ConfigError, match="metrics_tenants = true"):
+        check_config(Config(server=ServerConfig(**names)))
+    check_config(Config(server=ServerConfig(**names, metrics_tenants=True)))
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_numbers_that_are_none_are_refused(value):
     for name in ("GENSAFE_SAFETY_TIMEOUT_S", "GENSAFE_SERVER_TENANT_SHARE"):

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from gensafe.audit.signatures import SignatureJournal
-from gensafe.core.config import Config, ServerConfig
+from gensafe.core.config import Config, QuotaConfig, ServerConfig, UsageConfig
 from gensafe.core.errors import BackendUnavailable, Cancelled, SigningFailed
 from gensafe.core.observer import (
     OUTCOMES,
@@ -27,13 +27,17 @@ from gensafe.core.observer import (
     CallEnded,
     ClassifierRan,
     EngineRan,
+    QuotaRefused,
     RequestEnded,
     StageRan,
     Stopwatch,
+    Used,
     Verified,
     timed,
 )
 from gensafe.core.types import GenerationRequest, Modality
+from gensafe.core.types.usage import Amounts
+from gensafe.pipeline.metering import Meter
 from gensafe.pipeline.watched import watched
 from gensafe.server.api_keys import ApiKeys
 from gensafe.server.health import DRAINING, ENGINE_REST_S, Health, probe
@@ -51,8 +55,12 @@ class Chain:
 
     def __init__(self, tmp_path: Path) -> None:
         (tmp_path / "log").mkdir(exist_ok=True)
-        self.config = Config(data_dir=str(tmp_path))
-        self.registry = SimpleNamespace(holds=tuple)
+        quotas = (QuotaConfig(cost=4.0), QuotaConfig(key="k", tokens=10))
+        self.config = Config(data_dir=str(tmp_path), usage=UsageConfig(quotas=quotas))
+        self.meter = Meter(self.config.usage)
+        used = {("alpha", "", "day"): Amounts(micros=1_000_000), ("beta", "", "day"): Amounts(micros=3_000_000)}
+        used["beta", "k", "day"] = Amounts(tokens=1, micros=3_000_000)
+        self.registry = SimpleNamespace(holds=tuple, usage=SimpleNamespace(running=lambda periods: used))
         self.engines = [
             SimpleNamespace(name=name, health=SimpleNamespace(ok=True, reason="", since=0.0)) for name in ("a", "b")
         ]
@@ -72,6 +80,8 @@ def everything(tmp_path):
     metrics.watch(Chain(tmp_path), Limits(ServerConfig()))
     metrics.observe(RequestEnded("image", "completed", bytes_released=10))
     metrics.observe(RequestEnded("text", "blocked", "hte", "alpha"))
+    metrics.observe(Used("audio", "alpha", Amounts(1, audio_ms=1500, engine_ms=250, micros=20_000)))
+    metrics.observe(QuotaRefused("video", "alpha", budget=True))
     metrics.observe(StageRan("mark", "image", 0.2))
     metrics.observe(ClassifierRan("text_rules", "text", "failed", 0.1, "TIMED_OUT"))
     metrics.observe(EngineRan("a", "ok", 1.0))
@@ -89,6 +99,13 @@ def test_every_observation_is_counted(everything):
     for line in (
         'gensafe_requests_total{modality="text",outcome="blocked",reason="hte"} 1.0',
         'gensafe_released_bytes_total{modality="image"} 10.0',
+        'gensafe_used_audio_seconds_total{modality="audio"} 1.5',
+        'gensafe_used_engine_seconds_total{modality="audio"} 0.25',
+        'gensafe_used_cost_total{modality="audio"} 0.02',
+        'gensafe_used_tokens_total{modality="text"} 0.0',  # a rate sees the first
+        'gensafe_quota_refused_total{limit="budget",modality="video"} 1.0',
+        'gensafe_quota_used_ratio{period="day",unit="cost"} 0.75',  # of the fullest tenant
+        'gensafe_quota_used_ratio{period="day",unit="tokens"} 0.1',
         'gensafe_stage_seconds_count{modality="image",stage="mark"} 1.0',
         'gensafe_classifier_runs_total{classifier="text_rules",modality="text",reason="TIMED_OUT",result="failed"} 1.0',
         'gensafe_engine_runs_total{engine="a",result="ok"} 1.0',
@@ -106,6 +123,19 @@ def test_tenants_are_labels_only_where_the_configuration_says_so(everything):
     asked = Metrics(tenants=True)
     asked.observe(RequestEnded("text", "completed", "", "alpha"))
     assert 'tenant="alpha"' in asked.exposition().decode()
+
+
+@pytest.mark.parametrize(("names", "named"), [((), 50), (("t3", "t60"), 2)])
+def test_so_many_tenants_are_named_and_the_rest_is_other(tmp_path, names, named):
+    metrics = Metrics(tenants=True, names=names)
+    metrics.observe(CallEnded("grpc", "m", "UNAUTHENTICATED", 0.1))  # nobody's: takes no place
+    for number in range(70):
+        metrics.observe(Used("text", f"t{number}", Amounts(1, tokens=2)))
+    metrics.watch(Chain(tmp_path), Limits(ServerConfig()))
+    text = metrics.exposition().decode()
+    found = dict(re.findall(r'gensafe_used_tokens_total{modality="text",tenant="(.+)"} (.+)', text))
+    assert len(found) == named + 1 and found["other"] == f"{2.0 * (70 - named)}" and found["t3"] == "2.0"
+    assert 'gensafe_quota_used_ratio{period="day",tenant="other",unit="cost"} 0.75' in text
 
 
 def test_counting_is_safe_between_threads():
