@@ -1089,6 +1089,8 @@ def verify(directory: Path, keys: list[LogKey] | None = None, previous: Path | N
                 report.unreadable = f"{error.strerror or 'it cannot be opened'}"
             else:
                 report.add("unreadable", f"{name}: {error.strerror or 'it cannot be read'}")
+        except Enough:
+            pass
         except Exception as error:  # whatever a hostile bundle provokes is a finding, never a traceback
             where = folder.reading if folder else str(directory)
             report.add("structure", f"{where}: a field is missing or of the wrong kind ({type(error).__name__})")

@@ -401,6 +401,13 @@ def test_reading_goes_on_after_a_broken_line(bundle: Path):
     assert "file-digest" in found
 
 
+def test_fifty_findings_are_enough_and_none_is_made_up(bundle: Path):
+    """Seen: a 51st, "structure: a field is missing or of the wrong kind (Enough)"."""
+    (bundle / "proofs.jsonl").write_bytes(b"x\n" * 60)
+    seal(bundle)
+    assert codes(bundle, KEY) == ["json"] * standalone.MAX_FINDINGS
+
+
 NAMES = ["../checkpoint", "/etc/passwd", "a/b", "a\\b", "C:x", ".hidden", "", "con", "NUL.txt", "com1.jsonl", "x."]
 NAMES += ["Checkpoint", "MANIFEST.JSON", "entries．csv", "entrie\u0301s", "x\x00", "x\n", "\u202etxt.exe", "a" * 300]
 NAMES += ["manifest.json", "checkpoint.tst"]
