@@ -1,4 +1,4 @@
-"""``gensafe audit``: export, verify, prove, fsck, report, checkpoint, publish.
+"""``gensafe audit``: export, verify, prove, fsck, report, checkpoint, publish, viewer.
 
 Exit status: 0 done or valid · 1 failed or not valid · 2 nothing found (prove), or consistent and origin not
 established (verify) · 3 unreadable · 64 usage.
@@ -19,7 +19,7 @@ from gensafe.audit.disclosure import scope_of
 from gensafe.audit.export import Manifest, export_jsonl
 from gensafe.audit.note import NoteKey
 from gensafe.audit.publish import publish
-from gensafe.cli import audit_reconcile, audit_report, audit_witness
+from gensafe.cli import audit_reconcile, audit_report, audit_viewer, audit_witness
 from gensafe.cli.common import Commands, Exit, add_config_arguments, day_of, note, print_json, read_config, say
 from gensafe.core import plugins
 from gensafe.core.config import Config
@@ -101,8 +101,9 @@ def add_parser(commands: Commands) -> None:
     audit_witness.add_verbs(verbs)
     audit_reconcile.add_verb(verbs)
     audit_report.add_verb(verbs)
+    audit_viewer.add_verb(verbs)
     for name, verb in verbs.choices.items():
-        if name not in ("verify", "witness", "check-report"):
+        if name not in ("verify", "viewer", "witness", "check-report"):
             add_config_arguments(verb)
         verb.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -392,6 +393,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "report": _report,
     "check-report": audit_report.check_report,
     "publish": _publish,
+    "viewer": audit_viewer.run,
     "cosign": lambda args: audit_witness.cosign(args, _home(args)),
     "witness": audit_witness.witness,
     "reconcile": audit_reconcile.run,
