@@ -17,7 +17,7 @@ from gensafe.core.ids import pack_payload
 from gensafe.core.types import Image, Modality
 from gensafe.verify import VerifyContext, marks
 from gensafe.verify.budget import Budget
-from gensafe.verify.context import load_detectors, load_preparers
+from gensafe.verify.context import load_detectors, load_verbs
 from gensafe_watermark import image
 
 EPOCHS: Final = (1, 4, 16)  # 16 is all that a payload can name
@@ -33,7 +33,7 @@ def measure() -> list[dict[str, Any]]:
     base = np.stack([x * 0.6 + 40, y * 0.5 + 60, (x + y) * 0.3 + 30], -1)
     pixels = np.clip(base + rng.normal(0, 6, base.shape), 0, 255).astype(np.uint8)
     marked = Image(image.embed(pixels, pack_payload(1, 0), _key(Modality.IMAGE, 0)))
-    shared = VerifyContext(detectors=load_detectors()[0], preparers=load_preparers(), key_for=_key)
+    shared = VerifyContext(detectors=load_detectors()[0], preparers=load_verbs("prepare"), key_for=_key)
     apart = replace(shared, preparers={})
     files = {"epoch named": (marked, 0), "stripped, oldest epoch": (marked, None), "unmarked": (Image(pixels), None)}
     rows: list[dict[str, Any]] = []

@@ -27,6 +27,7 @@ from gensafe.core.types import (
     Finding,
     FrameChunk,
     GenerationJob,
+    Located,
     Media,
     Modality,
     Stage,
@@ -202,6 +203,13 @@ class PreparedSearch(Protocol):
 
     def whole(self, key: bytes) -> Detection:
         """As ``Watermarker.detect``; does not repeat what ``quick`` did."""
+
+
+class Locator(Protocol):
+    """A watermarker that can say where in a marked medium its mark is weaker than elsewhere."""
+
+    def locate(self, media: Media, payload: bytes, key: bytes) -> Located | None:
+        """Compare with the mark of ``payload``, as it was read under ``key``; None = this cannot be told here."""
 
 
 class SamplingWatermark(Protocol):

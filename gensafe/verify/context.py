@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from threading import Lock
+from typing import Any
 
 from gensafe.audit import LogReader
 from gensafe.core import plugins
@@ -18,7 +19,7 @@ from gensafe.media.limits import LIMITS, Limits
 from gensafe.provenance import TrustList, TrustStore, strip_a8
 from gensafe.provenance.trust_lists import Lists, TrustFolder
 from gensafe.verify.log import AuditLogProver
-from gensafe.verify.ports import KeyLookup, LogProver, MarkDetector, Preparer, Records
+from gensafe.verify.ports import KeyLookup, Locate, LogProver, MarkDetector, Preparer, Records
 
 PRESENT_AT = 1e-6
 """The bound of promise 4: a mark is called present below this chance of a false alarm, all tries counted."""
@@ -32,6 +33,7 @@ class VerifyContext:
         trust: Trust lists; an empty store trusts nobody.
         detectors: Watermark search by modality; a modality without one is reported as unsupported.
         preparers: What searches under several keys share, by modality; without one each search begins anew.
+        locators: Where in a marked medium its mark is weaker, by modality; a modality without one gets no such line.
         key_for: Watermark keys by modality and epoch; None = watermarks are not searched.
         epochs: Epochs to search, newest first.
         disclosed: Those of them whose keys were published: anybody can write their marks.
@@ -45,6 +47,7 @@ class VerifyContext:
     trust: TrustStore = field(default_factory=TrustStore)
     detectors: Mapping[Modality, MarkDetector] = field(default_factory=dict)
     preparers: Mapping[Modality, Preparer] = field(default_factory=dict)
+    locators: Mapping[Modality, Locate] = field(default_factory=dict)
     key_for: KeyLookup | None = None
     epochs: tuple[int, ...] = ()
     disclosed: frozenset[int] = frozenset()
@@ -94,7 +97,8 @@ def open_context(
     return VerifyContext(
         trust=_trust(keys, lists),
         detectors=detectors,
-        preparers=load_preparers(),
+        preparers=load_verbs("prepare"),
+        locators=load_verbs("locate"),
         algorithms=algorithms,
         key_for=keys.watermark_key,
         epochs=keys.watermark_epochs(),
@@ -150,15 +154,15 @@ def load_detectors(
     return detectors, tuple(names)
 
 
-def load_preparers() -> Mapping[Modality, Preparer]:
-    """Of the installed watermark plugins, those that share work between the searches under several keys."""
-    found: dict[Modality, Preparer] = {}
+def load_verbs(name: str) -> dict[Modality, Any]:
+    """A method that not every watermark plugin has, of those that have it; the ports in core say what it takes."""
+    found: dict[Modality, Any] = {}
     installed = {p.name for p in plugins.list_plugins("gensafe.watermarks")}
     for modality in (Modality.IMAGE, Modality.AUDIO, Modality.VIDEO):
         if modality.value in installed:
-            prepare = getattr(plugins.load("gensafe.watermarks", modality.value), "prepare", None)
-            if prepare is not None:
-                found[modality] = prepare
+            verb = getattr(plugins.load("gensafe.watermarks", modality.value), name, None)
+            if verb is not None:
+                found[modality] = verb
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from gensafe.core.ports import PreparedSearch
-from gensafe.core.types import Detection, Media, Modality
+from gensafe.core.types import Detection, Located, Media, Modality
 from gensafe.registry.model import Record
 
 
@@ -82,6 +82,9 @@ class LogProof(Protocol):
 MarkDetector = Callable[[Media, bytes], Detection]
 Preparer = Callable[[Media], PreparedSearch | None]
 """Searches decoded media of one kind under one key (32 bytes)."""
+
+Locate = Callable[[Media, bytes, bytes], Located | None]
+"""(medium, payload, key) -> where the mark is weaker, as ``core.ports.Locator``."""
 
 KeyLookup = Callable[[Modality, int], bytes]
 """(modality, epoch) -> watermark key."""

@@ -7,7 +7,7 @@
 5. recover the manifest that the registry keeps, when the file has none
 6. let the log prove the record
 7. read the label fields, reduce all but them (anyone can write them) to ``Facts``, take the first rule that applies
-8. for those who see the record: say where the content differs from it
+8. for those who see the record: say where the content was changed, by the stored output, else by the mark (a hint)
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from gensafe.verify.conclusion import (
 )
 from gensafe.verify.contain import inspect_contained
 from gensafe.verify.context import VerifyContext
-from gensafe.verify.difference import difference_line
 from gensafe.verify.inspect import Inspection
 from gensafe.verify.lines import Audience, Line, Remark, audience_of
 from gensafe.verify.marks import MarkSearch
 from gensafe.verify.record import Match, compare, find_record
 from gensafe.verify.recovery import ask_log, recover_manifest
+from gensafe.verify.where import where_changed
 
 EVERYTHING: Final = Everything()
 _CHANGED: Final = (Conclusion.ALTERED, Conclusion.DERIVED, Conclusion.TRANSPLANTED_MARK, Conclusion.LAYERS_DISAGREE)
@@ -133,8 +133,8 @@ def _verify(
         )
     )
     # 8.
-    if match is not None and audience >= Audience.OWNER and rule.conclusion in _CHANGED:
-        lines.append(difference_line(found, match.record, context, budget))
+    if audience >= Audience.OWNER and (rule.conclusion in _CHANGED or rule.conclusion is Conclusion.FOUND_UNTRUSTED):
+        lines += where_changed(found, match.record if match is not None else None, mark, context, budget)
     own = reading if reading is not None and reading.label and audience >= Audience.CALLER else None
     shown = own or (recovery.reading if audience >= Audience.OWNER else None)
     remarks = (Remark(Sentence(rule.explanation)), *_remarks(found, mark, match, likeness, lines))

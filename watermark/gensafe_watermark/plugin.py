@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from gensafe.core.errors import CannotCarry, ConfigError, InvalidRequest
 from gensafe.core.ports import PreparedSearch, Watermarker
-from gensafe.core.types import Audio, Detection, Image, MarkLevel, Media, Modality, Video
+from gensafe.core.types import Audio, Detection, Image, Located, MarkLevel, Media, Modality, Video
 
 _OPTIONS = {"strength"}
 _M = TypeVar("_M", Image, Audio, Video)
@@ -60,6 +60,14 @@ class ImageWatermarker:
         if isinstance(media, Video) and media.audio is None:
             return animation.detect(media.frames, key)
         return image.detect(_expect(media, Image).pixels, key)
+
+    def locate(self, media: Media, payload: bytes, key: bytes) -> Located | None:
+        """Where in an ``Image`` its mark is weaker; None for animated pictures, and as ``image.local.locate``."""
+        from gensafe_watermark.image import local
+
+        if not isinstance(media, Image):
+            return None
+        return local.locate(media.pixels, payload, key)
 
     def prepare(self, media: Media) -> PreparedSearch | None:
         """What a search under several keys shares; None for the frames of an animated picture."""

@@ -35,6 +35,19 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class Located:
+    """Where in a marked medium its mark is weaker than elsewhere: a reason to look, no proof of a change.
+
+    Args:
+        areas: Left, top, right, bottom in shares 0..1 of width and height, largest first.
+        judged: Share 0..1 of the medium that could be judged at all.
+    """
+
+    areas: tuple[tuple[float, float, float, float], ...]
+    judged: float
+
+
+@dataclass(frozen=True, slots=True)
 class WatermarkReceipt:
     """What was embedded and how it was seen again on the final bytes."""
 

@@ -30,6 +30,7 @@ NAMES: Final = (
     N_("checkpoint signature"),
     N_("labels"),
     N_("difference"),
+    N_("mark in all parts"),
 )
 """Every line that ``gensafe.verify`` can write."""
 
@@ -93,6 +94,12 @@ _SEEN: Final = {
     ("labels", Outcome.ABSENT): N_("There are no label fields."),
     ("difference", Outcome.FAIL): N_("Parts of the content were changed."),
     ("difference", Outcome.ABSENT): N_("No changed part was seen; fine edits can escape."),
+    ("mark in all parts", Outcome.PASS): N_(
+        "The watermark is in every part that could be judged; fine edits can escape."
+    ),
+    ("mark in all parts", Outcome.ABSENT): N_(
+        "The watermark is weaker in some parts; an edit or compression can do this."
+    ),
 }
 
 
