@@ -250,6 +250,14 @@ def test_kong_is_answered_with_what_its_expressions_read(guard, log_keys, body, 
     assert holds(said["receipt"], log_keys)["gateway"] == "kong"
 
 
+def test_kong_is_told_when_its_template_sends_no_content(guard):
+    """Seen before, by the fuzzer: 200 and "block: false" for a body that had nothing to judge."""
+    answer = post(guard, KONG, {"source": "INPUT", "images": []}, authorization="Bearer acme-key")
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == "content"
+    empty = post(guard, KONG, {"source": "INPUT", "content": ""}, authorization="Bearer acme-key")
+    assert empty.status_code == 200 and empty.json()["block"] is False
+
+
 def test_kong_may_mask(guard):
     body = {"source": "OUTPUT", "content": CARD, "allow_masking": True}
     said = post(guard, KONG, body, authorization="Bearer acme-key").json()

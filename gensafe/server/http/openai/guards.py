@@ -63,6 +63,8 @@ async def kong_guardrail(call: Call) -> Response:
     """Judge the text that Kong takes out of a request or an answer."""
     fields = await call.json()
     stage = _STAGES[fields.choice("source", ("INPUT", "OUTPUT")) or fields.wrong("source", "is needed")]
+    if fields.raw("content") is None:  # a template that sends nothing must not pass for a judgement
+        fields.wrong("content", "is needed", fix="send an empty text where there is none")
     text, allow_masking = fields.text("content"), fields.flag("allow_masking")
     images = [_image(fields, number, one) for number, one in enumerate(fields.texts("images"))]
     fields.end()
